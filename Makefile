@@ -1,0 +1,49 @@
+# Each target is a CI job (.ci/run); make help lists them.
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train bench assets test lint wheel-test clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv and install everything into it (PYTHON=python3.12 picks another Python)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: '$(PYTHON)' is missing or older than Python 3.11; try make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "setting up $(VENV) (about a minute; PyTorch is the largest part)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+train: setup ## train a UR5e; ARGS="robot=ur10e seed=1" changes anything
+	$(BIN)/python -m reach_rl.train $(ARGS)
+
+bench: setup ## measure throughput and where its time goes
+	$(BIN)/python -m reach_rl.bench $(ARGS)
+
+assets: setup ## write assets/robots/*.xml anew from assets/ur_family.yaml
+	$(BIN)/python -m reach_rl.robots.generate
+
+test: setup ## run the tests; ARGS="tests/mdp -k reward" picks some
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, pyright and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+wheel-test: setup ## build the wheel, install it in an empty environment and use it there
+	PYTHON=$(abspath $(BIN)/python) bash .ci/wheel
+
+clean: ## remove .venv, builds and caches; runs and sweeps stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
