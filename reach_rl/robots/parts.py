@@ -1,0 +1,161 @@
+"""The parts of a model that the task uses, found by name; what is missing is said in one line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from reach_rl.config.load import ConfigError
+from reach_rl.config.schema import RobotConfig
+
+MOVABLE = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Ids of the joints and actuators in the order of the configuration, and of the tool site."""
+
+    joints: np.ndarray
+    """(j,) joint ids."""
+    actuators: np.ndarray
+    """(j,) actuator ids."""
+    site: int
+
+
+def check_names(spec: mujoco.MjSpec, cfg: RobotConfig, source: str) -> None:
+    """Raise ConfigError with one line for each key that names what the model does not have."""
+    problems = [
+        *_missing("robot.joints", "joint", cfg.joints, [x.name for x in spec.joints], source),
+        *_missing(
+            "robot.actuators", "actuator", cfg.actuators, [x.name for x in spec.actuators], source
+        ),
+        *_missing("robot.tcp_site", "site", [cfg.tcp_site], [x.name for x in spec.sites], source),
+    ]
+    if len(cfg.actuators) != len(cfg.joints):
+        problems.append(
+            f"robot.actuators: {len(cfg.actuators)} actuators for {len(cfg.joints)} joints; "
+            f"name one position servo for each of robot.joints, in the same order"
+        )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _missing(
+    key: str, kind: str, wanted: Sequence[str], has: Sequence[str], source: str
+) -> list[str]:
+    if not wanted:
+        return [f"{key}: is empty; name at least one {kind}"]
+    twice = sorted({name for name in wanted if wanted.count(name) > 1})
+    if twice:
+        return [f"{key}: {_quoted(twice)} listed twice"]
+    gone = [name for name in wanted if name not in has]
+    if not gone:
+        return []
+    named = [name for name in has if name]
+    listing = ", ".join(named) if named else f"no {kind} with a name"
+    return [f"{key}: no {kind} {_quoted(gone)} in {source}; it has: {listing}"]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def find_parts(model: mujoco.MjModel, cfg: RobotConfig, source: str) -> Parts:
+    """Ids of the named parts. Raises ConfigError if one is not of the right kind."""
+    joints = np.array([model.joint(name).id for name in cfg.joints])
+    actuators = np.array([model.actuator(name).id for name in cfg.actuators])
+    site = model.site(cfg.tcp_site).id
+    problems = [
+        f'robot.joints: "{model.joint(j).name}" in {source} is a ball or free joint; '
+        f"a policy moves hinge and slide joints"
+        for j in joints
+        if model.jnt_type[j] not in MOVABLE
+    ]
+    for joint, actuator in zip(joints, actuators, strict=True):
+        problem = _servo_problem(model, joint, actuator)
+        if problem:
+            name = model.actuator(actuator).name
+            problems.append(f'robot.actuators: "{name}" in {source} {problem}')
+    if model.body_weldid[model.site_bodyid[site]] == 0:
+        problems.append(f'robot.tcp_site: "{cfg.tcp_site}" in {source} is on a body that is fixed')
+    if problems:
+        raise ConfigError(problems)
+    return Parts(joints, actuators, site)
+
+
+def _servo_problem(model: mujoco.MjModel, joint: int, actuator: int) -> str | None:
+    """Why an actuator is not a position servo of the joint, or None."""
+    on_joint = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
+    if model.actuator_trntype[actuator] not in [int(t) for t in on_joint]:
+        return "does not drive a joint directly; give each joint a position servo of its own"
+    driven = model.actuator_trnid[actuator, 0]
+    if driven != joint:
+        driven, wanted = model.joint(driven).name, model.joint(joint).name
+        return f'drives joint "{driven}", not "{wanted}"; list the actuators in order of the joints'
+    gain, bias = model.actuator_gainprm[actuator], model.actuator_biasprm[actuator]
+    affine = model.actuator_biastype[actuator] == int(mujoco.mjtBias.mjBIAS_AFFINE)
+    fixed = model.actuator_gaintype[actuator] == int(mujoco.mjtGain.mjGAIN_FIXED)
+    servo = affine and fixed and gain[0] > 0 and bias[0] == 0 and np.isclose(bias[1], -gain[0])
+    if not servo or model.actuator_ctrlnum[actuator] != 1:
+        return "is not a position servo; use <position kp= kv=>"
+    if model.actuator_dyntype[actuator] != int(mujoco.mjtDyn.mjDYN_NONE):
+        return "has activation dynamics; use <position> without timeconst"
+    if not np.isclose(model.actuator_gear[actuator, 0], 1.0):
+        return f"has gear {model.actuator_gear[actuator, 0]:g}; use 1 and scale kp and kv"
+    return None
+
+
+def servo_gains(model: mujoco.MjModel, parts: Parts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stiffness, damping of the servo, and damping beside it; (j,) each, per rad (or m)."""
+    dof = model.jnt_dofadr[parts.joints]
+    beside = model.dof_damping[dof] + model.actuator_damping[parts.actuators]
+    kp = model.actuator_gainprm[parts.actuators, 0]
+    return kp.copy(), -model.actuator_biasprm[parts.actuators, 2], beside
+
+
+def set_servo_lag(model: mujoco.MjModel, parts: Parts, lag: float) -> None:
+    """Give every servo the time constant kv/kp, counting the damping of the joint (s).
+
+    Raises:
+        ConfigError: the joints alone damp more than that.
+    """
+    kp, _, beside = servo_gains(model, parts)
+    kv = kp * lag - beside
+    if (kv < -1e-12 * kp).any():
+        raise ConfigError(
+            f"robot.servo_lag={lag:g}: the damping of the joints alone gives {max(beside / kp):g} s"
+        )
+    model.actuator_biasprm[parts.actuators, 2] = -np.maximum(kv, 0.0)
+
+
+def joint_bounds(model: mujoco.MjModel, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest target of each joint, (j,) each; infinite where unlimited."""
+    low = np.full(len(parts.joints), -np.inf)
+    high = np.full(len(parts.joints), np.inf)
+    for limited, bounds in (
+        (model.jnt_limited[parts.joints], model.jnt_range[parts.joints]),
+        (model.actuator_ctrllimited[parts.actuators], model.actuator_ctrlrange[parts.actuators]),
+    ):
+        low = np.where(limited, np.maximum(low, bounds[:, 0]), low)
+        high = np.where(limited, np.minimum(high, bounds[:, 1]), high)
+    return low, high
+
+
+def torque_limits(model: mujoco.MjModel, parts: Parts) -> np.ndarray:
+    """(j,) greatest torque of each servo (N m); infinite where unlimited."""
+    servo = np.where(
+        model.actuator_forcelimited[parts.actuators],
+        model.actuator_forcerange[parts.actuators, 1],
+        np.inf,
+    )
+    joint = np.where(
+        model.jnt_actfrclimited[parts.joints], model.jnt_actfrcrange[parts.joints, 1], np.inf
+    )
+    return np.minimum(servo, joint)
+
+
+def numeric(model: mujoco.MjModel, name: str) -> np.ndarray | None:
+    """The values of a custom number of the model, if it has it."""
+    i = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, name)
+    return None if i < 0 else model.numeric(i).data.copy()

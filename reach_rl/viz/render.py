@@ -1,0 +1,198 @@
+"""Pictures of a scene without a window: numbers in, pixels out.
+
+MuJoCo draws through EGL, OSMesa or GLX, whichever this machine has. Each is tried in a process of
+its own first, for a broken driver may take its process down. Set MUJOCO_GL to choose.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+import mujoco
+import numpy as np
+
+BACKENDS = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glx": "mujoco.glfw"}
+TRIAL = "import {0} as m; c = m.GLContext(16, 16); c.make_current(); c.free()"
+TRIAL_TIMEOUT = 60.0
+
+
+class RenderError(RuntimeError):
+    """No picture can be drawn on this machine; the message says what to install."""
+
+
+@cache
+def backend() -> str:
+    """Name of the first way to draw that works here. Raises RenderError if none does."""
+    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
+    chosen = {"glfw": "glx"}.get(chosen, chosen)
+    names = [chosen] if chosen in BACKENDS else list(BACKENDS)
+    reasons = {}
+    for name in names:
+        reason = _trial(name)
+        if reason is None:
+            return name
+        reasons[name] = reason
+    raise RenderError(
+        "cannot draw pictures here: no OpenGL library works ("
+        + "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        + "). On Debian or Ubuntu: apt-get install libegl1 libgl1 (or libosmesa6)"
+    )
+
+
+def _trial(name: str) -> str | None:
+    """Why a way to draw does not work, or None if it does."""
+    command = [sys.executable, "-c", TRIAL.format(BACKENDS[name])]
+    environment = {**os.environ, "MUJOCO_GL": "disable"}
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=TRIAL_TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.strip().splitlines()
+    return " ".join(lines[-1].split())[:120] if lines else f"exit code {done.returncode}"
+
+
+def _gl_context(width: int, height: int) -> Any:  # noqa: ANN401  a class of the chosen backend
+    import importlib
+
+    return importlib.import_module(BACKENDS[backend()]).GLContext(width, height)
+
+
+class Offscreen:
+    """Draws frames of one model; a context manager.
+
+    Args:
+        model: what to draw.
+        size: width and height (pixels).
+        supersample: draw this many times finer along each edge and average, for smooth shadows.
+
+    Raises:
+        RenderError: nothing on this machine can draw.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, size: tuple[int, int] = (640, 480), supersample: int = 1
+    ) -> None:
+        """Open a drawing context and upload the model."""
+        width, height = size[0] * supersample, size[1] * supersample
+        model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
+        model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+        self.model, self.size, self._finer = model, (width, height), supersample
+        self._gl = _gl_context(width, height)
+        self._open = True
+        with self._current():
+            self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True
+        self._option = mujoco.MjvOption()
+
+    def frame(self, data: mujoco.MjData, camera: str | mujoco.MjvCamera = "front") -> np.ndarray:
+        """(h, w, 3) uint8: the scene as it is in data, of which kinematics must be current."""
+        width, height = self.size
+        rect = mujoco.MjrRect(0, 0, width, height)
+        pixels = np.empty((height, width, 3), np.uint8)
+        with self._current():
+            mujoco.mjv_updateScene(
+                self.model, data, self._option, None, self._camera(camera),
+                mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
+            )  # fmt: skip
+            mujoco.mjr_render(rect, self._scene, self._context)
+            mujoco.mjr_readPixels(pixels, None, rect, self._context)
+        return _shrink(pixels[::-1], self._finer)
+
+    def close(self) -> None:
+        """Give the drawing context back."""
+        if self._open:
+            with self._current():
+                self._context.free()
+            self._gl.free()
+            self._open = False
+
+    def __enter__(self) -> "Offscreen":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        self._gl.make_current()
+        yield
+
+    def _camera(self, camera: str | mujoco.MjvCamera) -> mujoco.MjvCamera:
+        if not isinstance(camera, str):
+            return camera
+        view = mujoco.MjvCamera()
+        view.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
+        view.fixedcamid = self.model.camera(camera).id
+        return view
+
+
+def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Average squares of factor x factor pixels."""
+    if factor == 1:
+        return pixels.copy()
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    squares = pixels.reshape(height, factor, width, factor, 3)
+    return (squares.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
+
+
+def render(
+    scene: mujoco.MjSpec | mujoco.MjModel,
+    qpos: np.ndarray,
+    camera: str | mujoco.MjvCamera = "front",
+    size: tuple[int, int] = (640, 480),
+    goal: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """One picture.
+
+    Args:
+        scene: a display scene, compiled or not.
+        qpos: (nq,) joint positions of the whole model.
+        camera: name of a camera of the scene, or a free camera.
+        size: width and height (pixels).
+        goal: position (3,) and quaternion (4,) of the goal marker (world frame); None hides it.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Raises:
+        RenderError: nothing on this machine can draw.
+    """
+    model = scene.compile() if isinstance(scene, mujoco.MjSpec) else scene
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    place_goal(model, data, goal)
+    mujoco.mj_forward(model, data)
+    with Offscreen(model, size, supersample=2) as screen:
+        return screen.frame(data, camera)
+
+
+def place_goal(
+    model: mujoco.MjModel, data: mujoco.MjData, goal: tuple[np.ndarray, np.ndarray] | None
+) -> None:
+    """Move the goal marker to a pose, or out of sight; kinematics must be run afterwards."""
+    body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "goal")
+    if body < 0 or model.body_mocapid[body] < 0:
+        return
+    mocap = model.body_mocapid[body]
+    data.mocap_pos[mocap] = (0.0, 0.0, -100.0) if goal is None else goal[0]
+    if goal is not None:
+        data.mocap_quat[mocap] = goal[1]
