@@ -1,0 +1,1 @@
+"""Typed configuration, its checks, its explanation, and the provenance of a run."""

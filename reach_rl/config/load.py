@@ -1,0 +1,55 @@
+"""From YAML and overrides to a validated Config; every problem is collected and raised at once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reach_rl.config import context
+from reach_rl.config.composition import Composer
+from reach_rl.config.convert import Converter, to_tree
+from reach_rl.config.problems import NOTHING, ConfigError
+from reach_rl.config.prove import prove
+from reach_rl.config.schema import Config
+from reach_rl.config.verbs import TRAIN, VERBS, Verb
+
+__all__ = ["ConfigError", "compose", "load_run", "to_config", "to_tree"]
+
+
+def to_config(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
+    """The typed configuration from a plain tree, such as a run's config.yaml; reads no file.
+
+    Raises:
+        ConfigError: with all problems, one line each: unknown keys, missing values, wrong types,
+            bounds and, once those are right, the rules across keys.
+    """
+    converter = Converter(verb.schema)
+    config = converter.convert(tree)
+    problems = converter.problems if config is NOTHING else verb.rules(config)
+    if problems:
+        raise ConfigError(problem.line() for problem in problems)
+    return config
+
+
+def compose(
+    overrides: Sequence[str] = (), config_name: str = "train", config_dir: Path | None = None
+) -> Any:  # noqa: ANN401  the schema of the verb; a Config for train
+    """The validated configuration that the same command line would give. Raises ConfigError.
+
+    Within a job, config_dir defaults to the folder that the job was started with.
+    """
+    folder = config_dir or context.CONFIG_DIR.get()
+    proof = prove(Composer(config_name, folder), VERBS[config_name], overrides)
+    if proof.problems:
+        raise ConfigError(proof.problems)
+    return proof.config
+
+
+def load_run(run_dir: Path) -> Config:
+    """The configuration of an earlier run, from its config.yaml. Raises ConfigError."""
+    import yaml
+
+    path = run_dir / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{run_dir}: not the folder of a run (no config.yaml in it)")
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return to_config(tree if isinstance(tree, dict) else {})

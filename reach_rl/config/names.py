@@ -1,0 +1,70 @@
+"""The closed lists of names that a configuration may use; reach_rl.mdp implements them."""
+
+OBSERVATION_TERMS = (
+    "joint_position",
+    "joint_velocity",
+    "joint_angle",
+    "tool_position",
+    "tool_quaternion",
+    "goal_position",
+    "goal_quaternion",
+    "goal_direction",
+    "position_error",
+    "orientation_error",
+    "self_collision",
+    "last_action",
+    "jacobian_transpose",
+    "damped_least_squares",
+)
+
+REWARD_TERMS = (
+    "distance",
+    "distance_tanh",
+    "orientation_error",
+    "keypoint_distance",
+    "keypoint_kernel",
+    "progress",
+    "hold_bonus",
+    "completion_bonus",
+    "stillness",
+    "velocity_near_goal",
+    "action_rate",
+    "joint_velocity",
+    "joint_limit",
+    "self_collision",
+    "table_collision",
+)
+
+ACTION_KINDS = ("offset", "increment")
+START_METHODS = ("fork", "spawn", "forkserver")
+DEVICES = ("cpu", "cuda", "auto")
+POLICIES = ("MlpPolicy",)
+ROLLOUT_BUFFERS = ("RolloutBuffer",)
+
+# Dotted key -> the names it may hold or, for a group of terms, may have as keys.
+NAMES: dict[str, tuple[str, ...]] = {
+    "observation.terms": OBSERVATION_TERMS,
+    "reward.terms": REWARD_TERMS,
+    "curriculum.ramps": REWARD_TERMS,
+    "action.kind": ACTION_KINDS,
+    "vec_env.start_method": START_METHODS,
+    "ppo.device": DEVICES,
+    "ppo.policy": POLICIES,
+    "ppo.rollout_buffer_class": ROLLOUT_BUFFERS,
+}
+
+# Common abbreviations of keys -> the last part of the key.
+ABBREVIATIONS: dict[str, str] = {
+    "lr": "learning_rate",
+    "bs": "batch_size",
+    "envs": "n_envs",
+    "num_envs": "n_envs",
+    "epochs": "n_epochs",
+    "timesteps": "total_timesteps",
+    "steps": "total_timesteps",
+    "discount": "gamma",
+    "lambda": "gae_lambda",
+    "activation": "activation_fn",
+    "output_dir": "run_dir",
+    "logdir": "run_dir",
+}

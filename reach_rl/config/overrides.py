@@ -1,0 +1,162 @@
+"""Every override of a command line against the schema and the groups, before anything composes."""
+
+import re
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reach_rl.config.composition import COMMAND_LINE, Composer
+from reach_rl.config.keys import check_key, find, hints, item_schema, unwrap
+from reach_rl.config.problems import listing, nearest
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+HYDRA_PREFIXES = ("hydra.", "hydra/", "hydra@")
+
+
+@dataclass(slots=True)
+class Checked:
+    """Overrides after the check: problems as lines, the good ones, and those that sweep."""
+
+    problems: list[str] = field(default_factory=list)
+    good: list["Override"] = field(default_factory=list)
+
+    @property
+    def sweeps(self) -> list["Override"]:
+        """The overrides with several values."""
+        return [override for override in self.good if override.is_sweep_override()]
+
+    @property
+    def lines(self) -> list[str]:
+        """The good overrides as they were typed."""
+        return [str(override.input_line) for override in self.good]
+
+
+def check(
+    composer: Composer, schema: type, overrides: Sequence[str], multirun: bool = False
+) -> Checked:
+    """Check keys, groups and options; values are judged once composed."""
+    checked = Checked()
+    for text in overrides:
+        parsed = _parse(composer, text)
+        problem = parsed if isinstance(parsed, str) else _check(composer, schema, parsed, multirun)
+        if problem:
+            checked.problems.append(problem)
+        elif not isinstance(parsed, str):
+            checked.good.append(parsed)
+    return checked
+
+
+def _parse(composer: Composer, text: str) -> "Override | str":
+    from hydra.errors import OverrideParseException
+
+    key, equals, value = text.partition("=")
+    if not equals and not text.startswith("~"):
+        near = nearest(text, composer.groups)
+        hint = f"; write {near}=OPTION" if near else "; write key=value"
+        return f"{text} ({COMMAND_LINE}): not an override{hint}"
+    try:
+        return composer.parse(text)
+    except OverrideParseException:
+        if _opens(value):
+            hint = "brackets or quotes are not closed"
+        else:
+            hint = f"cannot be read; quote text with special characters: {key}='\"...\"'"
+        return f"{text} ({COMMAND_LINE}): {hint}"
+
+
+def _opens(value: str) -> bool:
+    pairs = any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()"))
+    return pairs or value.count("'") % 2 == 1 or value.count('"') % 2 == 1
+
+
+def _check(composer: Composer, schema: type, override: "Override", multirun: bool) -> str | None:
+    text = str(override.input_line)
+    key = override.key_or_group
+    if re.search(r"\b_[a-z]+_\b", text):
+        return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
+    if key == "hydra" or key.startswith(HYDRA_PREFIXES):
+        return _check_hydra(composer, override)
+    if override.is_sweep_override() and not multirun:
+        listed = f", or {key}=[...] for a list" if _holds_list(schema, key) else ""
+        return f"{text} ({COMMAND_LINE}): several values make several runs; add -m{listed}"
+    if key in composer.groups:
+        return _check_group(composer, override)
+    unknown = check_key(schema, key, composer.groups)
+    return f"{text} ({COMMAND_LINE}): {unknown}" if unknown else None
+
+
+def _holds_list(schema: type, key: str) -> bool:
+    found = find(schema, key)
+    return found is not None and typing.get_origin(unwrap(found.type)[0]) is list
+
+
+def addition(schema: type, text: str) -> str:
+    """How to set a key that is not there yet, such as that of a further term."""
+    key, _, value = text.partition("=")
+    parent, _, name = key.rpartition(".")
+    group = find(schema, parent.rpartition(".")[0]) if "." in parent else None
+    term = item_schema(unwrap(group.type)[0]) if group is not None else None
+    if term is None or name not in hints(term):
+        return f"+{text}"
+    rest = {n: "null" if unwrap(tp)[1] else "0.0" for n, tp in hints(term).items()}
+    return (
+        f"+{parent}=" + "{" + ",".join(f"{n}:{v}" for n, v in (rest | {name: value}).items()) + "}"
+    )
+
+
+def _check_hydra(composer: Composer, override: "Override") -> str | None:
+    key, text = override.key_or_group, str(override.input_line)
+    if key.startswith("hydra.callbacks"):
+        return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
+    if "/" not in key.partition(".")[0]:
+        return None
+    options = composer.options(key)
+    value = override.value()
+    if not options:
+        return f"{text} ({COMMAND_LINE}): no such group of Hydra"
+    if isinstance(value, str) and value not in options:
+        return f"{text} ({COMMAND_LINE}): {_no_option(key, value, options)}"
+    return None
+
+
+def _check_group(composer: Composer, override: "Override") -> str | None:
+    group, text = override.key_or_group, str(override.input_line)
+    options = composer.options(group)
+    if override.is_delete():
+        return None
+    if override.is_add() and group in composer.chosen:
+        better = text.lstrip("+")
+        return f"{text} ({COMMAND_LINE}): the group is there already; try {better}"
+    if not override.is_add() and group not in composer.chosen:
+        return f"{text} ({COMMAND_LINE}): the group is not there yet; try +{text}"
+    values = _values(override)
+    for value in values:
+        names_ = value if isinstance(value, list) else [value]
+        for name in names_:
+            if name is None and group == "experiment":
+                continue
+            if not isinstance(name, str) or not _is_option(composer, group, name):
+                return f"{text} ({COMMAND_LINE}): {_no_option(group, str(name), options)}"
+    return None
+
+
+def _values(override: "Override") -> list[Any]:
+    if not override.is_sweep_override():
+        return [override.value()]
+    if not override.is_discrete_sweep():
+        return ["interval"]
+    strings = override.sweep_string_iterator()
+    return [None if value == "null" else value.strip("'\"") for value in strings]
+
+
+def _is_option(composer: Composer, group: str, name: str) -> bool:
+    return composer.loader.repository.config_exists(f"{group}/{name}")
+
+
+def _no_option(group: str, name: str, options: list[str]) -> str:
+    near = nearest(name, options)
+    hint = f"try {group}={near}; " if near else ""
+    return f"no such option; {hint}{group} has {listing(options)}"

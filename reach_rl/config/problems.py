@@ -1,0 +1,78 @@
+"""What is wrong with a configuration: one problem is one line, all of them are one error."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+NOTHING: Any = object()  # no value to show
+MISSING = "???"
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with a configuration or an argument, a line each."""
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[list[str]]]:
+        """Pickle as the list of problems, for launchers that run jobs in other processes."""
+        return (type(self), (self.problems,))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: the key, its value (NOTHING if it has none), and what is wrong with it."""
+
+    key: str
+    value: Any
+    text: str
+
+    def line(self, source: str = "") -> str:
+        """The problem as one line; source says where the value came from."""
+        value = "" if self.value is NOTHING else f"={show(self.value)}"
+        where = f" ({source})" if source else ""
+        return f"{self.key}{value}{where}: {self.text}"
+
+
+def show(value: object) -> str:
+    """A value as it is typed on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{show(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(show(item) for item in value) + "]"
+    return " ".join(str(value).split())
+
+
+def _number(value: float) -> str:
+    text = f"{value:.12g}"
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that is nearest to word, or None if nothing is near."""
+    lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    if found:
+        return lower[found[0]]
+    starts = [name for name in known if word and name.startswith(word)]
+    return starts[0] if len(starts) == 1 else None
+
+
+def listing(names: Iterable[str], limit: int = 20) -> str:
+    """Names in words: `a, b or c`."""
+    names = list(names)
+    if len(names) > limit:
+        return ", ".join(names[:limit]) + f" and {len(names) - limit} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,136 @@
+"""Proof of a command line: all that is wrong with it, found before anything heavy starts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
+from reach_rl.config.convert import Converter
+from reach_rl.config.overrides import addition, check
+from reach_rl.config.problems import NOTHING, nearest, show
+from reach_rl.config.verbs import Verb
+
+
+@dataclass(slots=True)
+class Proof:
+    """The typed configuration (NOTHING if wrong), its composition, and every problem as a line."""
+
+    config: Any = NOTHING
+    composed: Composed | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
+    """Compose and check one run; every problem is in the proof, none is raised."""
+    checked = check(composer, verb.schema, overrides)
+    found = dict.fromkeys(checked.problems)
+    composed = compose_kept(composer, verb, checked.lines, found)
+    proof = Proof(composed=composed)
+    if composed is not None:
+        proof.config, problems = judge(composed, verb)
+        found |= dict.fromkeys(problems)
+    proof.problems = list(found)
+    return proof
+
+
+def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, list[str]]:
+    """The typed configuration (or NOTHING) and its problems; across: with rules across keys."""
+    converter = Converter(verb.schema)
+    config = converter.convert(composed.tree)
+    problems = converter.problems
+    if config is not NOTHING and across:
+        problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
+    lines = [problem.line(composed.source(problem.key)) for problem in problems]
+    lines += _code(composed.hydra)
+    return (NOTHING if lines else config), lines
+
+
+def compose_kept(
+    composer: Composer, verb: Verb, overrides: Sequence[str], found: dict[str, None]
+) -> Composed | None:
+    """Compose; an override that Hydra refuses becomes a line in found and is left out."""
+    left = list(overrides)
+    while True:
+        try:
+            return composer.compose(left)
+        except Exception as error:
+            culprit, line = _refusal(error, left, verb, composer)
+            found[line] = None
+            if culprit is None:
+                return None
+            left.remove(culprit)
+
+
+def _refusal(
+    error: Exception, overrides: Sequence[str], verb: Verb, composer: Composer
+) -> tuple[str | None, str]:
+    """The override that Hydra refused, if it is one, and the problem as one line."""
+    broken = _broken_file(error, composer)
+    if broken:
+        return None, broken
+    message = " ".join(f"{error} {error.__cause__ or ''}".split())
+    where = re.search(r"full_key: (\S+)", message)
+    asked = re.search(r"Interpolation key '([^']*)' not found", message)
+    text = _culprit(message, where.group(1) if where else None, overrides)
+    if asked:
+        rule = f"refers to ${{{asked.group(1)}}}, which there is not"
+    elif "Could not override" in message and text and text.startswith("hydra."):
+        rule = "Hydra has no such key; see --hydra-help"
+    elif "Could not override" in message and text:
+        rule = f"not there yet; try {addition(verb.schema, text)}"
+    elif "Could not append" in message and text:
+        rule = f"there already; try {text.lstrip('+')}"
+    else:
+        rule = re.sub(r"\s*full_key:.*| Available options.*| Config search path.*", "", message)
+    if text:
+        return text, f"{text} ({COMMAND_LINE}): {rule}"
+    if where is None:
+        return None, rule
+    source = Composed({}, {}, composer, tuple(overrides)).source(where.group(1))
+    return None, f"{where.group(1)} ({source}): {rule}" if source else f"{where.group(1)}: {rule}"
+
+
+def _broken_file(error: Exception, composer: Composer) -> str | None:
+    """The problem of a file that is no YAML, or that builds on one that there is not."""
+    from yaml import MarkedYAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    lost = re.search(r"In '([^']+)': Could not (?:load|find) '([^']+)'", str(error))
+    if lost is None:
+        return None
+    group, _, option = lost.group(2).rpartition("/")
+    near = nearest(option, composer.options(group)) if group else None
+    hint = f"; did you mean {near}?" if near else ""
+    return f"{composer.label(lost.group(1))}: builds on {lost.group(2)}, which there is not{hint}"
+
+
+def _culprit(message: str, key: str | None, overrides: Sequence[str]) -> str | None:
+    for text in overrides:
+        own = text.lstrip("+~").partition("=")[0]
+        if own == key or f"'{own}'" in message:
+            return text
+    return None
+
+
+def _code(hydra: dict[Any, Any]) -> list[str]:
+    """Places of Hydra's own configuration where a file could name code to run."""
+    named = [f"hydra.callbacks.{name}" for name in hydra.get("callbacks") or {}]
+    for group in ("job_logging", "hydra_logging"):
+        named += [f"hydra.{group}.{path}" for path in _factories(hydra.get(group) or {})]
+    return [f"{key}: would name code to run, which a configuration may not" for key in named]
+
+
+def _factories(tree: Any, path: str = "") -> list[str]:  # noqa: ANN401  a plain tree
+    """Keys of a logging configuration whose value is a class beyond logging's own."""
+    if not isinstance(tree, dict):
+        return []
+    found = []
+    for key, value in tree.items():
+        known = show(value).startswith(("logging.", "colorlog."))
+        if key in ("()", "class") and not known:
+            found.append(f"{path}{key}")
+        found += _factories(value, f"{path}{key}.")
+    return found

@@ -1,0 +1,116 @@
+"""`reach-rl repro`: the commands that reproduce a run, and what is different today."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reach_rl.config.compare import config_values, differences, flat
+from reach_rl.config.convert import to_tree
+from reach_rl.config.files import read_json
+from reach_rl.config.load import compose, load_run
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.provenance import asset_hashes, git_state, machine, versions
+from reach_rl.config.redact import HIDDEN
+from reach_rl.config.runs import run_dir
+
+USAGE = """usage: reach-rl repro RUN [--patch]
+
+Prints the commands that reproduce a run, and warns of what is different today.
+--patch prints what was changed beside its commit, for git apply."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the commands; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(words):
+        print(USAGE)
+        return 0
+    try:
+        folders = [word for word in words if word != "--patch"]
+        if len(folders) != 1:
+            raise ConfigError(f"needs one folder; {USAGE.splitlines()[0]}")
+        folder = run_dir(folders[0])
+        made = read_json(folder / "provenance.json")
+        if not made:
+            raise ConfigError(f"{folder}: has no provenance.json that can be read")
+        if "--patch" in words:
+            print((made.get("git") or {}).get("diff", ""), end="")
+        else:
+            print("\n".join([*commands(folder, made), *warnings(folder, made)]))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
+    """The shell commands, one a line."""
+    git = made.get("git") or {}
+    lines = []
+    if git.get("commit"):
+        lines.append(f"git checkout {git['commit']}")
+    if git.get("diff"):
+        lines.append(f"reach-rl repro {shlex.quote(str(folder.absolute()))} --patch | git apply")
+    packages = made.get("packages") or {}
+    pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
+    if pins and differences(packages, versions()):
+        lines.append(f"python -m pip install {' '.join(pins)}")
+    words = ["python", "-m", "reach_rl.train", *config_dir(made), *map(str, made["overrides"])]
+    return [*lines, shlex.join(words)]
+
+
+def config_dir(made: Mapping[str, Any]) -> list[str]:
+    """The --config-dir flag of the command that made the run, absolute."""
+    words = shlex.split(str(made.get("command", "")))
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag in ("--config-dir", "-cd") and (equals or i + 1 < len(words)):
+            given = Path(value if equals else words[i + 1])
+            return ["--config-dir", str(Path(str(made.get("folder", "."))) / given)]
+    return []
+
+
+def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
+    """What is different today, a line each."""
+    found = [
+        *_code(made),
+        *(f"package{row}" for row in _rows(made, "packages", versions())),
+        *(f"model{row}" for row in _rows(made, "assets", asset_hashes(load_run(folder)))),
+        *(f"machine{row}" for row in _rows(made, "machine", machine())),
+        *_configuration(folder, made),
+    ]
+    return [f"warning: {text}" for text in found]
+
+
+def _rows(made: Mapping[str, Any], part: str, today: Mapping[str, Any]) -> list[str]:
+    return [row[1:] for row in differences(made.get(part) or {}, today, ("host",))]
+
+
+def _code(made: Mapping[str, Any]) -> list[str]:
+    git, today = made.get("git") or {}, git_state() or {}
+    if not git:
+        return ["the run was not made in a git checkout; its code is not recorded"]
+    found = []
+    if git.get("commit") != today.get("commit"):
+        found.append(f"commit: {git.get('commit')} -> {today.get('commit')}")
+    if git.get("diff", "") != today.get("diff", ""):
+        found.append("the changes beside the commit are not the same")
+    if git.get("untracked"):
+        found.append(f"untracked files of the run are not recorded: {', '.join(git['untracked'])}")
+    return found
+
+
+def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:
+    """Keys that the same overrides would set to something else today."""
+    then = config_values(folder)
+    hidden = [f"{key} was a credential and is not recorded" for key in then if then[key] == HIDDEN]
+    extra = config_dir(made)
+    try:
+        today = compose(made["overrides"], config_dir=Path(extra[1]) if extra else None)
+    except ConfigError as error:
+        return [*hidden, *(f"refused today: {problem}" for problem in error.problems)]
+    rows = differences(then, flat(to_tree(today)))
+    return [*hidden, *(f"configuration{row[1:]}" for row in rows if HIDDEN not in row)]

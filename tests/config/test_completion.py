@@ -1,0 +1,94 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reach_rl import cli
+from reach_rl.config.completion import SCRIPTS, complete
+
+ROOT = Path(__file__).parents[2]
+VERBS = ["train", "evaluate", "explain", "completion"]
+
+
+@pytest.mark.parametrize(
+    ("line", "among", "never"),
+    [
+        ("reach-rl tr", {"train"}, {"evaluate"}),
+        ("reach-rl ", set(VERBS), set()),
+        ("reach-rl train ", {"robot=", "seed=", "ppo.", "vec_env="}, {"ppo.gamma="}),
+        ("reach-rl train robot=ur1", {"robot=ur10e", "robot=ur15"}, {"robot=ur5e"}),
+        ("reach-rl train -m robot=ur3e,ur5", {"robot=ur3e,ur5e"}, set()),
+        ("reach-rl train ppo.learning_rate_s", {"ppo.learning_rate_schedule.kind="}, set()),
+        ("reach-rl train progress=", {"progress=true", "progress=false"}, set()),
+        ("reach-rl train task.goal_change=", {"task.goal_change=hold"}, set()),
+        ("reach-rl train ppo.device=", {"ppo.device=cuda"}, set()),
+        ("reach-rl train vec_env.start_method=", {"vec_env.start_method=null"}, set()),
+        ("reach-rl train reward.terms.stil", {"reward.terms.stillness.weight="}, set()),
+        ("reach-rl train --mu", {"--multirun"}, set()),
+        ("reach-rl evaluate ", {"run=", "task="}, {"robot=", "ppo."}),
+        ("reach-rl explain ppo.gam", {"ppo.gamma"}, {"ppo.gamma="}),
+        ("reach-rl completion ", {"bash", "zsh", "fish"}, set()),
+        ("reach-rl train seed=", set(), {"seed=true"}),
+    ],
+)
+def test_candidates(line: str, among: set[str], never: set[str]):
+    found = set(complete(line, VERBS))
+    assert among <= found
+    assert not never & found
+
+
+def test_options_of_ones_own(tmp_path: Path):
+    (tmp_path / "robot").mkdir()
+    (tmp_path / "robot" / "lab_arm.yaml").write_text("defaults: [ur5e]\n")
+    line = f"reach-rl train --config-dir {tmp_path} robot=la"
+    assert complete(line, VERBS) == ["robot=lab_arm"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `reach-rl` is this checkout."""
+    script = tmp_path / "reach-rl"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m reach_rl.cli "$@"\n')
+    script.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "replies"),
+    [
+        ("reach-rl train robot=ur1", ["reach-rl", "train", "robot", "=", "ur1"], "ur10e "),
+        ("reach-rl train ppo.gam", ["reach-rl", "train", "ppo.gam"], "ppo.gamma="),
+        ("reach-rl expl", ["reach-rl", "expl"], "explain "),
+    ],
+)
+def test_bash(command: dict[str, str], typed: str, words: list[str], replies: str):
+    quoted = " ".join(f"'{word}'" for word in words)
+    script = (
+        f"{SCRIPTS['bash']}\nCOMP_LINE='{typed}'; COMP_POINT=${{#COMP_LINE}}; "
+        f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _reach_rl; "
+        "printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], env=command, capture_output=True, text=True, check=True
+    )
+    assert replies in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_read_their_script(shell: str, tmp_path: Path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = tmp_path / "script"
+    script.write_text(SCRIPTS[shell])
+    subprocess.run([shell, "-n", str(script)], check=True)
+
+
+def test_the_verb(capsys: pytest.CaptureFixture[str]):
+    assert cli.dispatch(["completion", "bash"]) == 0
+    assert capsys.readouterr().out == SCRIPTS["bash"]
+    assert cli.dispatch(["completion", "bsh"]) == 2
+    assert capsys.readouterr().err == ("error: bsh: no such shell; try reach-rl completion bash\n")

@@ -1,0 +1,118 @@
+"""Every mistake gives its one line, exit code 2, no traceback, and leaves nothing behind."""
+
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from reach_rl.config.app import front
+from reach_rl.config.composition import Composer
+from reach_rl.config.keys import hints
+from reach_rl.config.problems import listing
+from reach_rl.config.schema import Config, PPOConfig
+
+TABLE = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
+BLOCKS = [block.splitlines() for block in TABLE.split("\n\n") if block.startswith("$ ")]
+CASES = [(block[0][2:], block[1:]) for block in BLOCKS]
+ENTRY = ["-m", "reach_rl.train"]
+if find_spec("reach_rl.train") is None:
+    ENTRY = ["-c", "from reach_rl.config.app import run; run('train', lambda *_: 0)"]
+
+
+@pytest.fixture(scope="module")
+def words() -> dict[str, str]:
+    composer = Composer()
+    return {
+        "{ROLLOUT}": "vec_env.n_envs=256 ppo.n_steps=24",
+        "{TOP}": listing(sorted({*hints(Config), *composer.groups}), 40),
+        "{PPO}": listing(sorted(hints(PPOConfig)), 40),
+        "{TASKS}": listing(composer.options("task")),
+        "{CURRICULA}": listing(composer.options("curriculum")),
+    }
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what some of the mistakes name."""
+    files = {
+        "arm.txt": "no model",
+        "old/metrics.jsonl": "",
+        "mine/robot/bad.yaml": "defaults: [ur5e]\njoints: [a, b\n",
+        "mine/robot/odd.yaml": "defaults: [ur5e]\nname: ur5e\nreech: 1.0\n",
+        "mine/robot/code.yaml": "defaults: [ur5e]\nname: ur5e\n_target_: os.system\n",
+        "mine/robot/lost.yaml": "defaults: [ur6e]\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for name, value in words.items():
+        text = text.replace(name, value)
+    return text
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("the job must not start")
+
+
+def test_the_table_is_as_long_as_promised():
+    assert len(CASES) >= 100
+    assert len({line for line, _ in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES, ids=[line for line, _ in CASES])
+def test_mistake(
+    line: str,
+    expected: list[str],
+    words: dict[str, str],
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    before = sorted(here.rglob("*"))
+    code = front("train", _never, _filled(line, words).split(" "))
+    printed = capsys.readouterr()
+    lines = [_filled(text, words).replace("{HERE}", str(here)) for text in expected]
+    assert printed.err.splitlines() == lines
+    assert printed.out == ""
+    assert code == 2
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sead=1", "error: sead=1 (command line): unknown key; did you mean seed?\n"),
+        ("ppo.gamma=[1", "error: ppo.gamma=[1 (command line): brackets or quotes are not closed\n"),
+        ("-m seed=1,two", "error: seed=two (command line): must be a whole number\n"),
+    ],
+)
+def test_a_whole_process_says_the_same_at_once(line: str, expected: str, tmp_path: Path):
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *ENTRY, *line.split()],
+        cwd=tmp_path,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert time.perf_counter() - start < 3
+    assert done.stderr == expected
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
