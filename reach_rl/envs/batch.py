@@ -1,0 +1,346 @@
+"""n arms in one MuJoCo batch: the environment. Every other face wraps this one."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from reach_rl.config.schema import Config, GoalChange, Start
+from reach_rl.envs.physics import RANDOMIZED, arm_of, randomize
+from reach_rl.envs.pool import goal_pool
+from reach_rl.envs.statistics import Statistics
+from reach_rl.mdp import success
+from reach_rl.mdp.actions import Action
+from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.curriculum import Setting
+from reach_rl.mdp.goals import Goals
+from reach_rl.mdp.observations import Observation
+from reach_rl.mdp.rewards import Reward
+from reach_rl.mdp.state import State
+from reach_rl.mdp.streams import Streams
+from reach_rl.robots import Robot, load_robot
+
+NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
+VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
+POISON = [
+    int(w)
+    for w in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+]
+"""MuJoCo's warnings after which it has reset the simulation by itself."""
+
+
+_OWN = ("target", "age", "goal_age", "goal_index", "pending", "delay")
+
+
+@dataclass(slots=True)
+class Step:
+    """What one control step of n environments gave."""
+
+    observation: np.ndarray
+    """(n, d) float32; of the new goal or episode where one began."""
+    reward: Array
+    """(n,)."""
+    timed_out: Bools
+    """(n,) the episode ended; the observation is of the next one when autoreset is on."""
+    goal_changed: Bools
+    """(n,) the timer or a completed hold brought a new goal within the episode."""
+    cut: Ints
+    """(k,) environments whose observation is not the outcome of the action: see last_observation."""
+    last_observation: np.ndarray
+    """(k, d) what these environments saw just before the new goal or episode."""
+
+
+class ReachBatch:
+    """n arms, each reaching for its goal."""
+
+    def __init__(
+        self,
+        config: Config,
+        n: int,
+        seeds: Ints | None = None,
+        *,
+        threads: int = 1,
+        goals: Goals | None = None,
+        autoreset: bool = True,
+        robot: Robot | None = None,
+    ) -> None:
+        """Compile the arm and sample its goals; call reset() next.
+
+        Args:
+            config: the run.
+            n: environments.
+            seeds: (n,) seed of each environment's random stream; config.seed + i by default.
+            threads: physics threads.
+            goals: goals to draw from; the pool of the configured region by default.
+            autoreset: begin the next episode in the step that ends one.
+            robot: the compiled arm, if there is one already.
+
+        Raises:
+            ConfigError: the robot or the region cannot be made.
+        """
+        self.config = config
+        self.task = config.task
+        self.n = n
+        self.robot = robot or load_robot(config.robot, config.task.physics_step)
+        self.arm = arm_of(self.robot, config.task)
+        self.goals = goals or goal_pool(config, self.robot, threads)
+        self.autoreset = autoreset
+        self.streams = Streams(config.seed + np.arange(n) if seeds is None else seeds)
+        self.observe = Observation(config.observation, self.arm)
+        self.reward = Reward(config.reward, self.arm)
+        self.action = Action(config.action, self.arm, config.task.substeps)
+        self.statistics = Statistics(n, self.reward.names)
+        self.setting = Setting(
+            {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
+        )
+
+        self.batch = Batch(self.robot.model, n, threads)
+        self._qpos = self.batch.bind("qpos")
+        self._qvel = self.batch.bind("qvel")
+        self._ctrl = self.batch.bind("ctrl")
+        self._site_pos = self.batch.bind("site_xpos")
+        self._site_mat = self.batch.bind("site_xmat")
+        self._site_quat = self.batch.bind("site_xquat")
+        self._anchor = self.batch.bind("xanchor")
+        self._axis = self.batch.bind("xaxis")
+        self._sensors = self.batch.bind("sensordata")
+        self._poison = np.zeros(n, np.int64)
+
+        self._joint_ids = self.robot.model.dof_jntid[self.robot.dof_adr]
+        joints = len(self.arm.home)
+        self.joints = joints
+        self.state = State.empty(n, joints)
+        self.target = np.zeros((n, joints))
+        self.age = np.zeros(n, np.int64)
+        self.goal_age = np.zeros(n, np.int64)
+        self.goal_index = np.zeros(n, np.int64)
+        delays = config.task.randomization.action_delay
+        self.pending = np.zeros((n, max(delays) + 1, joints))
+        self.delay = np.zeros(n, np.int64)
+        self.seconds_physics = 0.0
+        self._all = np.arange(n)
+
+    def reset(self, rows: Ints | None = None) -> np.ndarray:
+        """Begin an episode in these environments (all by default); their observations, (k, d)."""
+        rows = self._all if rows is None else rows
+        self._begin_episode(rows)
+        return self._observe_rows(rows, self._noise(rows))
+
+    def assign_goals(self, rows: Ints, indices: Ints) -> np.ndarray:
+        """Give these environments these goals of the pool; their observations, (k, d)."""
+        self._set_goal(rows, indices)
+        return self._observe_rows(rows, self._noise(rows))
+
+    def stagger(self) -> None:
+        """Spread the ends of the first episodes and goals over time."""
+        self.age[:] = self._all * self.task.episode_steps // self.n
+        period = self.task.goal_period
+        self.goal_age[:] = self._all * period // self.n % period
+
+    def apply(self, setting: Setting) -> None:
+        """Take over reward weights, thresholds and region of the curriculum."""
+        self.setting = setting
+        for name, weight in setting.weights.items():
+            if name in self.reward.names:
+                self.reward.weights[self.reward.names.index(name)] = weight
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Copies of everything that a later process needs to go on exactly here."""
+        out = {name: getattr(self, name).copy() for name in _OWN}
+        out |= {f"state.{f.name}": getattr(self.state, f.name).copy() for f in fields(State)}
+        out |= {f"statistics.{k}": v.copy() for k, v in self.statistics.sums().items()}
+        out |= {f"streams.{k}": getattr(self.streams, k).copy() for k in ("keys", "counters")}
+        out["physics"] = self.batch.state.copy()
+        for name in RANDOMIZED:
+            values = self.batch.expanded(name)
+            if values is not None:
+                out[f"model.{name}"] = values.copy()
+        return out
+
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
+        """Go on where a snapshot of an equally configured batch was taken."""
+        for name in _OWN:
+            getattr(self, name)[:] = snapshot[name]
+        for f in fields(State):
+            getattr(self.state, f.name)[:] = snapshot[f"state.{f.name}"]
+        for name, values in self.statistics.sums().items():
+            values[:] = snapshot[f"statistics.{name}"]
+        for name in ("keys", "counters"):
+            getattr(self.streams, name)[:] = snapshot[f"streams.{name}"]
+        models = {name: snapshot.get(f"model.{name}") for name in RANDOMIZED}
+        for name, values in models.items():
+            if values is not None:
+                self.batch.expand(name)[:] = values
+        if models["body_mass"] is not None:
+            self.batch.set_const()
+        self.batch.state[:] = snapshot["physics"]
+        self._poison[:] = self._bad_count()
+
+    def step(self, action: np.ndarray) -> Step:
+        """Advance all environments by one control period.
+
+        Args:
+            action: (n, j), clipped to [-1, 1].
+        """
+        s = self.state
+        s.last_action[:] = s.action
+        s.action[:] = np.clip(action, -1.0, 1.0)
+        targets = self.action(
+            self._delayed(s.action), s.joint_position, s.joint_velocity, self.target
+        )
+        self.target[:] = targets[-1]
+        self._advance(targets)
+        poisoned = self._guard()
+
+        before = s.keypoint_distance.copy()
+        self._read(slice(None))
+        s.keypoint_progress[:] = before - s.keypoint_distance
+        setting = self.setting
+        success.update(
+            s, setting.position_threshold, setting.orientation_threshold, self.task.hold_steps
+        )
+        reward, shares = self.reward(s)
+        if poisoned.any():
+            reward[poisoned], shares[poisoned] = 0.0, 0.0
+        self.age += 1
+        self.goal_age += 1
+        self.statistics.add(s, reward, shares)
+        noise = self._noise(self._all)
+        observation = self.observe(s, noise)
+
+        timed_out = (self.age >= self.task.episode_steps) | poisoned
+        changed = self._goal_is_due() & ~timed_out
+        cut = np.flatnonzero(changed | timed_out if self.autoreset else changed)
+        last = observation[cut]
+        self.statistics.finish_goals(np.flatnonzero(changed | timed_out), s)
+        self.statistics.finish_episodes(np.flatnonzero(timed_out), poisoned)
+        fresh = np.flatnonzero(changed)
+        if len(fresh):
+            self._draw_goal(fresh)
+            kept = None if noise is None else noise[fresh]
+            observation[fresh] = self._observe_rows(fresh, kept)
+        ended = np.flatnonzero(timed_out)
+        if self.autoreset and len(ended):
+            observation[ended] = self.reset(ended)
+        return Step(observation, reward, timed_out, changed, cut, last)
+
+    def _advance(self, targets: Array) -> None:
+        """Step the physics through one control period; positions and velocities are current."""
+        begin = time.perf_counter()
+        last = len(targets) - 1
+        for i, target in enumerate(targets):
+            self._ctrl[:, self.robot.ctrl_ids] = target
+            self.batch.step(stage=VEL if i == last else NONE)
+        self.seconds_physics += time.perf_counter() - begin
+
+    def _guard(self) -> Bools:
+        """Environments whose simulation MuJoCo has reset because its numbers went bad, (n,)."""
+        count = self._bad_count()
+        bad = count > self._poison
+        self._poison[:] = count
+        return bad
+
+    def _bad_count(self) -> Ints:
+        return self.batch.warning[:, POISON, 1].sum(axis=1)
+
+    def _delayed(self, action: Array) -> Array:
+        """The action that takes effect now, (n, j)."""
+        if self.pending.shape[1] == 1:
+            return action
+        self.pending[:, 1:] = self.pending[:, :-1].copy()
+        self.pending[:, 0] = action
+        return self.pending[self._all, self.delay]
+
+    def _goal_is_due(self) -> Bools:
+        """Environments whose goal changes now, (n,)."""
+        if self.task.goal_change is GoalChange.TIMER:
+            return self.goal_age >= self.task.goal_period
+        if self.task.goal_change is GoalChange.HOLD:
+            return self.state.completed.copy()
+        return np.zeros(self.n, bool)
+
+    def _read(self, rows: Ints | slice) -> None:
+        """Take the physics of these environments over into the state."""
+        s, r = self.state, self.robot
+        s.joint_position[rows] = self._qpos[rows][:, r.qpos_adr]
+        s.joint_velocity[rows] = self._qvel[rows][:, r.dof_adr]
+        s.joint_anchor[rows] = self._anchor[rows][:, self._joint_ids]
+        s.joint_axis[rows] = self._axis[rows][:, self._joint_ids]
+        s.tool_position[rows] = self._site_pos[rows][:, r.tcp_site]
+        matrix = self._site_mat[rows][:, r.tcp_site].reshape(-1, 3, 3)
+        s.tool_matrix[rows] = matrix
+        s.tool_quaternion[rows] = self._site_quat[rows][:, r.tcp_site]
+        s.self_contact[rows] = self._sensors[rows][:, r.self_contact] > 0
+        s.table_contact[rows] = self._sensors[rows][:, r.table_contact] > 0
+        s.measure(self.arm, rows)
+
+    def _begin_episode(self, rows: Ints) -> None:
+        """Put these environments at a start, at rest, with a new goal."""
+        s, r, k = self.state, self.robot, len(rows)
+        start = np.broadcast_to(self.arm.home, (k, self.joints))
+        if self.task.start is Start.REGION:
+            start = self.goals.joints[self._draw_index(rows)]
+        noise = self.task.start_noise * self.streams.symmetric(rows, self.joints)
+        start = np.clip(start + noise, self.arm.low, self.arm.high)
+        randomize(self.batch, r, self.task, rows, self.streams)
+        self.delay[rows] = self._draw_delay(rows)
+
+        self.batch.reset(rows, stage=NONE)
+        qpos = np.broadcast_to(r.home_qpos, (k, len(r.home_qpos))).copy()
+        qpos[:, r.qpos_adr] = start
+        self._qpos[rows] = qpos
+        self._poison[rows] = self._bad_count()[rows]
+        ctrl = np.broadcast_to(r.base_ctrl, (k, len(r.base_ctrl))).copy()
+        ctrl[:, r.ctrl_ids] = start
+        self._ctrl[rows] = ctrl
+        self.batch.forward(rows, stage=VEL)
+        self.target[rows] = start
+        s.action[rows] = 0.0
+        s.last_action[rows] = 0.0
+        self.pending[rows] = 0.0
+        self.age[rows] = 0
+        self._read(rows)
+        self._draw_goal(rows)
+
+    def _draw_index(self, rows: Ints) -> Ints:
+        count = self.goals.within(self.setting.region_share)
+        return (self.streams.uniform(rows, 1)[:, 0] * count).astype(np.int64)
+
+    def _draw_delay(self, rows: Ints) -> Ints:
+        least, most = self.task.randomization.action_delay
+        if most == 0:
+            return np.zeros(len(rows), np.int64)
+        return least + (self.streams.uniform(rows, 1)[:, 0] * (most - least + 1)).astype(np.int64)
+
+    def _draw_goal(self, rows: Ints) -> None:
+        self._set_goal(rows, self._draw_index(rows))
+
+    def _set_goal(self, rows: Ints, indices: Ints) -> None:
+        s = self.state
+        s.goal_position[rows] = self.goals.position[indices]
+        s.goal_quaternion[rows] = self.goals.quaternion[indices]
+        s.goal_matrix[rows] = self.goals.matrix[indices]
+        s.inside_steps[rows] = 0
+        s.completed[rows] = False
+        s.reached[rows] = False
+        self.goal_index[rows] = indices
+        self.goal_age[rows] = 0
+        s.keypoint_progress[rows] = 0.0
+        s.measure(self.arm, rows)
+
+    def _noise(self, rows: Ints) -> Array | None:
+        if not self.observe.noisy:
+            return None
+        return self.observe.noise * self.streams.symmetric(rows, len(self.observe.noise))
+
+    def _observe_rows(self, rows: Ints, noise: Array | None) -> np.ndarray:
+        if len(rows) == self.n:
+            return self.observe(self.state, noise)
+        return self.observe(self.state.rows(rows), noise)

@@ -1,0 +1,117 @@
+"""The batch with n = 1 as a Gymnasium environment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from reach_rl.config.schema import Config
+from reach_rl.envs.batch import ReachBatch
+from reach_rl.envs.statistics import Finished
+from reach_rl.envs.vec_env import spaces_of
+from reach_rl.mdp.curriculum import Setting
+from reach_rl.mdp.goals import Goals
+
+
+class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """One arm reaching for its goal; episodes end only by truncation."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012  Gymnasium's own
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        robot: str = "ur5e",
+        seed: int | None = None,
+        goals: Goals | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Make the environment.
+
+        Args:
+            config: the run; the defaults in conf/ with the given robot if None.
+            robot: robot option, used only without a config.
+            seed: seed of the random stream until reset(seed=...) gives another.
+            goals: goals to draw from; the pool of the configured region by default.
+            render_mode: None or "rgb_array".
+
+        Raises:
+            ConfigError: the robot or the region cannot be made.
+        """
+        if config is None:
+            from reach_rl.config.load import compose
+
+            config = compose([f"robot={robot}"])
+        first = config.seed if seed is None else seed
+        self.batch = ReachBatch(config, 1, np.array([first]), goals=goals, autoreset=False)
+        self.observation_space, self.action_space = spaces_of(self.batch)
+        self.render_mode = render_mode
+        self._renderer: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode; a seed starts the random stream anew."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.batch.streams.reseed(0, seed)
+        return self.batch.reset()[0], {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Advance one control period.
+
+        The info tells `is_success` (the goal was reached and held), `position_error` (m),
+        `orientation_error` (rad) and `goal_changed`.
+        """
+        step = self.batch.step(np.asarray(action)[None])
+        state = self.batch.state
+        info: dict[str, Any] = {
+            "is_success": bool(state.reached[0]),
+            "position_error": float(state.distance[0]),
+            "orientation_error": float(state.angle[0]),
+            "goal_changed": bool(step.goal_changed[0]),
+        }
+        finished = self.batch.statistics.drain()
+        if finished.reached:
+            info["finished"] = finished
+        truncated = bool(step.timed_out[0])
+        if truncated:
+            info["episode"] = {"r": finished.returns[0], "l": finished.lengths[0]}
+        return step.observation[0], float(step.reward[0]), False, truncated, info
+
+    def apply(self, setting: Setting) -> None:
+        """Take over the curriculum's setting."""
+        self.batch.apply(setting)
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Copies of everything that a later process needs to go on exactly here."""
+        return self.batch.snapshot()
+
+    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
+        """Go on where a snapshot was taken."""
+        self.batch.restore(snapshot)
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """The scene from the front camera, (480, 640, 3) uint8, with render_mode="rgb_array"."""
+        if self.render_mode != "rgb_array":
+            return None
+        if self._renderer is None:
+            from reach_rl.robots.camera import Camera
+
+            self._renderer = Camera(self.batch.config.robot)
+        state = self.batch.state
+        qpos = self.batch.batch.bind("qpos")[0]
+        return self._renderer.picture(qpos, state.goal_position[0], state.goal_quaternion[0])
+
+    def close(self) -> None:
+        """Release the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+def drained(infos: list[dict[str, Any]]) -> list[Finished]:
+    """What finished in one step of SB3's vectorised ReachEnv."""
+    return [info["finished"] for info in infos if "finished" in info]

@@ -1,0 +1,62 @@
+"""Between the compiled arm and the task: constants, and what differs between simulations."""
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from reach_rl.config.schema import TaskConfig
+from reach_rl.mdp.arrays import Array, Ints
+from reach_rl.mdp.state import Arm
+from reach_rl.mdp.streams import Streams
+from reach_rl.robots import Robot
+
+
+def arm_of(robot: Robot, task: TaskConfig) -> Arm:
+    """What the task knows of the robot."""
+    kinds = robot.model.jnt_type[robot.model.dof_jntid[robot.dof_adr]]
+    return Arm(
+        home=robot.home,
+        low=robot.low,
+        high=robot.high,
+        velocity_limits=robot.velocity_limits,
+        servo_lag=robot.servo_lag,
+        acceleration_limits=robot.torque_limits
+        / (robot.inertia + robot.servo_damping * task.physics_step),
+        hinge=kinds == mujoco.mjtJoint.mjJNT_HINGE,
+        keypoint_offset=task.keypoint_offset,
+        control_period=task.control_period,
+    )
+
+
+def randomize(batch: Batch, robot: Robot, task: TaskConfig, rows: Ints, streams: Streams) -> None:
+    """Draw the model parameters of these simulations anew; a range without width costs nothing."""
+    ranges = task.randomization
+    model = robot.model
+
+    def draw(bounds: Sequence[float], count: int = 1) -> Array:
+        return bounds[0] + (bounds[1] - bounds[0]) * streams.uniform(rows, count)
+
+    if any(gain != 1.0 for gain in ranges.servo_gain):
+        factor = np.ones((len(rows), model.nu))
+        factor[:, robot.actuator_ids] = draw(ranges.servo_gain, len(robot.actuator_ids))
+        for name in ("actuator_gainprm", "actuator_biasprm"):
+            batch.expand(name)[rows] = factor[:, :, None] * getattr(model, name)
+    joints = len(robot.dof_adr)
+    for name, bounds in (
+        ("dof_damping", ranges.joint_damping),
+        ("dof_frictionloss", ranges.joint_friction),
+    ):
+        if any(bounds):
+            extra = np.zeros((len(rows), model.nv))
+            extra[:, robot.dof_adr] = draw(bounds, joints) * robot.torque_limits
+            field = batch.expand(name)
+            field[rows] = (getattr(model, name).reshape(-1) + extra).reshape(field[rows].shape)
+    if any(ranges.payload):
+        batch.expand("body_mass")[rows, robot.payload_body] = draw(ranges.payload)[:, 0]
+        batch.set_const(rows)
+
+
+RANDOMIZED = ("actuator_gainprm", "actuator_biasprm", "dof_damping", "dof_frictionloss", "body_mass")
+"""Model fields that randomize() may give each simulation."""

@@ -1,0 +1,77 @@
+"""Forward kinematics of the arm, and the pool of goals that it gives."""
+
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from reach_rl.config.schema import Config
+from reach_rl.mdp.arrays import Array
+from reach_rl.mdp.goals import Goals, Kinematics, Poses, joint_range, sample
+from reach_rl.robots import Robot
+
+TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
+"""Goals to train on, to report on and to choose the best checkpoint by: never one random stream."""
+
+_CHUNK = 512
+
+
+def kinematics(robot: Robot, threads: int = 1) -> Kinematics:
+    """Tool poses and freedom from contact of joint configurations."""
+    batch = Batch(robot.model, _CHUNK, threads)
+    qpos = batch.bind("qpos")
+    position, matrix = batch.bind("site_xpos"), batch.bind("site_xmat")
+    quaternion, sensors = batch.bind("site_xquat"), batch.bind("sensordata")
+    contacts = [robot.self_contact, robot.table_contact]
+    stage = int(mujoco.mjtStage.mjSTAGE_POS)
+
+    def poses(joints: Array) -> Poses:
+        k = len(joints)
+        out = Poses(np.empty((k, 3)), np.empty((k, 4)), np.empty((k, 3, 3)), np.empty(k, bool))
+        for begin in range(0, k, _CHUNK):
+            rows = slice(begin, min(begin + _CHUNK, k))
+            size = rows.stop - begin
+            qpos[:size] = robot.home_qpos
+            qpos[:size, robot.qpos_adr] = joints[rows]
+            batch.forward(np.arange(size), stage=stage)
+            out.position[rows] = position[:size, robot.tcp_site]
+            out.matrix[rows] = matrix[:size, robot.tcp_site].reshape(-1, 3, 3)
+            out.quaternion[rows] = quaternion[:size, robot.tcp_site]
+            out.free[rows] = (sensors[:size, contacts] == 0).all(axis=1)
+        return out
+
+    return poses
+
+
+def goal_pool(
+    config: Config,
+    robot: Robot,
+    threads: int = 1,
+    *,
+    count: int | None = None,
+    seed: int | None = None,
+    stream: int = TRAINING,
+) -> Goals:
+    """Goals of the configured region.
+
+    Args:
+        config: the run.
+        robot: the arm.
+        threads: physics threads.
+        count: goals wanted; the region's pool by default.
+        seed: seed of the goals; the run's by default.
+        stream: what the goals are for: TRAINING, HELD_OUT or VALIDATION.
+
+    Raises:
+        ConfigError: the region cannot be reached.
+    """
+    region = config.task.region
+    return sample(
+        region,
+        count or region.pool,
+        np.random.default_rng([stream, config.seed if seed is None else seed]),
+        kinematics(robot, threads),
+        joint_range(region, robot.home, robot.low, robot.high),
+        robot.home,
+        robot.base_position,
+        robot.reach,
+    )

@@ -1,0 +1,1 @@
+"""The reaching task as pure functions of arrays: one row per environment."""

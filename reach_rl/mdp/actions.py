@@ -1,0 +1,88 @@
+"""What an action means: actions in [-1, 1] to joint targets. Looked up by name in KINDS.
+
+A control period has several physics steps; the targets move through them in a straight ramp, as a
+robot's controller interpolates, so that no joint is asked for a jump of its speed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reach_rl.config.schema import ActionConfig
+from reach_rl.mdp.arrays import Array
+from reach_rl.mdp.state import Arm
+
+Kind = Callable[["Limits", Array, Array, Array, Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast the joint targets may move; (j,) each."""
+
+    speed: Array
+    """Joint speed at full action (rad/s)."""
+    change: Array
+    """Largest change of the joint speed in one control period (rad/s)."""
+    lag: Array
+    """Time constant of the servos (s)."""
+    period: float
+    """Time between two actions (s)."""
+    ramp: Array
+    """(s, 1, 1) fraction of the control period that has passed at the end of each physics step."""
+
+
+def offset(
+    limits: Limits, action: Array, position: Array, velocity: Array, target: Array
+) -> Array:
+    """target(t) = q + integral of v + T v(t), v(t) from dq/dt to a * speed in a ramp.
+
+    A position servo of lag T = kv / kp settles at the speed (target - q) / T, so that an action is
+    a joint speed as a fraction of the limit. The change of speed is limited: a servo at its torque
+    limit does not brake in time. The targets follow from what is measured; nothing is remembered
+    from one action to the next.
+    """
+    before = np.clip(velocity, -limits.speed, limits.speed)
+    change = np.clip(action * limits.speed - before, -limits.change, limits.change)
+    # the servo acts on the joint angle at the start of a physics step
+    passed = limits.ramp - limits.ramp[:1]
+    gone = passed * limits.period * (before + 0.5 * passed * change)
+    return position + gone + limits.lag * (before + limits.ramp * change)
+
+
+def increment(
+    limits: Limits, action: Array, position: Array, velocity: Array, target: Array
+) -> Array:
+    """target(t) = target_before + a * speed * t."""
+    return target + limits.ramp * limits.period * limits.speed * action
+
+
+KINDS: Mapping[str, Kind] = {f.__name__: f for f in (offset, increment)}
+
+
+class Action:
+    """The configured action."""
+
+    def __init__(self, config: ActionConfig, arm: Arm, substeps: int) -> None:
+        """Look up the kind and derive its limits from the arm's."""
+        self.arm = arm
+        self.kind = KINDS[config.kind]
+        self.limits = Limits(
+            speed=config.speed * arm.velocity_limits,
+            change=config.torque * arm.acceleration_limits * arm.control_period,
+            lag=arm.servo_lag,
+            period=arm.control_period,
+            ramp=np.arange(1, substeps + 1)[:, None, None] / substeps,
+        )
+
+    def __call__(self, action: Array, position: Array, velocity: Array, target: Array) -> Array:
+        """Joint targets (s, n, j) of each physics step, inside the joint limits (rad).
+
+        Args:
+            action: (n, j), clipped to [-1, 1].
+            position: (n, j) measured joint angles (rad).
+            velocity: (n, j) measured joint speeds (rad/s).
+            target: (n, j) the targets before (rad).
+        """
+        moved = self.kind(self.limits, np.clip(action, -1.0, 1.0), position, velocity, target)
+        return np.clip(moved, self.arm.low, self.arm.high)

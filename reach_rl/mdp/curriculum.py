@@ -1,0 +1,105 @@
+"""What changes while training goes on, counted over all environments together."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from reach_rl.config.schema import CurriculumConfig, TaskConfig, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the environments are told."""
+
+    weights: Mapping[str, float]
+    """Reward weights that differ from the configured ones."""
+    position_threshold: float
+    """m."""
+    orientation_threshold: float
+    """rad."""
+    region_share: float
+    """Fraction of the joint range from which goals are drawn."""
+
+
+class Curriculum:
+    """Ramps reward weights by progress, and moves through stages by success."""
+
+    def __init__(self, config: CurriculumConfig, task: TaskConfig, total_steps: int) -> None:
+        """Start at the first stage and at the start of every ramp."""
+        self.config = config
+        self.task = task
+        self.total_steps = total_steps
+        self.steps = 0
+        self.episodes = 0
+        self.stage = 0
+        self.recent: deque[bool] = deque(maxlen=config.window)
+
+    def count(self, steps: int, episodes: int, outcomes: Iterable[bool]) -> None:
+        """Count environment steps, finished episodes and the outcomes of finished goals."""
+        self.steps += steps
+        self.episodes += episodes
+        for outcome in outcomes:
+            self.recent.append(bool(outcome))
+        stages = self.config.stages
+        if (
+            self.stage < len(stages) - 1
+            and len(self.recent) == self.config.window
+            and sum(self.recent) >= stages[self.stage].advance_at * self.config.window
+        ):
+            self.stage += 1
+            self.recent.clear()
+
+    @property
+    def progress(self) -> float:
+        """How far the ramps have gone, 0 to 1."""
+        done = {
+            Unit.STEPS: float(self.steps),
+            Unit.EPISODES: float(self.episodes),
+            Unit.FRACTION: self.steps / self.total_steps,
+        }[self.config.unit]
+        return min(1.0, done / self.config.duration)
+
+    def setting(self) -> Setting:
+        """What holds now."""
+        progress = self.progress
+        weights = {
+            name: ramp.start + progress * (ramp.end - ramp.start)
+            for name, ramp in self.config.ramps.items()
+        }
+        if not self.config.stages:
+            return Setting(
+                weights, self.task.position_threshold, self.task.orientation_threshold, 1.0
+            )
+        stage = self.config.stages[self.stage]
+        return Setting(
+            weights, stage.position_threshold, stage.orientation_threshold, stage.region_share
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """What holds now, under curriculum/."""
+        setting = self.setting()
+        values = {f"curriculum/{name}": weight for name, weight in setting.weights.items()}
+        if self.config.ramps:
+            values["curriculum/progress"] = self.progress
+        if self.config.stages:
+            values["curriculum/stage"] = self.stage
+            values["curriculum/position_threshold"] = setting.position_threshold
+            values["curriculum/orientation_threshold"] = setting.orientation_threshold
+            values["curriculum/region_share"] = setting.region_share
+        return values
+
+    def state(self) -> dict[str, object]:
+        """Everything that a later process needs to go on, as plain JSON values."""
+        return {
+            "steps": self.steps,
+            "episodes": self.episodes,
+            "stage": self.stage,
+            "recent": list(self.recent),
+        }
+
+    def load(self, state: Mapping[str, object]) -> None:
+        """Go on from a state."""
+        self.steps = int(state["steps"])  # type: ignore[arg-type]
+        self.episodes = int(state["episodes"])  # type: ignore[arg-type]
+        self.stage = int(state["stage"])  # type: ignore[arg-type]
+        self.recent = deque(state["recent"], maxlen=self.config.window)  # type: ignore[arg-type]

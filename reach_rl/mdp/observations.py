@@ -1,0 +1,177 @@
+"""Observation terms: each returns (n, k) numbers of a state. Looked up by name in TERMS."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from reach_rl.config.schema import ObservationConfig
+from reach_rl.mdp.arrays import Array
+from reach_rl.mdp.rotations import canonical, norm
+from reach_rl.mdp.state import Arm, State, jacobian
+
+Term = Callable[[State, Arm], Array]
+
+
+def joint_position(state: State, arm: Arm) -> Array:
+    """q - home, (n, j) rad."""
+    return state.joint_position - arm.home
+
+
+def joint_angle(state: State, arm: Arm) -> Array:
+    """cos q and sin q, (n, 2 j)."""
+    q = state.joint_position
+    return np.concatenate((np.cos(q), np.sin(q)), axis=1)
+
+
+def joint_velocity(state: State, arm: Arm) -> Array:
+    """dq/dt, (n, j) rad/s."""
+    return state.joint_velocity
+
+
+def tool_position(state: State, arm: Arm) -> Array:
+    """p, (n, 3) m in the base frame."""
+    return state.tool_position
+
+
+def tool_quaternion(state: State, arm: Arm) -> Array:
+    """(w, x, y, z) of the tool in the base frame with w >= 0, (n, 4)."""
+    return canonical(state.tool_quaternion)
+
+
+def goal_position(state: State, arm: Arm) -> Array:
+    """p*, (n, 3) m in the base frame."""
+    return state.goal_position
+
+
+def goal_quaternion(state: State, arm: Arm) -> Array:
+    """(w, x, y, z) of the goal in the base frame with w >= 0, (n, 4)."""
+    return canonical(state.goal_quaternion)
+
+
+def goal_direction(state: State, arm: Arm) -> Array:
+    """(p* - p) / |p* - p|, (n, 3); zero at the goal."""
+    return state.position_error / np.maximum(norm(state.position_error), 1e-9)[:, None]
+
+
+def position_error(state: State, arm: Arm) -> Array:
+    """p* - p, (n, 3) m in the base frame."""
+    return state.position_error
+
+
+def orientation_error(state: State, arm: Arm) -> Array:
+    """Axis times angle of R* R^T, (n, 3) rad in the base frame."""
+    return state.rotation_error
+
+
+def self_collision(state: State, arm: Arm) -> Array:
+    """1 while the arm touches itself, (n, 1)."""
+    return state.self_contact[:, None].astype(np.float64)
+
+
+def last_action(state: State, arm: Arm) -> Array:
+    """The action that led here, (n, j)."""
+    return state.action
+
+
+def jacobian_transpose(state: State, arm: Arm) -> Array:
+    """J_i . e / |J_i|^2, (n, j) rad: how far joint i alone would go to make the pose error least.
+
+    e stacks the position error and L times the orientation error, J_i is joint i's column of the
+    Jacobian with the same weights, and L is the key-point offset (m).
+    """
+    linear, angular = jacobian(state, arm)
+    weight = arm.keypoint_offset**2
+    pull = np.einsum("njk,nk->nj", linear, state.position_error)
+    pull += weight * np.einsum("njk,nk->nj", angular, state.rotation_error)
+    size = np.einsum("njk,njk->nj", linear, linear)
+    size += weight * np.einsum("njk,njk->nj", angular, angular)
+    return pull / np.maximum(size, 1e-9)
+
+
+def damped_least_squares(state: State, arm: Arm) -> Array:
+    """J^T (J J^T + d^2 I)^-1 e, (n, j) rad: the damped least-squares step to the goal, d = 0.05 L.
+
+    e and J are weighted as in jacobian_transpose (Nakamura and Hanafusa, 1986).
+    """
+    linear, angular = jacobian(state, arm)
+    offset = arm.keypoint_offset
+    j = np.concatenate((linear, offset * angular), axis=2)
+    e = np.concatenate((state.position_error, offset * state.rotation_error), axis=1)
+    normal = np.einsum("nja,njb->nab", j, j) + (0.05 * offset) ** 2 * np.eye(6)
+    return np.einsum("nja,na->nj", j, np.linalg.solve(normal, e[:, :, None])[:, :, 0])
+
+
+TERMS: Mapping[str, Term] = {
+    f.__name__: f
+    for f in (
+        joint_position,
+        joint_angle,
+        joint_velocity,
+        tool_position,
+        tool_quaternion,
+        goal_position,
+        goal_quaternion,
+        goal_direction,
+        position_error,
+        orientation_error,
+        self_collision,
+        last_action,
+        jacobian_transpose,
+        damped_least_squares,
+    )
+}
+
+
+class Observation:
+    """The configured terms in one vector."""
+
+    def __init__(self, config: ObservationConfig, arm: Arm) -> None:
+        """Look up the terms and find their places in the vector."""
+        self.arm = arm
+        self.parts = [
+            (name, TERMS[name], np.asarray(term.scales) if term.scales else None, term.noise)
+            for name, term in config.terms.items()
+            if term is not None
+        ]
+        sample = State.empty(1, len(arm.home))
+        widths = [self._part(sample, f, scales).shape[1] for _, f, scales, _ in self.parts]
+        edges = np.cumsum([0, *widths]).tolist()
+        self.size: int = edges[-1]
+        self.slices = {
+            name: slice(a, b)
+            for (name, *_), a, b in zip(self.parts, edges[:-1], edges[1:], strict=True)
+        }
+        raw = [f(sample, arm).shape[1] for _, f, _, _ in self.parts]
+        self.noise = np.concatenate(
+            [np.full(k, noise) for k, (*_, noise) in zip(raw, self.parts, strict=True)]
+        )
+        self.noisy = bool(self.noise.any())
+        self._raw_edges = np.cumsum([0, *raw]).tolist()
+
+    def __call__(self, state: State, noise: Array | None = None) -> np.ndarray:
+        """Observe.
+
+        Args:
+            state: n environments.
+            noise: (n, len(self.noise)) sensor noise, added before scaling; None for none.
+
+        Returns:
+            (n, size) float32.
+        """
+        out = np.empty((len(state.distance), self.size), np.float32)
+        for i, (name, f, scales, _) in enumerate(self.parts):
+            value = f(state, self.arm)
+            if noise is not None:
+                value = value + noise[:, self._raw_edges[i] : self._raw_edges[i + 1]]
+            out[:, self.slices[name]] = _scaled(value, scales)
+        return out
+
+    def _part(self, state: State, f: Term, scales: Array | None) -> Array:
+        return _scaled(f(state, self.arm), scales)
+
+
+def _scaled(value: Array, scales: Array | None) -> Array:
+    """tanh(value / w) for each width w side by side; the value itself without widths."""
+    if scales is None:
+        return value
+    return np.tanh(value[:, None, :] / scales[:, None]).reshape(len(value), -1)

@@ -1,0 +1,141 @@
+"""What the task's functions see: the state of n environments at one control step."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.rotations import cross, norm, rotation_error
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What the task knows of the robot; j joints."""
+
+    home: Array
+    """(j,) home joint angles (rad)."""
+    low: Array
+    """(j,) lower joint limits, -inf where there is none (rad)."""
+    high: Array
+    """(j,) upper joint limits, inf where there is none (rad)."""
+    velocity_limits: Array
+    """(j,) joint speed limits (rad/s)."""
+    servo_lag: Array
+    """(j,) time constant of the position servos (s)."""
+    acceleration_limits: Array
+    """(j,) acceleration at which the servo reaches its torque limit (rad/s2)."""
+    hinge: Bools
+    """(j,) true for hinges, false for slides."""
+    keypoint_offset: float
+    """Distance of the tool's key points from the tool centre point (m)."""
+    control_period: float
+    """Time between two actions (s)."""
+
+
+@dataclass(slots=True)
+class State:
+    """The state of n environments. Arrays have one row per environment; base frame, SI units."""
+
+    joint_position: Array
+    """(n, j) rad."""
+    joint_velocity: Array
+    """(n, j) rad/s."""
+    joint_anchor: Array
+    """(n, j, 3) points on the joint axes (m)."""
+    joint_axis: Array
+    """(n, j, 3) directions of the joint axes."""
+    tool_position: Array
+    """(n, 3) m."""
+    tool_quaternion: Array
+    """(n, 4) w, x, y, z."""
+    tool_matrix: Array
+    """(n, 3, 3) columns are the tool's axes."""
+    self_contact: Bools
+    """(n,) the arm touches itself."""
+    table_contact: Bools
+    """(n,) the arm touches the table."""
+    goal_position: Array
+    """(n, 3) m."""
+    goal_quaternion: Array
+    """(n, 4) w, x, y, z."""
+    goal_matrix: Array
+    """(n, 3, 3)."""
+    action: Array
+    """(n, j) the action of this step, in [-1, 1]."""
+    last_action: Array
+    """(n, j) the action of the step before."""
+    inside_steps: Ints
+    """(n,) consecutive control steps, this one included, inside both thresholds."""
+    completed: Bools
+    """(n,) the goal's hold was completed at this step, for the first time."""
+    reached: Bools
+    """(n,) the goal's hold has been completed."""
+    # derived by measure()
+    position_error: Array
+    """(n, 3) goal minus tool position (m)."""
+    distance: Array
+    """(n,) its length (m)."""
+    rotation_error: Array
+    """(n, 3) rotation from tool to goal, axis times angle (rad)."""
+    angle: Array
+    """(n,) its angle (rad)."""
+    keypoint_distance: Array
+    """(n,) mean distance of the tool's key points from the goal's (m)."""
+    keypoint_progress: Array
+    """(n,) by how much that distance fell in this step; 0 where the goal is new (m)."""
+
+    @classmethod
+    def empty(cls, n: int, joints: int) -> "State":
+        """A state of n environments, all zeros."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "joint_position": (joints,),
+            "joint_velocity": (joints,),
+            "joint_anchor": (joints, 3),
+            "joint_axis": (joints, 3),
+            "tool_position": (3,),
+            "tool_quaternion": (4,),
+            "tool_matrix": (3, 3),
+            "goal_position": (3,),
+            "goal_quaternion": (4,),
+            "goal_matrix": (3, 3),
+            "action": (joints,),
+            "last_action": (joints,),
+            "position_error": (3,),
+            "rotation_error": (3,),
+        }
+        kinds = {"self_contact": bool, "table_contact": bool, "completed": bool, "reached": bool}
+        return cls(
+            **{
+                f.name: np.zeros(
+                    (n, *shapes.get(f.name, ())),
+                    np.int64 if f.name == "inside_steps" else kinds.get(f.name, np.float64),
+                )
+                for f in fields(cls)
+            }
+        )
+
+    def rows(self, rows: Ints) -> "State":
+        """A copy with these environments only."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def measure(self, arm: Arm, rows: Ints | slice = slice(None)) -> None:
+        """Refresh the errors of these rows from tool and goal."""
+        position = self.goal_position[rows] - self.tool_position[rows]
+        rotation = rotation_error(self.tool_quaternion[rows], self.goal_quaternion[rows])
+        # the key points sit on the tool's axes, so their offsets are the columns of its matrix
+        axes = self.goal_matrix[rows] - self.tool_matrix[rows]
+        keypoints = position[:, :, None] + arm.keypoint_offset * axes
+        self.position_error[rows] = position
+        self.distance[rows] = norm(position)
+        self.rotation_error[rows] = rotation
+        self.angle[rows] = norm(rotation)
+        self.keypoint_distance[rows] = np.sqrt(np.sum(keypoints * keypoints, axis=1)).mean(axis=1)
+
+
+def jacobian(state: State, arm: Arm) -> tuple[Array, Array]:
+    """Jacobians of the tool centre point, (n, j, 3) linear (m/rad) and (n, j, 3) angular."""
+    lever = cross(state.joint_axis, state.tool_position[:, None, :] - state.joint_anchor)
+    if arm.hinge.all():
+        return lever, state.joint_axis
+    hinge = arm.hinge[None, :, None]
+    return np.where(hinge, lever, state.joint_axis), np.where(hinge, state.joint_axis, 0.0)
