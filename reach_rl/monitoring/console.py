@@ -1,0 +1,76 @@
+"""One console that speaks to the terminal and to train.log, and that never stops a run."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console, NewLine
+from rich.control import Control
+
+LOG_WIDTH = 100
+
+
+class TeeConsole(Console):
+    """A rich console whose prints also go, as plain text, to a log.
+
+    A closed terminal or a full disk silences the half that failed and nothing else.
+    """
+
+    def __init__(self, log: TextIO | None = None, **options: Any) -> None:  # noqa: ANN401
+        """Speak to the terminal, or as `options` of rich's Console say, and to `log`."""
+        super().__init__(highlight=False, **options)
+        self._log = log
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401
+        """As rich's print; the log gets the same without styles."""
+        with self._survive():
+            super().print(*objects, **options)
+        # Control codes and lone line ends are how a live display moves about on the terminal.
+        if not objects or not all(isinstance(item, (Control, NewLine)) for item in objects):
+            self.note(*objects, **options)
+
+    def note(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401
+        """Print to the log only."""
+        if self._log is None:
+            return
+        text = io.StringIO()
+        plain = Console(file=text, width=LOG_WIDTH, color_system=None, highlight=False)
+        plain.print(*objects, **options)
+        try:
+            self._log.write(text.getvalue())
+        except (OSError, ValueError):
+            self._log = None
+
+    def close(self) -> None:
+        """Close the log; the terminal half stays usable."""
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.close()
+            self._log = None
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent instead of ending the process, which is rich's answer."""
+        self.quiet = True
+
+    @contextlib.contextmanager
+    def _survive(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.quiet = True
+
+
+def open_console(log_path: Path | None = None, **options: Any) -> TeeConsole:  # noqa: ANN401
+    """A console on the terminal and, appending, on the log file.
+
+    Args:
+        log_path: such as train.log; None for the terminal alone.
+        options: of rich's Console.
+
+    Raises:
+        OSError: if the log cannot be opened.
+    """
+    log = log_path.open("a", encoding="utf-8", buffering=1) if log_path else None
+    return TeeConsole(log, **options)

@@ -1,0 +1,132 @@
+"""Numbers that follow from a configuration and are announced once, in words."""
+
+import math
+from dataclasses import dataclass
+
+from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What a run's configuration comes to."""
+
+    rollout: int
+    """Environment steps per rollout, all environments together."""
+    rollouts: int
+    """Rollouts, and as many updates, of the run."""
+    total_steps: int
+    """Environment steps that the run takes: the configured ones, up to whole rollouts."""
+    minibatches: int
+    """Minibatches per pass over a rollout."""
+    gradient_steps: int
+    """Gradient steps per update."""
+    episodes: float
+    """Episodes of the run, all environments together."""
+    goals: float
+    """Goals given in the run; with goals that change on success, the least number."""
+    curriculum_end: float | None
+    """Environment step at which ramps end; None without ramps."""
+
+
+def derive(config: Config) -> Derived:
+    """The derived numbers of a run."""
+    ppo, task = config.ppo, config.task
+    rollout = ppo.n_steps * config.vec_env.n_envs
+    rollouts = math.ceil(config.total_timesteps / rollout)
+    total = rollouts * rollout
+    minibatches = math.ceil(rollout / ppo.batch_size)
+    episodes = total / task.episode_steps
+    per_episode = (
+        math.ceil(task.episode_steps / task.goal_period)
+        if task.goal_change is GoalChange.TIMER
+        else 1
+    )
+    return Derived(
+        rollout=rollout,
+        rollouts=rollouts,
+        total_steps=total,
+        minibatches=minibatches,
+        gradient_steps=minibatches * ppo.n_epochs,
+        episodes=episodes,
+        goals=episodes * per_episode,
+        curriculum_end=_curriculum_end(config, total),
+    )
+
+
+def _curriculum_end(config: Config, total: int) -> float | None:
+    curriculum = config.curriculum
+    if not curriculum.ramps:
+        return None
+    steps_per_unit = {
+        Unit.STEPS: 1,
+        Unit.EPISODES: config.task.episode_steps,
+        Unit.FRACTION: total,
+    }[curriculum.unit]
+    return curriculum.duration * steps_per_unit
+
+
+def in_words(config: Config) -> dict[str, str]:
+    """The derived numbers and the main choices, as subject -> sentence."""
+    d, ppo, task = derive(config), config.ppo, config.task
+    return {
+        "robot": f"{config.robot.name}, {len(config.robot.joints)} joints",
+        "task": _task(config),
+        "steps": _steps(config, d),
+        "rollout": (
+            f"{d.rollout:,} steps = {ppo.n_steps:,} x {config.vec_env.n_envs:,} environments "
+            f"({config.vec_env.kind.value})"
+        ),
+        "update": _update(config, d),
+        "learning rate": _schedule(ppo.learning_rate, config),
+        "episodes": (
+            f"about {d.episodes:,.0f} of {task.episode_steps:,} steps "
+            f"({task.episode_steps * task.control_period:g} s), "
+            f"{'at least' if task.goal_change is GoalChange.HOLD else 'about'} "
+            f"{d.goals:,.0f} goals"
+        ),
+        "evaluation": _evaluation(config),
+        "seed": f"{config.seed}; held-out goals from seed {config.evaluation.seed}",
+    }
+
+
+def _task(config: Config) -> str:
+    task = config.task
+    return (
+        f"{task.region.name}: within {task.position_threshold * 1000:g} mm and "
+        f"{math.degrees(task.orientation_threshold):.1f} deg for {task.hold_time:g} s, "
+        f"{1 / task.control_period:g} Hz control"
+    )
+
+
+def _steps(config: Config, d: Derived) -> str:
+    asked = f"{config.total_timesteps:,}"
+    if d.total_steps == config.total_timesteps:
+        return f"{asked} in {d.rollouts:,} rollouts"
+    return f"{d.total_steps:,} in {d.rollouts:,} rollouts ({asked}, rounded up to whole rollouts)"
+
+
+def _update(config: Config, d: Derived) -> str:
+    ppo = config.ppo
+    return (
+        f"{d.gradient_steps:,} gradient steps = {ppo.n_epochs:,} passes x {d.minibatches:,} "
+        f"minibatches of {ppo.batch_size:,}"
+    )
+
+
+def _schedule(start: float, config: Config) -> str:
+    schedule = config.ppo.learning_rate_schedule
+    match schedule.kind:
+        case ScheduleKind.CONSTANT:
+            return f"{start:g}, constant"
+        case ScheduleKind.KL_ADAPTIVE:
+            return f"{start:g}, then such that the KL divergence is {schedule.target_kl:g}"
+        case _:
+            return f"{start:g} to {start * schedule.end:g}, {schedule.kind.value}"
+
+
+def _evaluation(config: Config) -> str:
+    evaluation = config.evaluation
+    final = f"{evaluation.goals:,} held-out goals at the end"
+    if not evaluation.every:
+        return final
+    return f"{evaluation.periodic_goals:,} goals every {evaluation.every:,} steps, {final}"

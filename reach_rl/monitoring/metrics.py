@@ -1,0 +1,159 @@
+"""The one catalogue of metric names: unit, meaning, healthy range, and which way is better.
+
+Writers, plots, documentation and dashboards all read it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Better(StrEnum):
+    """Which way a metric improves."""
+
+    UP = "up"
+    DOWN = "down"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    `healthy` is the closed range [lowest, highest] of a healthy run, None where there is none.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    healthy: tuple[float, float] | None = None
+    better: Better = Better.NEITHER
+
+
+_UP, _DOWN = Better.UP, Better.DOWN
+
+# What an evaluation measures, under eval/ (periodic) and final/<region>/ (at the end).
+_EVALUATION = (
+    Metric("success_rate", "share", "goals reached and held", better=_UP),
+    Metric("success_ci95_low", "share", "lower end of its 95 % Wilson interval", better=_UP),
+    Metric("success_ci95_high", "share", "upper end of its 95 % Wilson interval", better=_UP),
+    Metric("position_error_mm_median", "mm", "median final distance to the goal", better=_DOWN),
+    Metric("position_error_mm_p95", "mm", "95th percentile of it", better=_DOWN),
+    Metric("orientation_error_deg_median", "deg", "median final angle to the goal", better=_DOWN),
+    Metric("orientation_error_deg_p95", "deg", "95th percentile of it", better=_DOWN),
+    Metric("time_to_success_s_median", "s", "median time until a goal was held", better=_DOWN),
+    Metric("time_to_success_s_p95", "s", "95th percentile of it", better=_DOWN),
+    Metric("final_joint_speed_rad_s_median", "rad/s", "median final joint speed", better=_DOWN),
+    Metric("final_joint_speed_rad_s_p95", "rad/s", "95th percentile of it", better=_DOWN),
+    Metric("self_collision_rate", "share", "episodes with self-contact", better=_DOWN),
+    Metric("table_collision_rate", "share", "episodes with table contact", better=_DOWN),
+    Metric("goals", "count", "goals evaluated"),
+)
+_EVALUATION_NAMES = {metric.name: metric for metric in _EVALUATION}
+
+_SINGLE = (
+    Metric("rollout/ep_rew_mean", "reward", "mean return of the last episodes", better=_UP),
+    Metric("rollout/ep_len_mean", "steps", "mean length of the last episodes"),
+    Metric(
+        "rollout/success_rate", "share", "finished goals that were reached and held", better=_UP
+    ),
+    Metric("rollout/goals_per_episode", "count", "goals reached and held per episode", better=_UP),
+    Metric(
+        "rollout/position_error_mm", "mm", "median distance to the goal at its end", better=_DOWN
+    ),
+    Metric("rollout/orientation_error_deg", "deg", "median angle at a goal's end", better=_DOWN),
+    Metric("rollout/self_collision_rate", "share", "episodes with self-contact", better=_DOWN),
+    Metric("rollout/table_collision_rate", "share", "episodes with table contact", better=_DOWN),
+    Metric(
+        "eval/score",
+        "1",
+        "what the best checkpoint is chosen by: success, then precision",
+        better=_UP,
+    ),
+    Metric("train/approx_kl", "nat", "KL divergence of an update, estimated", (0.0, 0.02)),
+    Metric("train/clip_fraction", "share", "samples whose ratio was clipped", (0.05, 0.20)),
+    Metric("train/entropy_loss", "nat", "minus the mean entropy of the policy"),
+    Metric("train/policy_gradient_loss", "1", "clipped surrogate loss"),
+    Metric("train/value_loss", "reward²", "mean squared error of the value", better=_DOWN),
+    Metric(
+        "train/explained_variance",
+        "share",
+        "share of the returns' variance that the value network explains",
+        (0.5, 1.0),
+        _UP,
+    ),
+    Metric("train/std", "1", "mean exploration deviation of the actions"),
+    Metric("train/learning_rate", "1", "step size of Adam"),
+    Metric("train/clip_range", "1", "clipping of the probability ratio"),
+    Metric("train/clip_range_vf", "1", "clipping of the value update"),
+    Metric("train/loss", "1", "sum of all losses of the last minibatch"),
+    Metric("train/n_updates", "count", "passes over rollouts so far"),
+    Metric("train/grad_norm", "1", "mean gradient norm before clipping"),
+    Metric("time/fps", "steps/s", "environment steps per second", better=_UP),
+    Metric("time/time_elapsed", "s", "time since training began"),
+    Metric("time/total_timesteps", "steps", "environment steps so far"),
+    Metric("time/iterations", "count", "rollouts so far"),
+    Metric("time/physics", "share", "share of time spent stepping physics"),
+    Metric("time/task", "share", "share of time spent on observations, rewards and goals"),
+    Metric("time/policy", "share", "share of time spent on choosing actions"),
+    Metric("time/update", "share", "share of time spent on updating the networks"),
+    Metric("time/iteration_s", "s", "time of the last rollout and its update", better=_DOWN),
+    Metric("health/physics_resets", "count", "unstable simulations reset so far", (0.0, 0.0)),
+    Metric("health/alert", "text", "title of a warning"),
+    Metric("health/alert_text", "text", "what was seen, and what to do"),
+)
+
+CATALOGUE: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (*_SINGLE, *(replace(m, name=f"eval/{m.name}") for m in _EVALUATION))
+}
+"""Every metric whose name is fixed."""
+
+FAMILIES: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("reward/", "reward", "mean contribution of the reward term per episode"),
+        Metric("curriculum/", "1", "value that the curriculum sets now"),
+        Metric("std/", "1", "exploration deviation of the joint's action"),
+        Metric("final/", "", "final evaluation, final/<region>/<name as under eval/>"),
+    )
+}
+"""Metrics whose name ends in a term, a weight, a joint or a region; by prefix."""
+
+
+def describe(name: str) -> Metric:
+    """The metric of that name, members of families included.
+
+    Raises:
+        KeyError: for a name that the catalogue does not know.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    prefix, _, member = name.partition("/")
+    family = FAMILIES.get(f"{prefix}/")
+    if family is None or not member:
+        raise KeyError(f"metric {name!r} is not in reach_rl.monitoring.metrics")
+    if prefix == "final":
+        region, _, figure = member.rpartition("/")
+        if not region or figure not in _EVALUATION_NAMES:
+            raise KeyError(f"metric {name!r} is not final/<region>/<figure of an evaluation>")
+        return replace(_EVALUATION_NAMES[figure], name=name)
+    return replace(family, name=name, meaning=f"{family.meaning} ({member})")
+
+
+def evaluation_metrics(evaluation: Mapping[str, Any], prefix: str = "eval") -> dict[str, Any]:
+    """The flat metrics `<prefix>/<figure>` of an evaluation dictionary (as in summary.json).
+
+    Nested figures join by underscores (`position_error_mm_median`); what is no metric, such as
+    thresholds, is left out.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in evaluation.items():
+        if key == "success_ci95":
+            flat["success_ci95_low"], flat["success_ci95_high"] = value
+        elif isinstance(value, Mapping):
+            flat.update({f"{key}_{part}": item for part, item in value.items()})
+        else:
+            flat[key] = value
+    return {f"{prefix}/{key}": item for key, item in flat.items() if key in _EVALUATION_NAMES}

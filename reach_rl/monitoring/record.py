@@ -1,0 +1,236 @@
+"""The one record stream of a run, and its mirrors."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from reach_rl.config.convert import to_tree
+from reach_rl.config.schema import Config, WandbMode
+from reach_rl.monitoring.metrics import describe, evaluation_metrics
+from reach_rl.monitoring.writers.base import Writer
+from reach_rl.monitoring.writers.json_lines import JsonLinesWriter
+from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
+from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
+from reach_rl.monitoring.writers.wandb_access import resolve
+
+Say = Callable[[str], None]
+
+
+class Record:
+    """Fans records out to writers. A writer that fails is dropped with one warning."""
+
+    def __init__(self, writers: Sequence[Writer], warn: Say = print) -> None:
+        """Record to the writers, in this order; `warn` tells the user a line."""
+        self._writers = list(writers)
+        self._warn = warn
+        self._known: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """The record, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close, with exit code 1 after an error."""
+        self.close(0 if error is None else 1)
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Record values at a step.
+
+        Args:
+            step: environment steps so far, all environments together.
+            values: metric name -> number, bool, text or None; NaN and infinity are recorded as
+                null. Names are those of `metrics`; another one is recorded after a warning.
+        """
+        plain = {name: _plain(value) for name, value in values.items()}
+        self._check_names(plain)
+        self._each(lambda writer: writer.write(int(step), plain))
+
+    def alert(self, step: int, title: str, text: str) -> None:
+        """Record a warning, and have dashboards draw attention to it."""
+        self.write(step, {"health/alert": title, "health/alert_text": text})
+        self._each(lambda writer: writer.alert(step, title, text))
+
+    def checkpoint(self, step: int, path: Path, aliases: Sequence[str] = ()) -> None:
+        """Tell of a checkpoint folder and its aliases, of best and latest."""
+        self._each(lambda writer: writer.checkpoint(step, path, aliases))
+
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Tell of a video file."""
+        self._each(lambda writer: writer.video(step, name, path))
+
+    def evaluation(self, step: int, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record the final evaluations: label -> evaluation dictionary, under final/<label>/."""
+        values: dict[str, Any] = {}
+        for label, evaluation in evaluations.items():
+            values.update(evaluation_metrics(evaluation, f"final/{label}"))
+        self.write(step, values)
+        self._each(lambda writer: writer.evaluation(step, evaluations))
+
+    def close(self, exit_code: int = 0) -> None:
+        """Close every writer; a second call does nothing."""
+        self._each(lambda writer: writer.close(exit_code))
+        self._writers.clear()
+
+    def _check_names(self, names: Mapping[str, Any]) -> None:
+        for name in names:
+            if name in self._known:
+                continue
+            self._known.add(name)
+            try:
+                describe(name)
+            except KeyError as error:
+                self._warn(f"warning: {error.args[0]}")
+
+    def _each(self, call: Callable[[Writer], None]) -> None:
+        for writer in tuple(self._writers):
+            try:
+                call(writer)
+            except Exception as error:
+                self._writers.remove(writer)
+                self._warn(
+                    f"warning: {writer.name} failed and is off from here on: "
+                    f"{type(error).__name__}: {error}"
+                )
+
+
+def open_record(
+    run_dir: Path,
+    config: Config,
+    resume: bool = False,
+    step: int = 0,
+    say: Say = print,
+    job_type: str = "train",
+    group: str | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Record:
+    """Open metrics.jsonl, TensorBoard and W&B of a run.
+
+    Args:
+        run_dir: the run's folder, which exists.
+        config: of the run.
+        resume: whether the run goes on; records after `step` are cut, so that none appears twice.
+        step: from which it goes on.
+        say: tells the user a line; may be called from another thread.
+        job_type: W&B's kind of run, such as train or evaluate.
+        group: W&B group where the configuration names none; None: the multirun's folder, if any.
+        details: more for W&B's config, such as versions and the git commit.
+
+    Raises:
+        FileExistsError: if a new run's folder holds records already.
+        OSError: if metrics.jsonl cannot be opened.
+    """
+    resume_step = step if resume else None
+    lines = JsonLinesWriter(run_dir / "metrics.jsonl", resume_step)
+    first_record = None if resume_step is None else lines.records_before
+    return Record(
+        [
+            lines,
+            _mirror("TensorBoard", say, lambda: TensorBoardWriter(run_dir / "tb", resume_step)),
+            _mirror(
+                "W&B",
+                say,
+                lambda: _open_wandb(
+                    run_info(run_dir, config, job_type, group, details or {}, first_record),
+                    config.wandb.mode,
+                    say,
+                ),
+            ),
+        ],
+        say,
+    )
+
+
+def run_info(
+    run_dir: Path,
+    config: Config,
+    job_type: str,
+    group: str | None,
+    details: Mapping[str, Any],
+    first_record: int | None,
+) -> RunInfo:
+    """What W&B is told about a run; secrets and the home folder are left out of its config."""
+    wandb = config.wandb
+    batch, name = _multirun(run_dir)
+    return RunInfo(
+        run_dir=run_dir,
+        project=wandb.project,
+        config=redact({**to_tree(config), **details}),
+        entity=wandb.entity,
+        group=wandb.group or group or batch,
+        name=wandb.name or name,
+        tags=wandb.tags,
+        notes=wandb.notes,
+        job_type=job_type,
+        first_record=first_record,
+    )
+
+
+def redact(tree: Any) -> Any:  # noqa: ANN401  any plain tree
+    """A plain tree without secrets, credentials in addresses, and the user's home folder."""
+    if isinstance(tree, Mapping):
+        return {
+            str(key): "(redacted)" if item and _SECRET.search(str(key)) else redact(item)
+            for key, item in tree.items()
+        }
+    if isinstance(tree, (list, tuple)):
+        return [redact(item) for item in tree]
+    if isinstance(tree, Path):
+        return redact(str(tree))
+    if isinstance(tree, str):
+        text = _ADDRESS.sub(r"\1", tree)
+        home = str(Path.home())
+        return "~" + text[len(home) :] if text == home or text.startswith(home + "/") else text
+    return tree
+
+
+_SECRET = re.compile(r"(^|[_-])(password|passwd|secret|token|api_?key|credential)s?($|[_-])", re.I)
+_ADDRESS = re.compile(r"(\w+://)[^/@\s]+@")
+
+
+def _mirror(name: str, say: Say, make: Callable[[], Writer]) -> Writer:
+    """A writer, or the one that does nothing if it cannot be opened."""
+    try:
+        return make()
+    except Exception as error:
+        say(f"warning: {name} is off: {type(error).__name__}: {error}")
+        return Writer()
+
+
+def _open_wandb(info: RunInfo, mode: WandbMode, say: Say) -> Writer:
+    access = resolve(mode)
+    if access.notice:
+        say(access.notice)
+    if access.mode is WandbMode.DISABLED:
+        return Writer()
+    return WandbWriter(info, access.mode, say)
+
+
+def _multirun(run_dir: Path) -> tuple[str | None, str]:
+    """The group and the name of a run: multirun/<date>/<time>/<n> makes a group, else None."""
+    parts = run_dir.resolve().parts
+    if "multirun" in parts[:-1]:
+        below = parts[len(parts) - 1 - parts[::-1].index("multirun") + 1 :]
+        if len(below) >= 2:
+            return "_".join(below[:-1]), "_".join(below)
+    return None, run_dir.resolve().name
+
+
+def _plain(value: Any) -> float | int | str | None:  # noqa: ANN401
+    """A JSON value: NumPy and torch scalars become numbers, what is not finite None."""
+    item = getattr(value, "item", None)
+    if item is not None:
+        value = item()
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None

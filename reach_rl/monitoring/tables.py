@@ -1,0 +1,215 @@
+"""Tables in the terminal: what a run is at its start, what it achieved at its end."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import Box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reach_rl.config.schema import Config, Unit
+from reach_rl.monitoring.derived import derive, in_words
+
+PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+"""A rule of dashes below the header and nothing else, so that piped text stays text."""
+
+
+def startup(
+    config: Config,
+    observation_slices: Mapping[str, slice] | Iterable[tuple[str, slice]],
+    console: Console,
+    kept: float | None = None,
+) -> None:
+    """Print the run in words, then its observation, reward and curriculum.
+
+    Args:
+        config: of the run.
+        observation_slices: term -> its place in the observation, in order.
+        console: where to.
+        kept: share of the sampled goals that were in the region and clear of contact.
+    """
+    for section in (
+        run_table(config, kept),
+        observation_table(config, observation_slices),
+        reward_table(config),
+        *curriculum_tables(config),
+    ):
+        console.print(section)
+
+
+def run_table(config: Config, kept: float | None = None) -> Group:
+    """The run in words; `kept` as in startup."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for subject, sentence in in_words(config).items():
+        table.add_row(subject, sentence)
+        if subject == "task" and kept is not None:
+            table.add_row(
+                "goals", f"pool of {config.task.region.pool:,}, {kept:.1%} of the samples kept"
+            )
+    return _section("Run", table)
+
+
+def observation_table(
+    config: Config, observation_slices: Mapping[str, slice] | Iterable[tuple[str, slice]]
+) -> Group:
+    """The observation: term, index range, size, scales, noise."""
+    slices = dict(observation_slices)
+    total = max((place.stop for place in slices.values()), default=0)
+    observation = config.observation
+    how = f", normalised, clipped to +-{observation.clip:g}" if observation.normalize else ""
+    table = _table("term", ">index", ">size", "tanh widths", ">noise")
+    for name, place in slices.items():
+        term = observation.terms[name]
+        table.add_row(
+            name,
+            f"{place.start}-{place.stop - 1}" if place.stop - place.start > 1 else f"{place.start}",
+            f"{place.stop - place.start}",
+            _numbers(term.scales if term else None),
+            f"+-{term.noise:g}" if term and term.noise else "-",
+        )
+    return _section(f"Observation: {total} numbers{how}", table)
+
+
+def reward_table(config: Config) -> Group:
+    """The reward: term, weight, widths, ramp of the weight."""
+    table = _table("term", ">weight", "widths", "ramp")
+    ramps = config.curriculum.ramps
+    for name, term in config.reward.terms.items():
+        if term is None or (term.weight == 0 and name not in ramps):
+            continue
+        ramp = ramps.get(name)
+        table.add_row(
+            name,
+            f"{term.weight:g}",
+            _numbers(term.scales),
+            f"{ramp.start:g} to {ramp.end:g}" if ramp else "-",
+        )
+    reward = config.reward
+    how = f", divided by the return's deviation, clipped to +-{reward.clip:g}"
+    return _section(f"Reward per step{how if reward.normalize else ''}", table)
+
+
+def curriculum_tables(config: Config) -> list[Group]:
+    """The ramps and the stages of the curriculum; nothing without a curriculum."""
+    tables = []
+    if config.curriculum.ramps:
+        tables.append(_ramp_table(config))
+    if config.curriculum.stages:
+        tables.append(_stage_table(config))
+    return tables
+
+
+def _ramp_table(config: Config) -> Group:
+    curriculum, numbers = config.curriculum, derive(config)
+    end = numbers.curriculum_end or 0.0
+    share = end / numbers.total_steps
+    where = f"{share:.0%} of the run" if share <= 1 else "after the run's end"
+    unit = "of the run" if curriculum.unit is Unit.FRACTION else curriculum.unit.value
+    table = _table("weight", ">start", ">end", ">at the end of the run")
+    reached = min(1.0, numbers.total_steps / end)
+    for name, ramp in curriculum.ramps.items():
+        final = ramp.start + reached * (ramp.end - ramp.start)
+        table.add_row(name, f"{ramp.start:g}", f"{ramp.end:g}", f"{final:.4g}")
+    title = (
+        f"Curriculum: weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
+    )
+    return _section(title, table)
+
+
+def _stage_table(config: Config) -> Group:
+    stages = config.curriculum.stages
+    table = _table(">stage", ">position", ">orientation", ">joint range", "moves on at")
+    for number, stage in enumerate(stages):
+        table.add_row(
+            f"{number}",
+            f"{stage.position_threshold * 1000:g} mm",
+            f"{math.degrees(stage.orientation_threshold):.1f} deg",
+            f"{stage.region_share:.0%}",
+            "-" if number == len(stages) - 1 else f"{stage.advance_at:.0%} success",
+        )
+    return _section(
+        f"Curriculum: stages, by success over {config.curriculum.window:,} goals", table
+    )
+
+
+def evaluation_table(
+    evaluations: Mapping[str, Mapping[str, Any]], title: str = "Evaluation"
+) -> Group:
+    """Evaluations side by side.
+
+    Args:
+        evaluations: label, such as the region -> evaluation dictionary, as in summary.json.
+        title: in front of the meaning of success, where all evaluations share it.
+    """
+    table = _table("", *(f">{label}" for label in evaluations))
+    for subject, cell in _EVALUATION_ROWS.items():
+        cells = [cell(evaluation) for evaluation in evaluations.values()]
+        if any(text != "-" for text in cells):
+            table.add_row(subject, *cells)
+    heading = _success_title(title, list(evaluations.values()))
+    return _section(heading, table, Text("* median / 95th percentile", style="dim"))
+
+
+def _success_title(title: str, evaluations: list[Mapping[str, Any]]) -> str:
+    thresholds = [evaluation.get("thresholds") for evaluation in evaluations]
+    first = thresholds[0] if thresholds else None
+    if first is None or any(other != first for other in thresholds):
+        return title
+    return (
+        f"{title}: within {first['position_m'] * 1000:g} mm and "
+        f"{math.degrees(first['orientation_rad']):.1f} deg for {first['hold_s']:g} s"
+    )
+
+
+def _interval(evaluation: Mapping[str, Any]) -> str:
+    bounds = evaluation.get("success_ci95")
+    return "-" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
+
+
+def _share(key: str) -> Any:  # noqa: ANN401
+    return lambda e: "-" if e.get(key) is None else f"{e[key]:.1%}"
+
+
+def _pair(key: str, unit: str) -> Any:  # noqa: ANN401
+    def cell(evaluation: Mapping[str, Any]) -> str:
+        figures = evaluation.get(key) or {}
+        if figures.get("median") is None:
+            return "-"
+        return f"{figures['median']:.3g} / {figures['p95']:.3g} {unit}"
+
+    return cell
+
+
+_EVALUATION_ROWS = {
+    "goals": lambda e: f"{e['goals']:,}" if "goals" in e else "-",
+    "success": _share("success_rate"),
+    "95% interval": _interval,
+    "position error*": _pair("position_error_mm", "mm"),
+    "orientation error*": _pair("orientation_error_deg", "deg"),
+    "time to success*": _pair("time_to_success_s", "s"),
+    "final joint speed*": _pair("final_joint_speed_rad_s", "rad/s"),
+    "self-collision": _share("self_collision_rate"),
+    "table collision": _share("table_collision_rate"),
+}
+
+
+def _table(*columns: str) -> Table:
+    """An empty table; a leading `>` of a column's name aligns it to the right."""
+    table = Table(box=PLAIN, show_edge=False, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(
+            name.removeprefix(">"), justify="right" if name.startswith(">") else "left"
+        )
+    return table
+
+
+def _section(title: str, *parts: RenderableType) -> Group:
+    return Group(Text(title, style="bold"), *parts, "")
+
+
+def _numbers(values: list[float] | None) -> str:
+    return "-" if not values else ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,269 @@
+"""Pictures of a run: its learning curve, and its goals by outcome."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reach_rl.monitoring.metrics import describe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
+BAND = "#009E73"
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    name: str
+    label: str
+    colour: str
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    title: str
+    lines: Sequence[_Line]
+    scale: str = "linear"
+    share: bool = False
+    """Whether the axis runs from 0 to 100 %."""
+
+
+_PANELS = (
+    _Panel(
+        "Success rate",
+        (
+            _Line("rollout/success_rate", "training, exploring", GREY),
+            _Line("eval/success_rate", "evaluation", BLUE, marked=True),
+        ),
+        share=True,
+    ),
+    _Panel("Return per episode", (_Line("rollout/ep_rew_mean", "training", BLUE),)),
+    _Panel(
+        "Final position error (mm)",
+        (
+            _Line("rollout/position_error_mm", "training, median", GREY),
+            _Line("eval/position_error_mm_p95", "evaluation, 95th percentile", ORANGE, marked=True),
+            _Line("eval/position_error_mm_median", "evaluation, median", BLUE, marked=True),
+        ),
+        "log",
+    ),
+    _Panel(
+        "Final orientation error (deg)",
+        (
+            _Line("rollout/orientation_error_deg", "training, median", GREY),
+            _Line(
+                "eval/orientation_error_deg_p95", "evaluation, 95th percentile", ORANGE, marked=True
+            ),
+            _Line("eval/orientation_error_deg_median", "evaluation, median", BLUE, marked=True),
+        ),
+        "log",
+    ),
+    _Panel("KL divergence of an update", (_Line("train/approx_kl", "", BLUE),)),
+    _Panel("Clip fraction", (_Line("train/clip_fraction", "", BLUE),)),
+)
+
+
+def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
+    """Draw success, return, final errors and PPO health over environment steps.
+
+    Args:
+        metrics_jsonl: a run's records; torn lines and missing metrics are passed over.
+        out_png: file to write, 1500 x 1500 pixels.
+        title: such as robot, region and seed.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    series = _series(metrics_jsonl)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 10), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title or "Learning curve", x=0.01, ha="left", size=13, weight="bold")
+        for axes, panel in zip(figure.subplots(3, 2, sharex=True).flat, _PANELS, strict=True):
+            _draw(axes, panel, series)
+        for axes in figure.axes[-2:]:
+            axes.set_xlabel("environment steps")
+        figure.savefig(out_png, dpi=150)
+
+
+def goals(positions: "ArrayLike", success: "ArrayLike", out_png: Path, title: str = "") -> None:
+    """Draw goals seen from above and from the side, coloured by outcome.
+
+    Args:
+        positions: (n, 3) goal positions in the base frame, m.
+        success: (n,) whether each goal was reached and held.
+        out_png: file to write.
+        title: such as robot and region.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points = np.asarray(positions, float).reshape(-1, 3)
+    reached = np.asarray(success, bool).reshape(-1)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 5.9), layout="constrained")
+        FigureCanvasAgg(figure)
+        share = f"{reached.mean():.1%} of {len(reached):,} goals reached" if len(reached) else ""
+        heading = ": ".join(part for part in (title, share) if part)
+        figure.suptitle(heading, x=0.01, ha="left", size=13, weight="bold")
+        top, side = figure.subplots(1, 2)
+        _same_scale(points, top, side)
+        _scatter(top, points[:, :2], reached, ("x (m), forward", "y (m), left"), "From above")
+        _scatter(side, points[:, ::2], reached, ("x (m), forward", "z (m), up"), "From the side")
+        side.axhline(0.0, color="#B0A090", linewidth=3, zorder=1)
+        _legend_below(figure, top)
+        figure.savefig(out_png, dpi=150)
+
+
+def _series(path: Path) -> dict[str, np.ndarray]:
+    """Metric name -> (k, 2) array of step and value, in order of steps."""
+    collected: dict[str, list[tuple[float, float]]] = {}
+    for record in _records(path):
+        step = record.get("global_step")
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and isinstance(step, (int, float)):
+                collected.setdefault(name, []).append((step, value))
+    return {name: np.asarray(sorted(points)) for name, points in collected.items()}
+
+
+def _records(path: Path) -> Iterable[Mapping[str, Any]]:
+    from reach_rl.monitoring.writers.json_lines import read_records
+
+    return read_records(path) if path.exists() else ()
+
+
+def _draw(axes: "Axes", panel: _Panel, series: Mapping[str, np.ndarray]) -> None:
+    from matplotlib.ticker import EngFormatter, LogFormatter, NullFormatter, PercentFormatter
+
+    axes.set_title(panel.title)
+    axes.set_yscale(panel.scale)
+    drawn = 0
+    for line in panel.lines:
+        points = series.get(line.name)
+        if points is None or not len(points):
+            continue
+        _draw_line(axes, line, points, log=panel.scale == "log")
+        drawn += 1
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if panel.scale == "log":
+        axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    if panel.share:
+        axes.set_ylim(-0.02, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if not drawn:
+        axes.text(0.5, 0.5, "no records", transform=axes.transAxes, ha="center", color=GREY)
+        return
+    _healthy_band(axes, panel)
+    if any(line.label for line in panel.lines) or axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="lower right" if panel.share else "best")
+
+
+def _draw_line(axes: "Axes", line: _Line, points: np.ndarray, log: bool) -> None:
+    steps, values = points.T
+    if log:
+        values = np.where(values > 0, values, np.nan)
+    if line.marked or len(values) < 40:
+        style = {"marker": "o", "markersize": 3.5} if line.marked or len(values) < 3 else {}
+        axes.plot(steps, values, color=line.colour, linewidth=1.6, label=line.label, **style)
+        return
+    axes.plot(steps, values, color=line.colour, linewidth=0.8, alpha=0.3)
+    axes.plot(steps, _smooth(values), color=line.colour, linewidth=1.6, label=line.label)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Running mean over about a fortieth of the curve, one-sided at both ends."""
+    half = max(1, len(values) // 80)
+    finite = np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    count = np.concatenate([[0], np.cumsum(finite)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    number = count[high] - count[low]
+    return np.divide(
+        total[high] - total[low], number, out=np.full(len(values), np.nan), where=number > 0
+    )
+
+
+def _healthy_band(axes: "Axes", panel: _Panel) -> None:
+    """Shade where a healthy run stays, and keep both the band and the curve in view."""
+    healthy = describe(panel.lines[0].name).healthy
+    if healthy is None:
+        return
+    low, high = healthy
+    data = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+    top = max((np.nanpercentile(values, 99) for values in data if len(values)), default=high)
+    axes.axhspan(low, high, color=BAND, alpha=0.12, linewidth=0, label="healthy")
+    axes.set_ylim(0.0, 1.25 * max(float(top), high))
+
+
+def _scatter(
+    axes: "Axes", points: np.ndarray, reached: np.ndarray, labels: tuple[str, str], title: str
+) -> None:
+    axes.set_title(title)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.scatter(
+        *points[reached].T,
+        s=12,
+        color=BLUE,
+        alpha=0.45,
+        linewidths=0,
+        label=f"reached ({reached.sum():,})",
+        zorder=2,
+    )
+    axes.scatter(
+        *points[~reached].T,
+        s=40,
+        color=ORANGE,
+        marker="x",
+        linewidths=1.6,
+        label=f"missed ({(~reached).sum():,})",
+        zorder=3,
+    )
+    axes.plot(0.0, 0.0, marker="s", markersize=9, color="#333333", linestyle="", label="base")
+
+
+def _same_scale(points: np.ndarray, top: "Axes", side: "Axes") -> None:
+    """Limits that hold all points and the base, with metres equally long in both views."""
+    held = np.vstack([points, np.zeros(3)])
+    low, high = held.min(axis=0), held.max(axis=0)
+    centre, half = (low + high) / 2, max(0.55 * float((high - low).max()), 0.1)
+    for axes, vertical in ((top, 1), (side, 2)):
+        axes.set_aspect("equal")
+        axes.set_xlim(centre[0] - half, centre[0] + half)
+        axes.set_ylim(centre[vertical] - half, centre[vertical] + half)
+
+
+def _legend_below(figure: "Figure", axes: "Axes") -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from reach_rl.config.load import compose
+from reach_rl.monitoring.record import Record, open_record, redact
+from reach_rl.monitoring.writers import Writer
+from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
+from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
+
+OFF = "wandb=disabled"
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose([OFF])
+
+
+def records(folder):
+    return list(read_records(folder / "metrics.jsonl"))
+
+
+def scalars(folder, name):
+    events = EventAccumulator(str(folder / "tb"), size_guidance={"scalars": 0})
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def test_a_record_is_one_strict_json_line_readable_at_once(tmp_path, config):
+    record = open_record(tmp_path, config)
+    record.write(
+        np.int64(6144),
+        {
+            "rollout/success_rate": np.float32(0.5),
+            "train/std": torch.tensor(0.25),
+            "train/loss": float("nan"),
+            "time/fps": float("inf"),
+            "train/n_updates": True,
+            "health/alert": "text",
+        },
+    )
+    line = (tmp_path / "metrics.jsonl").read_text()
+    assert line.endswith("\n")
+    assert json.loads(line, parse_constant=pytest.fail) == {
+        "global_step": 6144,
+        "rollout/success_rate": 0.5,
+        "train/std": 0.25,
+        "train/loss": None,
+        "time/fps": None,
+        "train/n_updates": 1,
+        "health/alert": "text",
+    }
+    record.close()
+    record.close()
+
+
+def test_tensorboard_reads_back_what_was_recorded(tmp_path, config):
+    with open_record(tmp_path, config) as record:
+        record.write(10, {"rollout/success_rate": 0.25, "train/loss": float("nan")})
+        record.alert(15, "KL too high", "approx_kl 0.3 against 0.02")
+        record.write(20, {"rollout/success_rate": 0.5})
+    assert scalars(tmp_path, "rollout/success_rate") == [(10, 0.25), (20, 0.5)]
+    events = EventAccumulator(str(tmp_path / "tb"))
+    events.Reload()
+    assert "train/loss" not in events.Tags()["scalars"]
+    assert b"KL too high" in events.Tensors("health/alert")[0].tensor_proto.string_val[0]
+    assert "reached and held" in events.SummaryMetadata("rollout/success_rate").summary_description
+
+
+def test_resume_cuts_later_records_and_a_torn_line(tmp_path, config):
+    with open_record(tmp_path, config) as record:
+        for step in (100, 200, 300, 400):
+            record.write(step, {"rollout/success_rate": step / 1000})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"global_step": 500, "rollout/suc')
+    with open_record(tmp_path, config, resume=True, step=200) as record:
+        record.write(300, {"rollout/success_rate": 0.9})
+    assert records(tmp_path) == [
+        {"global_step": 100, "rollout/success_rate": 0.1},
+        {"global_step": 200, "rollout/success_rate": 0.2},
+        {"global_step": 300, "rollout/success_rate": 0.9},
+    ]
+    assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 3
+    assert [step for step, _ in scalars(tmp_path, "rollout/success_rate")] == [100, 200, 300]
+
+
+def test_a_new_run_does_not_mix_with_the_records_of_another(tmp_path, config):
+    with open_record(tmp_path, config) as record:
+        record.write(1, {"rollout/success_rate": 0.1})
+    with pytest.raises(FileExistsError, match="resume="):
+        open_record(tmp_path, config)
+
+
+class Broken(Writer):
+    name = "Broken"
+
+    def __init__(self):
+        self.calls = 0
+
+    def write(self, step, values):
+        self.calls += 1
+        raise OSError("no space left")
+
+
+def test_a_failing_writer_is_dropped_with_one_warning(tmp_path):
+    broken, said = Broken(), []
+    record = Record([broken, JsonLinesWriter(tmp_path / "metrics.jsonl")], said.append)
+    for step in range(5):
+        record.write(step, {"train/loss": 1.0})
+    record.close()
+    assert broken.calls == 1
+    assert len(said) == 1 and "Broken" in said[0] and "no space left" in said[0]
+    assert len(records(tmp_path)) == 5
+
+
+def test_tensorboard_that_cannot_open_does_not_stop_a_run(tmp_path, config):
+    (tmp_path / "tb").write_text("a file is in the way")
+    said = []
+    with open_record(tmp_path, config, say=said.append) as record:
+        record.write(1, {"train/loss": 1.0})
+    assert len(said) == 1 and "TensorBoard" in said[0]
+    assert len(records(tmp_path)) == 1
+
+
+def test_an_undocumented_metric_is_recorded_after_one_warning(tmp_path):
+    said = []
+    record = Record([JsonLinesWriter(tmp_path / "metrics.jsonl")], said.append)
+    record.write(1, {"train/mystery": 1.0})
+    record.write(2, {"train/mystery": 2.0})
+    record.close()
+    assert len(said) == 1 and "train/mystery" in said[0]
+    assert [r["train/mystery"] for r in records(tmp_path)] == [1.0, 2.0]
+
+
+def test_final_evaluations_are_recorded_by_label(tmp_path):
+    record = Record([JsonLinesWriter(tmp_path / "metrics.jsonl")], pytest.fail)
+    record.evaluation(9, {"front": {"success_rate": 0.99}, "near": {"success_rate": 0.9}})
+    record.close()
+    assert records(tmp_path) == [
+        {"global_step": 9, "final/front/success_rate": 0.99, "final/near/success_rate": 0.9}
+    ]
+
+
+def test_redaction_takes_secrets_and_leaves_settings(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    tree = {
+        "api_key": "abc",
+        "wandb": {"token": "t", "notes": "from https://me:secret@host/x"},
+        "keypoint_offset": 0.15,
+        "keys": ["/home/someone/arm.xml", "/home/someoneelse/arm.xml"],
+        "password": None,
+    }
+    assert redact(tree) == {
+        "api_key": "(redacted)",
+        "wandb": {"token": "(redacted)", "notes": "from https://host/x"},
+        "keypoint_offset": 0.15,
+        "keys": ["~/arm.xml", "/home/someoneelse/arm.xml"],
+        "password": None,
+    }
+
+
+def test_the_cost_of_a_record_is_small(tmp_path):
+    import time
+
+    values = {f"reward/term{i}": i / 7 for i in range(40)}
+    record = Record(
+        [JsonLinesWriter(tmp_path / "metrics.jsonl"), TensorBoardWriter(tmp_path / "tb")]
+    )
+    record.write(0, values)
+    started = time.process_time()
+    for step in range(1, 101):
+        record.write(step, values)
+    spent = time.process_time() - started
+    record.close()
+    assert spent / 100 < 0.01  # s; a rollout and its update take some 100 ms
