@@ -1,0 +1,1 @@
+"""The protocol on held-out goals, its statistics, and the inverse-kinematics yardstick."""

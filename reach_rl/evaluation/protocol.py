@@ -1,0 +1,178 @@
+"""The protocol: one episode for each held-out goal, judged by the task's own rule of success."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from reach_rl.config.schema import Config, GoalChange
+from reach_rl.envs.pool import HELD_OUT, goal_pool
+from reach_rl.evaluation.recording import JudgedBatch
+from reach_rl.evaluation.result import Conditions, Evaluation, joined
+from reach_rl.mdp.arrays import Array, Ints
+from reach_rl.mdp.goals import Goals
+from reach_rl.robots import Robot, load_robot
+
+__all__ = ["Evaluation", "Policy", "evaluate", "held_out_goals"]
+
+Policy = Callable[[np.ndarray], np.ndarray]
+"""Observations (n, d) float32 to actions (n, j) in [-1, 1], normalisation included."""
+
+Progress = Callable[[int, float], None]
+"""Environment steps done so far, and the share of all goals that is reached so far."""
+
+CHUNK = 2048
+"""Goals that are judged side by side."""
+
+_STARTS = 0x57A7
+"""Starts and sensor noise have a random stream of their own, apart from goals and training."""
+
+
+def held_out_goals(config: Config, robot: Robot, count: int, seed: int, threads: int = 1) -> Goals:
+    """Goals of the configured region that training never sees.
+
+    They come sorted by their offset from home, so that the first k of a larger set are its
+    easiest ones, not the set of k goals.
+
+    Args:
+        config: the run.
+        robot: the arm.
+        count: goals wanted.
+        seed: seed of the goals.
+        threads: physics threads.
+
+    Raises:
+        ConfigError: the region cannot be reached.
+    """
+    return goal_pool(config, robot, threads, count=count, seed=seed, stream=HELD_OUT)
+
+
+def evaluate(
+    policy: Policy,
+    config: Config,
+    goals: Goals,
+    *,
+    threads: int,
+    robot: Robot | None = None,
+    seed: int = 0,
+    physics_records: bool = True,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge a policy: one episode for each goal, from the task's start, with its thresholds.
+
+    Success is the task's: position and orientation errors below the thresholds for the hold time
+    without a break, within the episode. The goal does not change, there is no curriculum. The
+    result depends on neither threads nor chunk, as long as the policy's own rounding does not.
+
+    Args:
+        policy: what is judged.
+        config: the run; its task is the one judged.
+        goals: the goals.
+        threads: physics threads.
+        robot: the compiled arm, if there is one already.
+        seed: seed of starts and sensor noise.
+        physics_records: watch joints and contacts at every physics step.
+        chunk: goals side by side, at most.
+        progress: told the environment steps done and the share of goals reached so far.
+
+    Raises:
+        ConfigError: the robot cannot be made.
+    """
+    robot = robot or load_robot(config.robot, config.task.physics_step)
+    config = replace(config, task=replace(config.task, goal_change=GoalChange.NEVER))
+    seeds = np.random.default_rng([_STARTS, seed]).integers(2**63, size=len(goals))
+    conditions = _conditions(config, robot, seed, physics_records)
+    results = []
+    for first in range(0, len(goals), chunk):
+        batch = JudgedBatch(
+            config,
+            seeds[first : first + chunk],
+            goals,
+            robot,
+            threads=threads,
+            physics_records=physics_records,
+        )
+        results.append(_judge(policy, batch, first, conditions, _later(progress, results, goals)))
+    return joined(results)
+
+
+def _judge(
+    policy: Policy,
+    batch: JudgedBatch,
+    first: int,
+    conditions: Conditions,
+    progress: Progress | None,
+) -> Evaluation:
+    """One episode of the batch with the goals from `first` on."""
+    task, state = batch.task, batch.state
+    reached_at = np.full(batch.n, np.nan)
+    action_rate = np.zeros(batch.n)
+    observation = batch.begin(first)
+    for step in range(1, task.episode_steps + 1):
+        observation = batch.step_on(policy(observation))
+        reached_at[state.completed] = step * task.control_period
+        action_rate += np.square(state.action - state.last_action).sum(axis=1)
+        if progress is not None:
+            progress(step * batch.n, float(state.reached.sum()))
+    return _result(batch, first, conditions, reached_at, action_rate / task.episode_steps)
+
+
+def _later(progress: Progress | None, before: list[Evaluation], goals: Goals) -> Progress | None:
+    """What one chunk tells (its own steps and number of goals reached), counted over all."""
+    if progress is None:
+        return None
+    steps = sum(len(part) for part in before) * (before[0].conditions.steps if before else 0)
+    reached = sum(int(part.success.sum()) for part in before)
+    return lambda step, count: progress(steps + step, (reached + count) / len(goals))
+
+
+def _result(
+    batch: JudgedBatch, first: int, conditions: Conditions, reached_at: Array, action_rate: Array
+) -> Evaluation:
+    state, steps = batch.state, conditions.physics_steps
+    rows: Ints = first + np.arange(batch.n)
+    success = state.reached & ~batch.poisoned
+    straight = np.linalg.norm(state.joint_position - batch.start, axis=1)
+    return Evaluation(
+        conditions=conditions,
+        goal_position=batch.goals.position[rows],
+        goal_quaternion=batch.goals.quaternion[rows],
+        success=success,
+        time_to_success=np.where(success, reached_at, np.nan),
+        position_error=state.distance.copy(),
+        orientation_error=state.angle.copy(),
+        final_joint_speed=batch.final_speed,
+        self_collision=batch.self_touched,
+        table_collision=batch.table_touched,
+        physics_reset=batch.poisoned,
+        action_rate=action_rate,
+        max_speed_of_limit=batch.peak_speed,
+        share_above_speed_limit=batch.fast_steps / steps,
+        share_outside_joint_range=batch.steps_outside / steps,
+        max_torque_of_limit=batch.peak_torque,
+        path_ratio=np.divide(
+            batch.path, straight, out=np.full(batch.n, np.nan), where=straight > 1e-6
+        ),
+        jerk=np.sqrt(batch.jerk / steps),
+    )
+
+
+def _conditions(config: Config, robot: Robot, seed: int, physics_records: bool) -> Conditions:
+    task = config.task
+    x, y, z = robot.base_position.tolist()
+    return Conditions(
+        robot=robot.name,
+        region=task.region.name,
+        seed=seed,
+        reach=robot.reach,
+        base=(x, y, z),
+        position_threshold=task.position_threshold,
+        orientation_threshold=task.orientation_threshold,
+        hold_time=task.hold_time,
+        episode_time=task.episode_steps * task.control_period,
+        steps=task.episode_steps,
+        physics_steps=task.episode_steps * task.substeps,
+        start=task.start.value,
+        physics_records=physics_records,
+    )

@@ -1,0 +1,233 @@
+"""What an evaluation found: per goal in arrays, and in figures for people and files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from reach_rl.evaluation.statistics import spread, wilson
+from reach_rl.mdp.arrays import Array, Bools
+
+NEAR, FAR, LOW = 0.35, 0.8, 0.15
+"""Bounds of the parts of the workspace, fractions of the reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which an evaluation was made."""
+
+    robot: str
+    region: str
+    seed: int
+    reach: float
+    """Reach of the arm (m)."""
+    base: tuple[float, float, float]
+    """Origin of the base frame in the world (m)."""
+    position_threshold: float
+    """m."""
+    orientation_threshold: float
+    """rad."""
+    hold_time: float
+    """s."""
+    episode_time: float
+    """s."""
+    steps: int
+    """Environment steps of an episode."""
+    physics_steps: int
+    """Physics steps of an episode."""
+    start: str
+    """Where episodes started: home or region."""
+    physics_records: bool
+    """Joints and contacts were watched at every physics step, not only at every control step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One episode for each of m goals; arrays have one row per goal. NaN: there is no such value.
+
+    Speeds, torque, joint range, path and jerk need the records of every physics step.
+    """
+
+    conditions: Conditions
+    goal_position: Array
+    """(m, 3) m in the base frame."""
+    goal_quaternion: Array
+    """(m, 4) w, x, y, z."""
+    success: Bools
+    """(m,) the hold was completed within the episode, and the physics stayed sound."""
+    time_to_success: Array
+    """(m,) from the start until the hold was completed (s); NaN without success."""
+    position_error: Array
+    """(m,) distance of the tool at the end (m)."""
+    orientation_error: Array
+    """(m,) angle of the tool at the end (rad)."""
+    final_joint_speed: Array
+    """(m,) largest norm of the joint speeds in the last control period (rad/s)."""
+    self_collision: Bools
+    """(m,) the arm touched itself at some time."""
+    table_collision: Bools
+    """(m,) the arm touched the table at some time."""
+    physics_reset: Bools
+    """(m,) the physics went bad."""
+    action_rate: Array
+    """(m,) mean over the control steps of |a - a_before|^2."""
+    max_speed_of_limit: Array
+    """(m,) largest joint speed as a fraction of its limit."""
+    share_above_speed_limit: Array
+    """(m,) share of the physics steps with a joint faster than its limit."""
+    share_outside_joint_range: Array
+    """(m,) share of the physics steps with a joint outside its range."""
+    max_torque_of_limit: Array
+    """(m,) largest torque of a drive, gravity compensation included, as a fraction of its limit."""
+    path_ratio: Array
+    """(m,) length of the joints' path over that of the straight line between its ends."""
+    jerk: Array
+    """(m,) root mean square over the episode of the norm of the joint jerk (rad/s3)."""
+
+    def __len__(self) -> int:
+        """How many goals there are."""
+        return len(self.success)
+
+    def summary(self, checkpoint: str | None = None) -> dict[str, Any]:
+        """The public figures, plain JSON values; null where there is no value.
+
+        Args:
+            checkpoint: name of the checkpoint that was judged.
+        """
+        c = self.conditions
+        return {
+            **self.figures(),
+            "thresholds": {
+                "position_m": c.position_threshold,
+                "orientation_rad": c.orientation_threshold,
+                "hold_s": c.hold_time,
+            },
+            "seed": c.seed,
+            "checkpoint": checkpoint,
+            "robot": c.robot,
+            "region": c.region,
+            "start": c.start,
+            "episode_s": c.episode_time,
+            "physics_records": c.physics_records,
+            "regions": self.by_region(),
+            "worst": self.worst(10),
+        }
+
+    def figures(self, rows: Bools | slice = slice(None)) -> dict[str, Any]:
+        """Success, precision, stillness and safety over some of the goals (all by default)."""
+        success = self.success[rows]
+        count, reached = len(success), int(success.sum())
+        return {
+            "goals": count,
+            "success_rate": reached / count if count else None,
+            "success_ci95": list(wilson(reached, count)),
+            "position_error_mm": spread(1e3 * self.position_error[rows]),
+            "orientation_error_deg": spread(np.degrees(self.orientation_error[rows])),
+            "time_to_success_s": spread(self.time_to_success[rows]),
+            "final_joint_speed_rad_s": spread(self.final_joint_speed[rows]),
+            "self_collision_rate": _mean(self.self_collision[rows]),
+            "table_collision_rate": _mean(self.table_collision[rows]),
+            "physics_reset_rate": _mean(self.physics_reset[rows]),
+            "max_joint_speed_of_limit": _max(self.max_speed_of_limit[rows]),
+            "share_above_speed_limit": _mean(self.share_above_speed_limit[rows]),
+            "share_outside_joint_range": _mean(self.share_outside_joint_range[rows]),
+            "max_torque_of_limit": _max(self.max_torque_of_limit[rows]),
+            "action_rate": spread(self.action_rate[rows]),
+            "path_ratio": spread(self.path_ratio[rows]),
+            "jerk_rad_s3": spread(self.jerk[rows]),
+        }
+
+    def metrics(self, prefix: str = "eval") -> dict[str, float | int | None]:
+        """The public figures as flat metrics `<prefix>/<figure>[_median|_p95|_low|_high]`."""
+        flat: dict[str, float | int | None] = {}
+        for name, value in self.figures().items():
+            if name not in _METRICS:
+                continue
+            if isinstance(value, Mapping):
+                flat |= {f"{prefix}/{name}_{part}": number for part, number in value.items()}
+            elif isinstance(value, list):
+                ends = zip(("low", "high"), value, strict=True)
+                flat |= {f"{prefix}/{name}_{end}": number for end, number in ends}
+            else:
+                flat[f"{prefix}/{name}"] = value
+        return flat
+
+    def by_region(self) -> dict[str, dict[str, Any]]:
+        """Part of the workspace -> figures of its goals; parts overlap, empty ones are left out.
+
+        near: within 0.35 of the reach of the pan axis; far: beyond 0.8 of the reach of the base;
+        low: less than 0.15 of the reach above the base; behind: x below 0; middle: none of these.
+        """
+        parts = self.parts()
+        return {name: self.figures(rows) for name, rows in parts.items() if rows.any()}
+
+    def parts(self) -> dict[str, Bools]:
+        """Part of the workspace -> its goals, (m,) each; see by_region."""
+        p = self.goal_position - np.asarray(self.conditions.base)
+        reach = self.conditions.reach
+        parts = {
+            "near": np.hypot(p[:, 0], p[:, 1]) < NEAR * reach,
+            "far": np.linalg.norm(p, axis=1) > FAR * reach,
+            "low": p[:, 2] < LOW * reach,
+            "behind": p[:, 0] < 0.0,
+        }
+        parts["middle"] = ~np.logical_or.reduce(list(parts.values()))
+        return parts
+
+    def worst(self, count: int = 10) -> list[dict[str, Any]]:
+        """The goals that went worst: failures first, by the larger error over its threshold."""
+        c = self.conditions
+        badness = np.maximum(
+            self.position_error / c.position_threshold,
+            self.orientation_error / c.orientation_threshold,
+        )
+        order = np.lexsort((-badness, self.success))[:count]
+        return [self.row(int(i)) for i in order]
+
+    def row(self, index: int) -> dict[str, Any]:
+        """One goal, plain JSON values."""
+        return {
+            "index": index,
+            "goal_position_m": self.goal_position[index].tolist(),
+            "goal_quaternion_wxyz": self.goal_quaternion[index].tolist(),
+            "success": bool(self.success[index]),
+            "position_error_mm": float(1e3 * self.position_error[index]),
+            "orientation_error_deg": float(np.degrees(self.orientation_error[index])),
+            "time_to_success_s": _number(self.time_to_success[index]),
+            "final_joint_speed_rad_s": float(self.final_joint_speed[index]),
+            "self_collision": bool(self.self_collision[index]),
+            "table_collision": bool(self.table_collision[index]),
+        }
+
+
+_METRICS = (
+    "goals",
+    "success_rate",
+    "success_ci95",
+    "position_error_mm",
+    "orientation_error_deg",
+    "time_to_success_s",
+    "final_joint_speed_rad_s",
+    "self_collision_rate",
+    "table_collision_rate",
+)
+
+
+def joined(parts: list[Evaluation]) -> Evaluation:
+    """Evaluations under the same conditions as one."""
+    names = [f.name for f in fields(Evaluation) if f.name != "conditions"]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Evaluation(conditions=parts[0].conditions, **arrays)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return _number(values.mean()) if len(values) else None
+
+
+def _max(values: np.ndarray) -> float | None:
+    return _number(values.max()) if len(values) else None
