@@ -1,0 +1,1 @@
+"""PPO, the run itself, checkpoints."""

@@ -1,0 +1,103 @@
+"""Everything that a run needs to go on exactly where it was, taken out and put back."""
+
+import random
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from stable_baselines3.common.vec_env import VecNormalize
+
+from reach_rl.config.schema import Config
+from reach_rl.envs.vec_env import BatchVecEnv
+from reach_rl.learning.checkpoint import Arrays, Checkpoint, load_normalizer, normalizer_arrays
+from reach_rl.learning.ppo import FastPPO
+
+
+def take(
+    config: Config, model: FastPPO, env: VecNormalize, progress: Mapping[str, object]
+) -> Checkpoint:
+    """The state of a run at a rollout boundary."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    return Checkpoint(
+        config=config,
+        policy={k: v.detach().cpu().numpy() for k, v in model.policy.state_dict().items()},
+        optimizer=_optimizer_arrays(model),
+        normalizer=normalizer_arrays(env),
+        environment=_environment_arrays(env),
+        learner={
+            "last_obs": np.asarray(model._last_obs),
+            "last_episode_starts": np.asarray(model._last_episode_starts),
+            "random.torch": torch.get_rng_state().numpy(),
+            "random.numpy": np.asarray(keys),
+        },
+        progress={
+            **progress,
+            "num_timesteps": model.num_timesteps,
+            "n_updates": model._n_updates,
+            "learning_rate_factor": getattr(model.learning_rate, "factor", 1.0),
+            "episodes": [dict(e) for e in model.ep_info_buffer or ()],
+            "random.numpy": [str(name), int(position), int(has_gauss), float(cached)],
+            "random.python": _python_state(),
+        },
+    )
+
+
+def put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
+    """Make a freshly built run go on from a checkpoint."""
+    progress = saved.progress
+    model.policy.load_state_dict({k: torch.from_numpy(v) for k, v in saved.policy.items()})
+    _load_optimizer(model, saved.optimizer)
+    load_normalizer(env, saved.normalizer)
+    _restore_environment(env, saved.environment)
+    model._last_obs = saved.learner["last_obs"]  # type: ignore[assignment]
+    model._last_episode_starts = saved.learner["last_episode_starts"].astype(bool)
+    model.num_timesteps = int(progress["num_timesteps"])  # type: ignore[arg-type]
+    model._n_updates = int(progress["n_updates"])  # type: ignore[arg-type]
+    if hasattr(model.learning_rate, "factor"):
+        model.learning_rate.factor = progress["learning_rate_factor"]  # type: ignore[union-attr]
+    assert model.ep_info_buffer is not None
+    model.ep_info_buffer.extend(progress["episodes"])  # type: ignore[arg-type]
+    version, values, gauss = progress["random.python"]  # type: ignore[misc]
+    random.setstate((version, tuple(values), gauss))
+    name, position, has_gauss, cached = progress["random.numpy"]  # type: ignore[misc]
+    np.random.set_state((name, saved.learner["random.numpy"], position, has_gauss, cached))
+    torch.set_rng_state(torch.from_numpy(saved.learner["random.torch"]))
+
+
+def _python_state() -> list[object]:
+    version, values, gauss = random.getstate()
+    return [version, list(values), gauss]
+
+
+def _optimizer_arrays(model: FastPPO) -> Arrays:
+    return {
+        f"{index}.{name}": value.detach().cpu().reshape(-1 if value.ndim == 0 else value.shape).numpy()
+        for index, entry in model.policy.optimizer.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+
+
+def _load_optimizer(model: FastPPO, arrays: Mapping[str, np.ndarray]) -> None:
+    optimizer = model.policy.optimizer
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in arrays.items():
+        index, name = key.split(".", 1)
+        tensor = torch.from_numpy(value)
+        state.setdefault(int(index), {})[name] = tensor[0] if name == "step" else tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _environment_arrays(env: VecNormalize) -> Arrays:
+    if isinstance(env.venv, BatchVecEnv):
+        return env.venv.batch.snapshot()
+    snapshots = env.venv.env_method("snapshot")
+    return {name: np.stack([s[name] for s in snapshots]) for name in snapshots[0]}
+
+
+def _restore_environment(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None:
+    if isinstance(env.venv, BatchVecEnv):
+        env.venv.batch.restore(arrays)
+        env.venv.skip_stagger()
+        return
+    for i in range(env.num_envs):
+        env.venv.env_method("restore", {k: v[i] for k, v in arrays.items()}, indices=[i])

@@ -1,0 +1,84 @@
+"""A policy as it is used: normalisation and network together, never one without the other."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from reach_rl.config.schema import Activation, Config, PolicyKwargs
+
+ACTIVATIONS: Mapping[Activation, type[torch.nn.Module]] = {
+    Activation.TANH: torch.nn.Tanh,
+    Activation.RELU: torch.nn.ReLU,
+    Activation.ELU: torch.nn.ELU,
+    Activation.SILU: torch.nn.SiLU,
+    Activation.GELU: torch.nn.GELU,
+    Activation.LEAKY_RELU: torch.nn.LeakyReLU,
+}
+
+
+def policy_kwargs(config: PolicyKwargs) -> dict[str, object]:
+    """SB3's policy_kwargs."""
+    return {
+        "net_arch": {"pi": list(config.net_arch.pi), "vf": list(config.net_arch.vf)},
+        "activation_fn": ACTIVATIONS[config.activation_fn],
+        "log_std_init": config.log_std_init,
+        "ortho_init": config.ortho_init,
+        "optimizer_kwargs": {"fused": True},
+    }
+
+
+class Policy:
+    """Observations to actions; stateless."""
+
+    def __init__(
+        self,
+        network: ActorCriticPolicy,
+        mean: np.ndarray | None,
+        variance: np.ndarray | None,
+        clip: float,
+        *,
+        epsilon: float = 1e-8,
+        deterministic: bool = True,
+    ) -> None:
+        """Bundle a network with the statistics that it was trained with.
+
+        Args:
+            network: SB3's policy.
+            mean: (d,) mean of the observations, None if they were not normalised.
+            variance: (d,) their variance.
+            clip: normalised observations are clipped to +- this.
+            epsilon: added to the variance.
+            deterministic: give the mean action, not a sample.
+        """
+        self.network = network
+        self.mean = mean
+        self.scale = None if variance is None else 1.0 / np.sqrt(variance + epsilon)
+        self.clip = clip
+        self.deterministic = deterministic
+
+    def normalize(self, observation: np.ndarray) -> np.ndarray:
+        """What the network sees, (n, d) float32."""
+        if self.mean is None or self.scale is None:
+            return observation.astype(np.float32)
+        scaled = (observation - self.mean) * self.scale
+        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Actions (n, j) in [-1, 1] for observations (n, d)."""
+        with torch.no_grad():
+            seen = torch.from_numpy(self.normalize(observation)).to(self.network.device)
+            action = self.network._predict(seen, deterministic=self.deterministic)
+        return np.clip(action.cpu().numpy(), -1.0, 1.0)
+
+
+def bare_network(config: Config, observations: int, actions: int) -> ActorCriticPolicy:
+    """A network of the configured shape with initial weights, on the CPU."""
+    return ActorCriticPolicy(
+        spaces.Box(-np.inf, np.inf, (observations,), np.float32),
+        spaces.Box(-1.0, 1.0, (actions,), np.float32),
+        lambda _: config.ppo.learning_rate,
+        **policy_kwargs(config.ppo.policy_kwargs),  # type: ignore[arg-type]
+    )
