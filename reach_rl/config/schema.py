@@ -122,6 +122,7 @@ class RegionConfig:
     pan_distance: float = rule(ge=0, lt=1)
     cone_axis: list[float] | None = field()
     cone_angle: float | None = rule(gt=0)
+    clearance: float = rule(ge=0)
     pool: int = rule(ge=1)
 
 
@@ -178,6 +179,7 @@ class ActionConfig:
     kind: str
     speed: float = rule(gt=0, le=1)
     torque: float = rule(gt=0)
+    curve: float = rule(ge=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,4 +355,5 @@ class Config:
     resume: str | None = field()
     progress: bool = field()
     picture: bool = field()
+    profile: bool = field()
     torch_threads: int = rule(ge=0)

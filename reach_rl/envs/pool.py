@@ -1,5 +1,7 @@
 """Forward kinematics of the arm, and the pool of goals that it gives."""
 
+import copy
+
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
@@ -15,9 +17,16 @@ TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
 _CHUNK = 512
 
 
-def kinematics(robot: Robot, threads: int = 1) -> Kinematics:
-    """Tool poses and freedom from contact of joint configurations."""
-    batch = Batch(robot.model, _CHUNK, threads)
+def kinematics(robot: Robot, threads: int = 1, clearance: float = 0.0) -> Kinematics:
+    """Tool poses of joint configurations, and whether the arm is free there.
+
+    Free means that it does not touch itself and stays at least `clearance` (m) off the table.
+    """
+    model = copy.copy(robot.model)
+    table = model.geom_bodyid == 0
+    model.geom_margin[table] = clearance
+    model.pair_margin[table[model.pair_geom1] | table[model.pair_geom2]] = clearance
+    batch = Batch(model, _CHUNK, threads)
     qpos = batch.bind("qpos")
     position, matrix = batch.bind("site_xpos"), batch.bind("site_xmat")
     quaternion, sensors = batch.bind("site_xquat"), batch.bind("sensordata")
@@ -69,7 +78,7 @@ def goal_pool(
         region,
         count or region.pool,
         np.random.default_rng([stream, config.seed if seed is None else seed]),
-        kinematics(robot, threads),
+        kinematics(robot, threads, region.clearance),
         joint_range(region, robot.home, robot.low, robot.high),
         robot.home,
         robot.base_position,

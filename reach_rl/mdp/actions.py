@@ -32,9 +32,7 @@ class Limits:
     """(s, 1, 1) fraction of the control period that has passed at the end of each physics step."""
 
 
-def offset(
-    limits: Limits, action: Array, position: Array, velocity: Array, target: Array
-) -> Array:
+def offset(limits: Limits, action: Array, position: Array, velocity: Array, target: Array) -> Array:
     """target(t) = q + integral of v + T v(t), v(t) from dq/dt to a * speed in a ramp.
 
     A position servo of lag T = kv / kp settles at the speed (target - q) / T, so that an action is
@@ -67,6 +65,7 @@ class Action:
         """Look up the kind and derive its limits from the arm's."""
         self.arm = arm
         self.kind = KINDS[config.kind]
+        self.curve = config.curve
         self.limits = Limits(
             speed=config.speed * arm.velocity_limits,
             change=config.torque * arm.acceleration_limits * arm.control_period,
@@ -84,5 +83,8 @@ class Action:
             velocity: (n, j) measured joint speeds (rad/s).
             target: (n, j) the targets before (rad).
         """
-        moved = self.kind(self.limits, np.clip(action, -1.0, 1.0), position, velocity, target)
+        action = np.clip(action, -1.0, 1.0)
+        if self.curve != 1.0:
+            action = np.sign(action) * np.abs(action) ** self.curve
+        moved = self.kind(self.limits, action, position, velocity, target)
         return np.clip(moved, self.arm.low, self.arm.high)

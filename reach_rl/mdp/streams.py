@@ -39,9 +39,8 @@ class Streams:
 
     def uniform(self, rows: Ints | slice, count: int) -> Array:
         """The next `count` numbers in [0, 1) of each row's stream, (rows, count)."""
-        first = self.counters[rows]
-        self.counters[rows] = first + np.uint64(count)
-        steps = first[:, None] + np.arange(1, count + 1, dtype=np.uint64)
+        steps = self.counters[rows][:, None] + np.arange(1, count + 1, dtype=np.uint64)
+        self.counters[rows] += np.uint64(count)
         bits = _mix(self.keys[rows][:, None] + steps * _GAMMA)
         return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
