@@ -33,6 +33,7 @@ REWARD_TERMS = (
     "joint_limit",
     "self_collision",
     "table_collision",
+    "table_margin",
 )
 
 ACTION_KINDS = ("offset", "increment")

@@ -9,7 +9,7 @@ import numpy as np
 from mujoco.batch import Batch
 
 from reach_rl.config.schema import Config, GoalChange, Start
-from reach_rl.envs.physics import RANDOMIZED, arm_of, randomize
+from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.statistics import Statistics
 from reach_rl.mdp import success
@@ -52,7 +52,7 @@ class Step:
     goal_changed: Bools
     """(n,) the timer or a completed hold brought a new goal within the episode."""
     cut: Ints
-    """(k,) environments whose observation is not the outcome of the action: see last_observation."""
+    """(k,) environments whose observation is not their action's outcome: see last_observation."""
     last_observation: np.ndarray
     """(k, d) what these environments saw just before the new goal or episode."""
 
@@ -89,6 +89,7 @@ class ReachBatch:
         self.task = config.task
         self.n = n
         self.robot = robot or load_robot(config.robot, config.task.physics_step)
+        check_ranges(self.robot, config.task)
         self.arm = arm_of(self.robot, config.task)
         self.goals = goals or goal_pool(config, self.robot, threads)
         self.autoreset = autoreset
@@ -306,6 +307,7 @@ class ReachBatch:
         s.last_action[rows] = 0.0
         self.pending[rows] = 0.0
         self.age[rows] = 0
+        self.statistics.begin(rows)
         self._read(rows)
         self._draw_goal(rows)
 

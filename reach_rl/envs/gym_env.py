@@ -8,8 +8,8 @@ import numpy as np
 
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
+from reach_rl.envs.spaces import spaces_of
 from reach_rl.envs.statistics import Finished
-from reach_rl.envs.vec_env import spaces_of
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 
@@ -40,14 +40,12 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         Raises:
             ConfigError: the robot or the region cannot be made.
         """
-        if config is None:
-            from reach_rl.config.load import compose
-
-            config = compose([f"robot={robot}"])
+        config = _default(robot) if config is None else config
         first = config.seed if seed is None else seed
         self.batch = ReachBatch(config, 1, np.array([first]), goals=goals, autoreset=False)
         self.observation_space, self.action_space = spaces_of(self.batch)
         self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1.0 / config.task.control_period)}
         self._renderer: Any = None
 
     def reset(
@@ -79,7 +77,14 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         truncated = bool(step.timed_out[0])
         if truncated:
             info["episode"] = {"r": finished.returns[0], "l": finished.lengths[0]}
-        return step.observation[0], float(step.reward[0]), False, truncated, info
+        # single precision, as SB3's DummyVecEnv keeps it and its SubprocVecEnv would not
+        reward = float(np.float32(step.reward[0]))
+        return step.observation[0], reward, False, truncated, info
+
+    @property
+    def seconds_physics(self) -> float:
+        """Time spent stepping physics so far (s)."""
+        return self.batch.seconds_physics
 
     def apply(self, setting: Setting) -> None:
         """Take over the curriculum's setting."""
@@ -94,22 +99,33 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.batch.restore(snapshot)
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The scene from the front camera, (480, 640, 3) uint8, with render_mode="rgb_array"."""
+        """Arm and goal from the front camera, (480, 640, 3) uint8, with render_mode="rgb_array".
+
+        Raises:
+            RenderError: nothing on this machine can draw.
+        """
         if self.render_mode != "rgb_array":
             return None
         if self._renderer is None:
-            from reach_rl.robots.camera import Camera
+            from reach_rl.robots import display_spec
+            from reach_rl.robots.render import Camera
 
-            self._renderer = Camera(self.batch.config.robot)
+            self._renderer = Camera(display_spec(self.batch.config.robot))
         state = self.batch.state
-        qpos = self.batch.batch.bind("qpos")[0]
-        return self._renderer.picture(qpos, state.goal_position[0], state.goal_quaternion[0])
+        goal = state.goal_position[0], state.goal_quaternion[0]
+        return self._renderer.picture(self.batch.batch.bind("qpos")[0], goal)
 
     def close(self) -> None:
         """Release the renderer."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+
+def _default(robot: str) -> Config:
+    from reach_rl.config.load import compose
+
+    return compose([f"robot={robot}"])
 
 
 def drained(infos: list[dict[str, Any]]) -> list[Finished]:

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import TaskConfig
 from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.state import Arm
@@ -28,6 +29,18 @@ def arm_of(robot: Robot, task: TaskConfig) -> Arm:
         keypoint_offset=task.keypoint_offset,
         control_period=task.control_period,
     )
+
+
+def check_ranges(robot: Robot, task: TaskConfig) -> None:
+    """Raise a ConfigError if a range is a fraction of a torque limit that there is not."""
+    unlimited = ~np.isfinite(robot.torque_limits)
+    for name in ("joint_damping", "joint_friction"):
+        if any(getattr(task.randomization, name)) and unlimited.any():
+            joint = robot.joint_names[int(np.argmax(unlimited))]
+            raise ConfigError(
+                f'task.randomization.{name}: joint "{joint}" of {robot.name} has no torque limit '
+                f"of which this could be a fraction; give its actuator a forcerange"
+            )
 
 
 def randomize(batch: Batch, robot: Robot, task: TaskConfig, rows: Ints, streams: Streams) -> None:
@@ -58,5 +71,11 @@ def randomize(batch: Batch, robot: Robot, task: TaskConfig, rows: Ints, streams:
         batch.set_const(rows)
 
 
-RANDOMIZED = ("actuator_gainprm", "actuator_biasprm", "dof_damping", "dof_frictionloss", "body_mass")
+RANDOMIZED = (
+    "actuator_gainprm",
+    "actuator_biasprm",
+    "dof_damping",
+    "dof_frictionloss",
+    "body_mass",
+)
 """Model fields that randomize() may give each simulation."""

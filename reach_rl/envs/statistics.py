@@ -68,7 +68,7 @@ class Statistics:
             self._finished.angle += state.angle[rows].tolist()
 
     def finish_episodes(self, rows: Ints, poisoned: Bools) -> None:
-        """Note how the episodes of these environments ended, and begin their next at zero."""
+        """Note how the episodes of these environments ended."""
         if not len(rows):
             return
         done = self._finished
@@ -80,6 +80,9 @@ class Statistics:
         done.self_collided += self.self_collided[rows].tolist()
         done.table_collided += self.table_collided[rows].tolist()
         done.physics_resets += int(poisoned.sum())
+
+    def begin(self, rows: Ints) -> None:
+        """Begin an episode at zero in these environments."""
         for sums in self.sums().values():
             sums[rows] = 0
 

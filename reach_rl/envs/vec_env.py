@@ -4,21 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
+from reach_rl.config.schema import GoalChange
 from reach_rl.envs.batch import ReachBatch
+from reach_rl.envs.spaces import spaces_of
 from reach_rl.envs.statistics import Finished
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.streams import Streams
-
-
-def spaces_of(batch: ReachBatch) -> tuple[spaces.Box, spaces.Box]:
-    """Observation and action space of one environment."""
-    return (
-        spaces.Box(-np.inf, np.inf, (batch.observe.size,), np.float32),
-        spaces.Box(-1.0, 1.0, (batch.joints,), np.float32),
-    )
 
 
 class BatchVecEnv(VecEnv):
@@ -35,11 +28,12 @@ class BatchVecEnv(VecEnv):
 
         Args:
             batch: the environments.
-            truncate_at_goal_change: cut the return where the goal changes.
+            truncate_at_goal_change: cut the return where the timer changes the goal.
             stagger: spread the first episodes' ends over time, at the first reset.
         """
         self.batch = batch
-        self.truncate_at_goal_change = truncate_at_goal_change
+        timer = batch.task.goal_change is GoalChange.TIMER
+        self.truncate_at_goal_change = truncate_at_goal_change and timer
         self._stagger = stagger
         self._action = np.zeros((batch.n, batch.joints))
         self._pending_finished: list[Finished] = []

@@ -94,6 +94,12 @@ def table_collision(state: State, arm: Arm, scales: Array) -> Array:
     return state.table_contact.astype(np.float64)
 
 
+def table_margin(state: State, arm: Arm, scales: Array) -> Array:
+    """Sum over joints and tool of how deep they are inside the height w over the table, over w."""
+    height = np.concatenate((state.joint_anchor[:, :, 2], state.tool_position[:, 2:]), axis=1)
+    return np.clip(1.0 - height / scales[0], 0.0, None).sum(axis=1)
+
+
 TERMS: Mapping[str, Term] = {
     f.__name__: f
     for f in (
@@ -112,11 +118,19 @@ TERMS: Mapping[str, Term] = {
         joint_limit,
         self_collision,
         table_collision,
+        table_margin,
     )
 }
 
 NEEDS_SCALES = frozenset(
-    {"distance_tanh", "keypoint_kernel", "stillness", "velocity_near_goal", "joint_limit"}
+    {
+        "distance_tanh",
+        "keypoint_kernel",
+        "stillness",
+        "velocity_near_goal",
+        "joint_limit",
+        "table_margin",
+    }
 )
 
 

@@ -42,7 +42,7 @@ def _tile(name: str) -> np.ndarray:
     import mujoco
 
     from reach_rl.robots import display_spec
-    from reach_rl.viz.render import render
+    from reach_rl.robots.render import render
 
     model = display_spec(_robot(name)).compile()
     data = mujoco.MjData(model)

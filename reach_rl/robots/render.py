@@ -20,6 +20,9 @@ BACKENDS = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glx": "mujoco.glfw"
 TRIAL = "import {0} as m; c = m.GLContext(16, 16); c.make_current(); c.free()"
 TRIAL_TIMEOUT = 60.0
 
+Pose = tuple[np.ndarray, np.ndarray]
+"""Position (3,) in m and quaternion (4,) w, x, y, z, in the world frame."""
+
 
 class RenderError(RuntimeError):
     """No picture can be drawn on this machine; the message says what to install."""
@@ -154,40 +157,62 @@ def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
     return (squares.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
 
 
+class Camera:
+    """Pictures of one scene through one camera, for as long as it is open.
+
+    Args:
+        scene: a display scene, compiled or not.
+        camera: name of a camera of the scene, or a free camera.
+        size: width and height (pixels).
+
+    Raises:
+        RenderError: nothing on this machine can draw.
+    """
+
+    def __init__(
+        self,
+        scene: mujoco.MjSpec | mujoco.MjModel,
+        camera: str | mujoco.MjvCamera = "front",
+        size: tuple[int, int] = (640, 480),
+    ) -> None:
+        """Compile the scene and open a drawing context."""
+        self._model = scene.compile() if isinstance(scene, mujoco.MjSpec) else scene
+        self._data = mujoco.MjData(self._model)
+        self._camera = camera
+        self._screen = Offscreen(self._model, size, supersample=2)
+
+    def picture(self, qpos: np.ndarray, goal: Pose | None = None) -> np.ndarray:
+        """(h, w, 3) uint8 of the arm at qpos (nq,), with the goal marker if there is a goal."""
+        self._data.qpos[:] = qpos
+        place_goal(self._model, self._data, goal)
+        mujoco.mj_forward(self._model, self._data)
+        return self._screen.frame(self._data, self._camera)
+
+    def close(self) -> None:
+        """Give the drawing context back."""
+        self._screen.close()
+
+
 def render(
     scene: mujoco.MjSpec | mujoco.MjModel,
     qpos: np.ndarray,
     camera: str | mujoco.MjvCamera = "front",
     size: tuple[int, int] = (640, 480),
-    goal: tuple[np.ndarray, np.ndarray] | None = None,
+    goal: Pose | None = None,
 ) -> np.ndarray:
-    """One picture.
-
-    Args:
-        scene: a display scene, compiled or not.
-        qpos: (nq,) joint positions of the whole model.
-        camera: name of a camera of the scene, or a free camera.
-        size: width and height (pixels).
-        goal: position (3,) and quaternion (4,) of the goal marker (world frame); None hides it.
-
-    Returns:
-        (h, w, 3) uint8.
+    """One picture, (h, w, 3) uint8, as Camera takes it.
 
     Raises:
         RenderError: nothing on this machine can draw.
     """
-    model = scene.compile() if isinstance(scene, mujoco.MjSpec) else scene
-    data = mujoco.MjData(model)
-    data.qpos[:] = qpos
-    place_goal(model, data, goal)
-    mujoco.mj_forward(model, data)
-    with Offscreen(model, size, supersample=2) as screen:
-        return screen.frame(data, camera)
+    one = Camera(scene, camera, size)
+    try:
+        return one.picture(qpos, goal)
+    finally:
+        one.close()
 
 
-def place_goal(
-    model: mujoco.MjModel, data: mujoco.MjData, goal: tuple[np.ndarray, np.ndarray] | None
-) -> None:
+def place_goal(model: mujoco.MjModel, data: mujoco.MjData, goal: Pose | None) -> None:
     """Move the goal marker to a pose, or out of sight; kinematics must be run afterwards."""
     body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "goal")
     if body < 0 or model.body_mocapid[body] < 0:

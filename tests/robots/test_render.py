@@ -9,8 +9,8 @@ import pytest
 
 from reach_rl.config.load import compose
 from reach_rl.robots import display_spec, load_robot
-from reach_rl.viz import render as module
-from reach_rl.viz.render import RenderError, backend, render
+from reach_rl.robots import render as module
+from reach_rl.robots.render import RenderError, backend, render
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_broken_backend_does_not_take_the_process_down() -> None:
     """OSMesa is mostly missing, and its trial says so instead of raising; MUJOCO_GL chooses."""
     code = (
         "import os; os.environ['MUJOCO_GL'] = 'osmesa'\n"
-        "from reach_rl.viz.render import RenderError, backend\n"
+        "from reach_rl.robots.render import RenderError, backend\n"
         "try: print(backend())\n"
         "except RenderError as e: print('RenderError', e)\n"
     )
