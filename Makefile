@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train bench assets test lint wheel-test clean
+.PHONY: help setup train bench assets docs test lint wheel-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: setup ## measure throughput and where its time goes
 
 assets: setup ## write assets/robots/*.xml anew from assets/ur_family.yaml
 	$(BIN)/python -m reach_rl.robots.generate
+
+docs: setup ## write docs/configuration.md, the reference of every key, anew from conf/
+	$(BIN)/python -m reach_rl.config.reference
 
 test: setup ## run the tests; ARGS="tests/mdp -k reward" picks some
 	$(BIN)/python -m pytest $(ARGS)

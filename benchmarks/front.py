@@ -1,5 +1,6 @@
-"""Success of the default command for every arm: python benchmarks/front.py [--robots ur5e,...] [--seeds 0,1,2].
+"""Success of the default command for every arm and three seeds: python benchmarks/front.py.
 
+--robots ur5e,ur20 and --seeds 0,1 pick some; --jobs 2 runs two side by side.
 Trains one run after the other, as `make train ARGS="robot=... seed=..."` does, and writes
 benchmarks/front.json and the table benchmarks/front.md. Arms and seeds that are in front.json
 already are run again only if asked for by name.
@@ -12,7 +13,9 @@ import platform
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROBOTS = ("ur3e", "ur5e", "ur7e", "ur10e", "ur12e", "ur15", "ur16e", "ur20", "ur30")
@@ -24,35 +27,41 @@ def main() -> None:
     parser.add_argument("--robots", default=",".join(ROBOTS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("overrides", nargs="*", help="further overrides of the command")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     args = parser.parse_args()
     store = HERE / "front.json"
     results = json.loads(store.read_text()) if store.is_file() else {}
-    for seed in args.seeds.split(","):
-        for robot in args.robots.split(","):
-            results[f"{robot}/{seed}"] = one(robot, seed, args.overrides)
-            store.write_text(json.dumps(results, indent=1) + "\n")
+    wanted = [(r, s) for s in args.seeds.split(",") for r in args.robots.split(",")]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        jobs = {pool.submit(one, robot, seed, args): (robot, seed) for robot, seed in wanted}
+        for job in as_completed(jobs):
+            results["/".join(jobs[job])] = job.result()
+            store.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
             (HERE / "front.md").write_text(table(results))
     print((HERE / "front.md").read_text())
 
 
-def one(robot: str, seed: str, overrides: list[str]) -> dict[str, object]:
+def one(robot: str, seed: str, args: argparse.Namespace) -> dict[str, Any]:
     """Train one arm with one seed; its figures."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [sys.executable, "-m", "reach_rl.train", f"robot={robot}", f"seed={seed}"]
-        command += [f"run_dir={run}", "wandb=disabled", *overrides]
+        command += [f"run_dir={run}", "wandb=disabled", "picture=false", *args.overrides]
+        if args.jobs > 1:  # the same figures: they do not depend on the number of threads
+            command.append("vec_env.threads=1")
         print(" ".join(command[1:]), flush=True)
         done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
         if done.returncode:
             sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
         summary = json.loads((run / "summary.json").read_text())
+    summary["jobs"] = args.jobs
     for evaluation in (summary["evaluation"], *summary["also"].values()):
         evaluation.pop("worst", None)
         evaluation.pop("regions", None)
     return summary
 
 
-def table(results: dict[str, dict]) -> str:
+def table(results: dict[str, dict[str, Any]]) -> str:
     """Markdown: a row per arm, the worst seed where it says so."""
     lines = [
         "| arm | seeds | success, worst seed | median / p95 error | rest, median | top speed "
@@ -65,10 +74,12 @@ def table(results: dict[str, dict]) -> str:
             lines.append(row(robot, runs))
     machine = f"{os.cpu_count()} cores, {platform.machine()}"
     lines += ["", f"`python benchmarks/front.py`; {machine}; 1000 held-out goals a run, seed 7."]
+    if any(run["jobs"] > 1 for run in results.values()):
+        lines += ["\\* two runs side by side, one physics thread each"]
     return "\n".join(lines) + "\n"
 
 
-def row(robot: str, runs: list[dict]) -> str:
+def row(robot: str, runs: list[dict[str, Any]]) -> str:
     """One arm; errors, speeds, contacts and times are those of its worst seed."""
     front = [run["evaluation"] for run in runs]
     near = [run["also"]["near"]["success_rate"] for run in runs if "near" in run["also"]]
@@ -87,7 +98,8 @@ def row(robot: str, runs: list[dict]) -> str:
         f"{100 * worst('max_joint_speed_of_limit'):.0f} % of limit",
         f"{100 * worst('self_collision_rate'):.1f} / {100 * worst('table_collision_rate'):.1f} %",
         f"{100 * min(near):.1f} %" if near else "",
-        f"{max(run['wall_time_s'] for run in runs):.0f} s",
+        f"{max(run['wall_time_s'] for run in runs):.0f} s"
+        + (" *" if any(run["jobs"] > 1 for run in runs) else ""),
     ]
     return "| " + " | ".join(cells) + " |"
 

@@ -44,8 +44,10 @@ def help_text() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb; exits with its code."""
+    from reach_rl.config.pipe import piped
+
     words = list(sys.argv[1:] if argv is None else argv)
-    raise SystemExit(dispatch(words))
+    raise SystemExit(piped(lambda: dispatch(words)))
 
 
 def dispatch(words: list[str]) -> int:

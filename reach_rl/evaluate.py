@@ -27,11 +27,12 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the run, its checkpoint or the place for the figures is not fit.
     """
+    from reach_rl.config.load import load_run
     from reach_rl.learning import checkpoint, files
     from reach_rl.monitoring.console import open_console
 
     out = _check_out(wanted.out)
-    config = run_config(Path(wanted.run))
+    config = load_run(Path(wanted.run))
     folder = _folder(wanted)
     saved = checkpoint.read(folder)
     _check_fit(config, saved, folder)
@@ -45,27 +46,6 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
         files.replace_text(out, files.as_json(summary))
     _show(summary, out, console)
     return summary
-
-
-def run_config(folder: Path) -> "Config":
-    """The configuration of a run's folder.
-
-    Raises:
-        ConfigError: there is none, or it cannot be read.
-    """
-    import yaml
-
-    from reach_rl.config.load import to_config
-
-    path = folder / "config.yaml"
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"run={folder}: cannot read config.yaml ({reason})") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"run={folder}: config.yaml is empty or no configuration")
-    return to_config(tree)
 
 
 def _judge(

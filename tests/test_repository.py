@@ -9,7 +9,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-TARGETS = ["setup", "train", "test", "lint", "assets", "bench", "wheel-test", "clean", "help"]
+TARGETS = [
+    "setup",
+    "train",
+    "test",
+    "lint",
+    "assets",
+    "docs",
+    "bench",
+    "wheel-test",
+    "clean",
+    "help",
+]
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|work|mnt|opt|home/\w+|Users/\w+)(?:/|\b)")
 PACKAGE_SOURCE = re.compile(r"(?i)(?:extra[-_])?index[-_]url|find[-_]links|trusted[-_]host")
 INSTALLERS = ["pyproject.toml", "constraints.txt", "Makefile", ".ci/run", ".ci/wheel"]

@@ -13,14 +13,16 @@ result (what a sweeper gets), or an exit code: 3 diverged, 130 or 143 stopped by
 ConfigError from it is printed like the problems above, and the folder made for the run goes.
 """
 
+import io
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reach_rl.config.paths import conf_dir
+from reach_rl.config.pipe import piped
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
 
@@ -32,7 +34,7 @@ _SHOWS = ("cfg", "info", "hydra_help", "shell_completion")
 
 def run(verb: str, job: Callable[..., Any]) -> None:
     """Run a verb on this process's arguments, and exit with its code."""
-    raise SystemExit(front(verb, job, sys.argv[1:]))
+    raise SystemExit(piped(lambda: front(verb, job, sys.argv[1:])))
 
 
 def front(verb: str, job: Callable[..., Any], argv: Sequence[str]) -> int:
@@ -40,8 +42,9 @@ def front(verb: str, job: Callable[..., Any], argv: Sequence[str]) -> int:
     try:
         return _front(VERBS[verb], job, list(argv))
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+        with suppress(BrokenPipeError):
+            for problem in error.problems:
+                print(f"error: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -64,7 +67,8 @@ def _front(verb: Verb, job: Callable[..., Any], argv: list[str]) -> int:
     from reach_rl.config.task import Task
 
     task = Task(verb.name, job, multirun, config_dir)
-    return _hand_over(task, name, [*flags, *args.overrides])
+    with _held() if showing else nullcontext():
+        return _hand_over(task, name, [*flags, *args.overrides])
 
 
 def _parse(verb: Verb, argv: list[str]) -> Namespace:
@@ -138,6 +142,17 @@ def _hand_over(task: "Task", name: str, argv: list[str]) -> int:
     if task.error is not None:
         raise task.error
     return task.code
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Print at the end what Hydra prints meanwhile; it would report a closed reader as an error."""
+    text = io.StringIO()
+    try:
+        with redirect_stdout(text):
+            yield
+    finally:
+        print(text.getvalue(), end="")
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from reach_rl.config.status import read_status
 USAGE = "usage: reach-rl diff RUN_A RUN_B"
 _ABSENT = "-"
 _IGNORED = ("run_dir", "resume")
+_DETAILS = ("regions", "worst", "written", "seed", "robot", "total_timesteps")
+_ALSO = ("success_rate", "position_error_mm.median", "orientation_error_deg.median")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,11 +105,15 @@ def _results(a: Path, b: Path) -> list[str]:
     rows = differences(states[0], states[1])
     for key in dict.fromkeys([*one, *two]):
         x, y = one.get(key), two.get(key)
-        if x == y or key in ("seed", "robot", "total_timesteps"):
-            continue
-        change = _change(x, y)
-        rows.append(f"  {key}: {_figure(x)} -> {_figure(y)}{change}")
+        if x != y and _told(key):
+            rows.append(f"  {key}: {_figure(x)} -> {_figure(y)}{_change(x, y)}")
     return rows
+
+
+def _told(key: str) -> bool:
+    """Whether a figure is listed: those of the run's own region, of others the main ones."""
+    parts = key.split(".")
+    return not set(parts) & set(_DETAILS) and (parts[0] != "also" or key.endswith(_ALSO))
 
 
 def _change(a: object, b: object) -> str:

@@ -1,8 +1,67 @@
 """Numbers that follow from a configuration, computed in one place."""
 
 import math
+from dataclasses import dataclass
 
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What a run's configuration comes to."""
+
+    rollout: int
+    """Environment steps per rollout, all environments together."""
+    rollouts: int
+    """Rollouts, and as many updates, of the run."""
+    total_steps: int
+    """Environment steps that the run takes: the configured ones, up to whole rollouts."""
+    minibatches: int
+    """Minibatches per pass over a rollout."""
+    gradient_steps: int
+    """Gradient steps per update."""
+    episodes: float
+    """Episodes of the run, all environments together."""
+    goals: float
+    """Goals given in the run; with goals that change on success, the least number."""
+    curriculum_end: float | None
+    """Environment step at which ramps end; None without ramps."""
+
+
+def derive(config: Config) -> Derived:
+    """The derived numbers of a run."""
+    ppo, task = config.ppo, config.task
+    rollout, rollouts = rollout_size(config), updates(config)
+    total = rollouts * rollout
+    minibatches = math.ceil(rollout / ppo.batch_size)
+    episodes = total / task.episode_steps
+    per_episode = (
+        math.ceil(task.episode_steps / task.goal_period)
+        if task.goal_change is GoalChange.TIMER
+        else 1
+    )
+    return Derived(
+        rollout=rollout,
+        rollouts=rollouts,
+        total_steps=total,
+        minibatches=minibatches,
+        gradient_steps=minibatches * ppo.n_epochs,
+        episodes=episodes,
+        goals=episodes * per_episode,
+        curriculum_end=_curriculum_end(config, total),
+    )
+
+
+def _curriculum_end(config: Config, total: int) -> float | None:
+    curriculum = config.curriculum
+    if not curriculum.ramps:
+        return None
+    steps_per_unit = {
+        Unit.STEPS: 1,
+        Unit.EPISODES: config.task.episode_steps,
+        Unit.FRACTION: total,
+    }[curriculum.unit]
+    return curriculum.duration * steps_per_unit
 
 
 def rollout_size(config: Config) -> int:
@@ -13,16 +72,6 @@ def rollout_size(config: Config) -> int:
 def updates(config: Config) -> int:
     """Rollouts, hence policy updates, of the run; the last one is completed."""
     return math.ceil(config.total_timesteps / rollout_size(config))
-
-
-def minibatches(config: Config) -> int:
-    """Minibatches of one pass over a rollout."""
-    return max(1, rollout_size(config) // config.ppo.batch_size)
-
-
-def episodes(config: Config) -> int:
-    """Whole episodes of the run, all environments together."""
-    return updates(config) * rollout_size(config) // config.task.episode_steps
 
 
 def divisor_near(number: int, wanted: float) -> int:

@@ -51,5 +51,13 @@ def load_run(run_dir: Path) -> Config:
     path = run_dir / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"{run_dir}: not the folder of a run (no config.yaml in it)")
-    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return to_config(tree if isinstance(tree, dict) else {})
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: is empty or no configuration")
+    try:
+        return to_config(tree)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {problem}" for problem in error.problems) from error

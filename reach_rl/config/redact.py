@@ -15,7 +15,7 @@ _ASSIGNED = re.compile(
     rf"([\w.-]*{_WORDS}[\w.-]*[\"']?\s*[=:]\s*[\"']?)(?=[^\s\"',;]*\d)[^\s\"',;]{{8,}}",
     re.IGNORECASE,
 )
-_URL = re.compile(r"(\w+://)[^\s/@:]*:[^\s/@]+@")
+_URL = re.compile(r"(\w+://)[^\s/@]+@")
 _SHAPES = re.compile(
     r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|hf_\w{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}"
     r"|AKIA[A-Z0-9]{12,}|wandb_v\d_\w{20,})|\bBearer\s+[\w.+/=-]{8,}"
@@ -27,8 +27,8 @@ def redact(value: Any) -> Any:  # noqa: ANN401  text or a plain tree, as given
     """The text or plain tree with everything that looks like a credential replaced by ***.
 
     Hidden are: values of keys that sound like a credential, values of environment variables of
-    such names wherever they appear, `name=value` of such names, user:password@ in URLs, and
-    tokens of well-known shapes.
+    such names wherever they appear, `name=value` of such names, what stands before an @ in URLs,
+    and tokens of well-known shapes.
     """
     return _tree(value, _environment())
 

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, the reference of every key.
+"""Writes docs/configuration.md, the reference of every key; make docs calls it.
 
 python -m reach_rl.config.reference [--check]
 """
@@ -16,9 +16,10 @@ from reach_rl.config.schema import Config
 from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, sheets, values
 from reach_rl.config.verbs import VERBS, Verb
 
+MODULE = "reach_rl.config.reference"
 HEAD = """# Every key of the configuration
 
-Generated from `conf/` and the schema by `python -m reach_rl.config.reference`; do not edit.
+Generated from `conf/` and the schema by `make docs`; do not edit.
 `reach-rl explain KEY` tells the same about one key, with its value and the file that set it.
 """
 
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--check" in (sys.argv[1:] if argv is None else argv):
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return 0
-        print(f"error: {path} is out of step; run python -m reach_rl.config.reference")
+        print(f"error: {path} is out of step; run make docs (python -m {MODULE})")
         return 1
     path.parent.mkdir(exist_ok=True)
     Path(path).write_text(text, encoding="utf-8")

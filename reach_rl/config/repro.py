@@ -9,9 +9,10 @@ from typing import Any
 from reach_rl.config.compare import config_values, differences, flat
 from reach_rl.config.convert import to_tree
 from reach_rl.config.files import read_json
-from reach_rl.config.load import compose, load_run
+from reach_rl.config.load import compose
+from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.provenance import asset_hashes, git_state, machine, versions
+from reach_rl.config.provenance import git_state, machine, sha256, versions
 from reach_rl.config.redact import HIDDEN
 from reach_rl.config.runs import run_dir
 
@@ -58,8 +59,25 @@ def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
     pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
     if pins and differences(packages, versions()):
         lines.append(f"python -m pip install {' '.join(pins)}")
-    words = ["python", "-m", "reach_rl.train", *config_dir(made), *map(str, made["overrides"])]
+    words = ["python", "-m", "reach_rl.train", *config_dir(made), *overrides(made)]
     return [*lines, shlex.join(words)]
+
+
+def overrides(made: Mapping[str, Any]) -> list[str]:
+    """The overrides of the run for a new folder, from wherever it is called."""
+    found = []
+    for text in map(str, made.get("overrides") or []):
+        key, _, value = text.partition("=")
+        if key == "robot.mjcf":
+            found.append(f"{key}={_place(made) / value}")
+        elif key not in ("run_dir", "resume"):
+            found.append(text)
+    return found
+
+
+def _place(made: Mapping[str, Any]) -> Path:
+    """The folder that the run was started in."""
+    return Path(str(made.get("folder", ".")))
 
 
 def config_dir(made: Mapping[str, Any]) -> list[str]:
@@ -69,7 +87,7 @@ def config_dir(made: Mapping[str, Any]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag in ("--config-dir", "-cd") and (equals or i + 1 < len(words)):
             given = Path(value if equals else words[i + 1])
-            return ["--config-dir", str(Path(str(made.get("folder", "."))) / given)]
+            return ["--config-dir", str(_place(made) / given)]
     return []
 
 
@@ -78,11 +96,22 @@ def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
     found = [
         *_code(made),
         *(f"package{row}" for row in _rows(made, "packages", versions())),
-        *(f"model{row}" for row in _rows(made, "assets", asset_hashes(load_run(folder)))),
+        *(f"model{row}" for row in _rows(made, "assets", _models(made))),
         *(f"machine{row}" for row in _rows(made, "machine", machine())),
         *_configuration(folder, made),
     ]
     return [f"warning: {text}" for text in found]
+
+
+def _models(made: Mapping[str, Any]) -> dict[str, str]:
+    """The files of the run's models -> SHA-256 today, of those that are still there."""
+    found = {}
+    for name in made.get("assets") or {}:
+        own = name.startswith("assets/")
+        path = assets_dir() / name.removeprefix("assets/") if own else _place(made) / name
+        if path.is_file():
+            found[name] = sha256(path)
+    return found
 
 
 def _rows(made: Mapping[str, Any], part: str, today: Mapping[str, Any]) -> list[str]:
@@ -109,8 +138,8 @@ def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:
     hidden = [f"{key} was a credential and is not recorded" for key in then if then[key] == HIDDEN]
     extra = config_dir(made)
     try:
-        today = compose(made["overrides"], config_dir=Path(extra[1]) if extra else None)
+        today = compose(overrides(made), config_dir=Path(extra[1]) if extra else None)
     except ConfigError as error:
         return [*hidden, *(f"refused today: {problem}" for problem in error.problems)]
-    rows = differences(then, flat(to_tree(today)))
+    rows = differences(then, flat(to_tree(today)), ("run_dir", "resume", "robot.mjcf"))
     return [*hidden, *(f"configuration{row[1:]}" for row in rows if HIDDEN not in row)]

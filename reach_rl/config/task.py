@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config import context
+from reach_rl.config.files import write_atomic
 from reach_rl.config.load import to_config
 from reach_rl.config.problems import ConfigError
+from reach_rl.config.redact import redact
 from reach_rl.config.verbs import VERBS, Verb
 
 STOPPED = (130, 143)
@@ -76,6 +78,7 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
 
         folder = Path(HydraConfig.get().runtime.output_dir)
+        _hide(Path(HydraConfig.get().sweep.dir) / "multirun.yaml")
         try:
             result = self._run(cfg, folder)
         except ConfigError as error:
@@ -104,8 +107,16 @@ def _note(folder: Path, text: str) -> None:
     """Keep what a job of a multirun died of, in its folder and on the terminal."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "train.log").open("a", encoding="utf-8") as log:
-        log.write(text)
+        log.write(redact(text))
     sys.stderr.write(f"{folder}:\n{text}")
+
+
+def _hide(path: Path) -> None:
+    """Take credentials out of a file that Hydra wrote."""
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        if redact(text) != text:
+            write_atomic(path, redact(text))
 
 
 def run_folder(config: Any) -> tuple[Path, Path | None]:  # noqa: ANN401  a Config

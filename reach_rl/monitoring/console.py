@@ -9,11 +9,13 @@ from typing import Any, TextIO
 from rich.console import Console, NewLine
 from rich.control import Control
 
+from reach_rl.config.redact import redact
+
 LOG_WIDTH = 100
 
 
 class TeeConsole(Console):
-    """A rich console whose prints also go, as plain text, to a log.
+    """A rich console whose prints also go, as plain text without credentials, to a log.
 
     A closed terminal or a full disk silences the half that failed and nothing else.
     """
@@ -39,7 +41,7 @@ class TeeConsole(Console):
         plain = Console(file=text, width=LOG_WIDTH, color_system=None, highlight=False)
         plain.print(*objects, **options)
         try:
-            self._log.write(text.getvalue())
+            self._log.write(redact(text.getvalue()))
         except (OSError, ValueError):
             self._log = None
 

@@ -1,13 +1,13 @@
 """The one record stream of a run, and its mirrors."""
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from reach_rl.config.convert import to_tree
+from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config, WandbMode
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
 from reach_rl.monitoring.writers.base import Writer
@@ -162,37 +162,27 @@ def run_info(
     return RunInfo(
         run_dir=run_dir,
         project=wandb.project,
-        config=redact({**to_tree(config), **details}),
+        config=_without_home(redact({**to_tree(config), **details})),
         entity=wandb.entity,
         group=wandb.group or group or batch,
-        name=wandb.name or name,
-        tags=wandb.tags,
-        notes=wandb.notes,
+        name=redact(wandb.name) or name,
+        tags=redact(wandb.tags),
+        notes=redact(wandb.notes),
         job_type=job_type,
         first_record=first_record,
     )
 
 
-def redact(tree: Any) -> Any:  # noqa: ANN401  any plain tree
-    """A plain tree without secrets, credentials in addresses, and the user's home folder."""
+def _without_home(tree: Any) -> Any:  # noqa: ANN401  any plain tree
+    """A plain tree with ~ for the user's home folder, whose name is nobody's business."""
     if isinstance(tree, Mapping):
-        return {
-            str(key): "(redacted)" if item and _SECRET.search(str(key)) else redact(item)
-            for key, item in tree.items()
-        }
+        return {str(key): _without_home(item) for key, item in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return [redact(item) for item in tree]
-    if isinstance(tree, Path):
-        return redact(str(tree))
-    if isinstance(tree, str):
-        text = _ADDRESS.sub(r"\1", tree)
-        home = str(Path.home())
-        return "~" + text[len(home) :] if text == home or text.startswith(home + "/") else text
+        return [_without_home(item) for item in tree]
+    home = str(Path.home())
+    if isinstance(tree, str) and (tree == home or tree.startswith(home + "/")):
+        return "~" + tree[len(home) :]
     return tree
-
-
-_SECRET = re.compile(r"(^|[_-])(password|passwd|secret|token|api_?key|credential)s?($|[_-])", re.I)
-_ADDRESS = re.compile(r"(\w+://)[^/@\s]+@")
 
 
 def _mirror(name: str, say: Say, make: Callable[[], Writer]) -> Writer:

@@ -9,8 +9,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reach_rl.config.derived import derive
 from reach_rl.config.schema import Config, Unit
-from reach_rl.monitoring.derived import derive, in_words
+from reach_rl.monitoring.words import in_words
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule of dashes below the header and nothing else, so that piped text stays text."""

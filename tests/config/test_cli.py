@@ -1,9 +1,14 @@
+import os
+import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from reach_rl import cli
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_help_lists_the_verbs_that_exist(capsys: pytest.CaptureFixture[str]):
@@ -29,3 +34,40 @@ def test_main_exits_with_the_code():
     with pytest.raises(SystemExit) as caught:
         cli.main(["nonsense"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "--cfg", "job"],
+        ["evaluate", "--help"],
+        ["explain", "ppo"],
+        ["completion", "bash"],
+    ],
+)
+def test_a_reader_that_goes_away_is_no_error(words: list[str]):
+    """As in `reach-rl train --help | head -0`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reach_rl.cli", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+
+
+def test_a_broken_pipe_between_processes_is_an_error():
+    from reach_rl.config.pipe import piped
+
+    def fail() -> int:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        piped(fail)

@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,41 @@ def test_bash(command: dict[str, str], typed: str, words: list[str], replies: st
         ["bash", "-c", script], env=command, capture_output=True, text=True, check=True
     )
     assert replies in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "becomes"),
+    [
+        ("reach-rl expl", "reach-rl explain "),
+        ("reach-rl train robot=ur7", "reach-rl train robot=ur7e "),
+        ("reach-rl train -m robot=ur3e,ur7", "reach-rl train -m robot=ur3e,ur7e "),
+        ("reach-rl train ppo.gam", "reach-rl train ppo.gamma="),
+    ],
+)
+def test_the_tab_key_in_bash(command: dict[str, str], tmp_path: Path, typed: str, becomes: str):
+    """A shell on a terminal sources the script; control-a puts `echo` before what the tab made."""
+    out = tmp_path / "out"
+    keys = f"source <(reach-rl completion bash)\n{typed}\t<' > {out}\x01echo '>\n"
+    ours, theirs = os.openpty()
+    shell = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        env=command | {"TERM": "dumb", "INPUTRC": os.devnull},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        os.write(ours, keys.encode())
+        deadline = time.monotonic() + 30
+        while not (out.is_file() and out.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert out.read_text() == f">{becomes}<\n"
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

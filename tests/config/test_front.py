@@ -155,6 +155,18 @@ def test_a_failing_job_of_a_grid_keeps_its_traceback_and_the_others_go_on():
     assert not (job.given[1][1] / "train.log").exists()
 
 
+def test_a_grid_writes_no_credentials(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LAB_TOKEN", "t0psecret")
+    job = Job(lambda _: _raise(RuntimeError("no access with t0psecret")))
+    with pytest.raises(SystemExit):
+        front("train", job, ["-m", "seed=1", "wandb.notes=t0psecret"])
+    written = [path for path in Path.cwd().rglob("*") if path.is_file()]
+    assert {path.name for path in written} == {"multirun.yaml", "train.log"}
+    for path in written:
+        assert "t0psecret" not in path.read_text()
+        assert "***" in path.read_text()
+
+
 def test_codes_of_a_grid():
     job = Job(lambda config: 3 if config.seed == 1 else {})
     assert front("train", job, ["-m", "seed=1,2"]) == 3

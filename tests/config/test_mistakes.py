@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,6 @@ from reach_rl.config.schema import Config, PPOConfig
 TABLE = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
 BLOCKS = [block.splitlines() for block in TABLE.split("\n\n") if block.startswith("$ ")]
 CASES = [(block[0][2:], block[1:]) for block in BLOCKS]
-ENTRY = ["-m", "reach_rl.train"]
-if find_spec("reach_rl.train") is None:
-    ENTRY = ["-c", "from reach_rl.config.app import run; run('train', lambda *_: 0)"]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +93,7 @@ def test_mistake(
 def test_a_whole_process_says_the_same_at_once(line: str, expected: str, tmp_path: Path):
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *ENTRY, *line.split()],
+        [sys.executable, "-m", "reach_rl.train", *line.split()],
         cwd=tmp_path,
         env=_environment(),
         capture_output=True,

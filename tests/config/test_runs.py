@@ -136,6 +136,39 @@ def test_repro(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == "+one\n"
 
 
+def test_diff_tells_the_main_figures_only(capsys: pytest.CaptureFixture[str]):
+    for name, success in (("a", 0.5), ("b", 0.75)):
+        path = _make(name, [], "finished", success)
+        evaluation = {"success_rate": success, "worst": [success], "regions": {"far": success}}
+        figures = {"evaluation": evaluation, "also": {"near": evaluation}, "written": name}
+        (path / "summary.json").write_text(json.dumps(figures))
+    assert compare.main(["a", "b"]) == 0
+    results = capsys.readouterr().out.partition("Results:\n")[2].splitlines()
+    assert results == [
+        "  evaluation.success_rate: 0.5 -> 0.75  (+0.25)",
+        "  also.near.success_rate: 0.5 -> 0.75  (+0.25)",
+    ]
+
+
+def test_repro_from_elsewhere_and_in_a_new_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    start = Path.cwd()
+    model = Path(__file__).parents[1] / "assets" / "arm7.xml"
+    Path("arm.xml").write_text(model.read_text())
+    _make("a", ["robot.mjcf=arm.xml", "run_dir=a", "seed=2"], "finished", 0.9)
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert repro.main(["../a"]) == 0
+    out = capsys.readouterr().out
+    assert f"python -m reach_rl.train robot.mjcf={start / 'arm.xml'} seed=2\n" in out
+    for part in ("configuration", "refused", "model"):
+        assert f"warning: {part}" not in out
+    (start / "arm.xml").write_text("<mujoco/>")
+    assert repro.main(["../a"]) == 0
+    assert "warning: model arm.xml: " in capsys.readouterr().out
+
+
 def test_repro_of_today_warns_of_nothing_in_the_configuration(
     capsys: pytest.CaptureFixture[str],
 ):

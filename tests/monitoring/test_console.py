@@ -51,3 +51,11 @@ def test_a_full_disk_silences_the_log_alone():
     console.print("one")
     console.print("two")
     assert screen.getvalue() == "one\ntwo\n"
+
+
+def test_the_log_holds_no_credentials(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_TOKEN", "t0psecret")
+    console = open_console(tmp_path / "train.log", file=io.StringIO())
+    console.print("warning: https://me:pass@host refused t0psecret")
+    console.close()
+    assert (tmp_path / "train.log").read_text() == "warning: https://***@host refused ***\n"

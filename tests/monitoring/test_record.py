@@ -6,7 +6,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import Record, open_record, redact
+from reach_rl.monitoring.record import Record, open_record, run_info
 from reach_rl.monitoring.writers import Writer
 from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
 from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
@@ -144,22 +144,20 @@ def test_final_evaluations_are_recorded_by_label(tmp_path):
     ]
 
 
-def test_redaction_takes_secrets_and_leaves_settings(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/someone")
-    tree = {
-        "api_key": "abc",
-        "wandb": {"token": "t", "notes": "from https://me:secret@host/x"},
-        "keypoint_offset": 0.15,
-        "keys": ["/home/someone/arm.xml", "/home/someoneelse/arm.xml"],
-        "password": None,
+def test_wandb_is_told_no_secrets_and_not_where_home_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/people/someone")
+    monkeypatch.setenv("LAB_TOKEN", "t0psecret")
+    config = compose(["wandb.notes=uses t0psecret", "wandb.tags=[t0psecret]"])
+    details = {
+        "git": {"remote": "https://me:secret@host/x", "api_key": "abc"},
+        "paths": ["/people/someone/arm.xml", "/people/someoneelse/arm.xml"],
     }
-    assert redact(tree) == {
-        "api_key": "(redacted)",
-        "wandb": {"token": "(redacted)", "notes": "from https://host/x"},
-        "keypoint_offset": 0.15,
-        "keys": ["~/arm.xml", "/home/someoneelse/arm.xml"],
-        "password": None,
-    }
+    info = run_info(tmp_path, config, "train", None, details, None)
+    assert (info.notes, info.tags) == ("uses ***", ["***"])
+    assert info.config["wandb"]["notes"] == "uses ***"
+    assert info.config["git"] == {"remote": "https://***@host/x", "api_key": "***"}
+    assert info.config["paths"] == ["~/arm.xml", "/people/someoneelse/arm.xml"]
+    assert info.config["task"]["keypoint_offset"] == config.task.keypoint_offset
 
 
 def test_the_cost_of_a_record_is_small(tmp_path):

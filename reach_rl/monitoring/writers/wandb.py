@@ -4,6 +4,7 @@ The package is imported on that thread, and only when a mode asks for it.
 """
 
 import queue
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reach_rl.config.redact import redact
 from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring.metrics import evaluation_metrics
 from reach_rl.monitoring.writers.base import Values, Writer
@@ -222,6 +224,7 @@ class WandbWriter(Writer):
                 disable_git=True,
                 disable_code=True,
                 save_code=False,
+                x_disable_meta=redact(sys.argv) != sys.argv,  # it would tell the arguments
                 init_timeout=info.init_seconds,
                 finish_timeout=info.finish_seconds,
                 finish_timeout_raises=True,
