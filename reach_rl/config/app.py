@@ -27,6 +27,7 @@ from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
 
 if TYPE_CHECKING:
+    from reach_rl.config.prove import Proof
     from reach_rl.config.task import Task
 
 _SHOWS = ("cfg", "info", "hydra_help", "shell_completion")
@@ -61,14 +62,19 @@ def _front(verb: Verb, job: Callable[..., Any], argv: list[str]) -> int:
     name = _config_name(verb, args.config_name, config_dir)
     showing = any(getattr(args, flag) for flag in _SHOWS)
     multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+    overrides, proof = list(args.overrides), None
     if not showing:
-        _prove(verb, name, config_dir, args.overrides, multirun)
+        overrides, proof = _prove(verb, name, config_dir, overrides, multirun)
     flags = [text for text in argv if text not in args.overrides]
     from reach_rl.config.task import Task
 
     task = Task(verb.name, job, multirun, config_dir)
-    with _held() if showing else nullcontext():
-        return _hand_over(task, name, [*flags, *args.overrides])
+    try:
+        with _held() if showing else nullcontext():
+            return _hand_over(task, name, [*flags, *overrides])
+    except ConfigError as error:
+        problems = proof.placed(error.problems, verb) if proof is not None else error.problems
+        raise ConfigError(problems) from error
 
 
 def _parse(verb: Verb, argv: list[str]) -> Namespace:
@@ -118,19 +124,22 @@ def _config_name(verb: Verb, given: str | None, config_dir: Path | None) -> str:
 
 
 def _prove(
-    verb: Verb, name: str, config_dir: Path | None, overrides: Sequence[str], multirun: bool
-) -> None:
+    verb: Verb, name: str, config_dir: Path | None, overrides: list[str], multirun: bool
+) -> "tuple[list[str], Proof | None]":
+    """The overrides as Hydra is to get them, and the proof of a single run."""
     from reach_rl.config.composition import Composer
     from reach_rl.config.jobs import prove_jobs
     from reach_rl.config.prove import prove
 
-    composer = Composer(name, config_dir)
+    composer, proof = Composer(name, config_dir), None
     if multirun:
-        problems = prove_jobs(composer, verb, overrides)
+        problems, overrides = prove_jobs(composer, verb, overrides)
     else:
-        problems = prove(composer, verb, overrides).problems
+        proof = prove(composer, verb, overrides)
+        problems = [*proof.sweeps(verb), *proof.problems]
     if problems:
         raise ConfigError(problems)
+    return overrides, proof
 
 
 def _hand_over(task: "Task", name: str, argv: list[str]) -> int:

@@ -108,7 +108,9 @@ def _words(verb: Verb, current: str, config_dir: Path | None) -> list[str]:
 
 
 def _group_words(verb: Verb, options: Iterable[str]) -> list[str]:
-    if not verb.makes_run and verb.name != "bench":
+    if verb.name == "bench":
+        options = [group for group in options if group != "sweep"]
+    elif not verb.makes_run:
         options = [group for group in options if find(verb.schema, group) is not None]
     return [f"{group}=" for group in options]
 

@@ -107,7 +107,8 @@ class _Page:
     def presets(self, group: str) -> str:
         """The options of a group that sets keys of other groups."""
         files = sheets(self.composed.composer.config_dir)
-        lines = [f"{group}=OPTION sets keys of several groups:"]
+        what = "makes several runs, with -m" if group == "sweep" else "sets keys of several groups"
+        lines = [f"{group}=OPTION {what}:"]
         for option in self.composed.composer.options(group):
             lines += [f"  {option}", f"      {files[f'{group}/{option}'].head[0]}"]
         return "\n".join(lines)

@@ -46,7 +46,7 @@ def _groups(files: dict[str, Sheet], verb: Verb, width: int) -> list[str]:
     if not defaults:
         return []
     if not verb.makes_run:
-        named = [group for group in named if group in defaults]
+        named = [group for group in named if group in defaults and group != "sweep"]
     lines = ["Groups (* is chosen when you say nothing):"]
     for group in dict.fromkeys(named):
         marked = [f"*{o}" if o == defaults.get(group) else o for o in options[group]]

@@ -111,6 +111,8 @@ def _check_hydra(composer: Composer, override: "Override") -> str | None:
     key, text = override.key_or_group, str(override.input_line)
     if key.startswith("hydra.callbacks"):
         return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
+    if override.is_sweep_override():
+        return f"{text} ({COMMAND_LINE}): a key of Hydra's own takes one value for all runs"
     if "/" not in key.partition(".")[0]:
         return None
     options = composer.options(key)
@@ -136,8 +138,8 @@ def _check_group(composer: Composer, override: "Override") -> str | None:
     for value in values:
         names_ = value if isinstance(value, list) else [value]
         for name in names_:
-            if name is None and group == "experiment":
-                continue
+            if name is None and composer.chosen.get(group, "") is None:
+                return f"{text} ({COMMAND_LINE}): leave the group out"
             if not isinstance(name, str) or not _is_option(composer, group, name):
                 return f"{text} ({COMMAND_LINE}): {_no_option(group, str(name), options)}"
     return None

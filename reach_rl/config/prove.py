@@ -7,8 +7,10 @@ from typing import Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.convert import Converter
+from reach_rl.config.keys import find
 from reach_rl.config.overrides import addition, check
 from reach_rl.config.problems import NOTHING, nearest, show
+from reach_rl.config.schema import Config
 from reach_rl.config.verbs import Verb
 
 
@@ -19,6 +21,33 @@ class Proof:
     config: Any = NOTHING
     composed: Composed | None = None
     problems: list[str] = field(default_factory=list)
+
+    def sweeps(self, verb: Verb) -> list[str]:
+        """The problem of a single run that a sweep is chosen for."""
+        if self.composed is None:
+            return []
+        parsed = map(self.composed.composer.parse, self.composed.overrides)
+        typed = [o for o in parsed if o.key_or_group == "sweep" and o.value() is not None]
+        lines = [f"{override.input_line} ({COMMAND_LINE})" for override in typed]
+        choice = self.composed.choices.get("sweep")
+        if choice and not lines:
+            lines = [f"sweep={choice}"]
+        how = "add -m" if verb.makes_run else f"{verb.name} runs once, so leave it out"
+        return [f"{line}: makes several runs; {how}" for line in lines]
+
+    def placed(self, problems: Sequence[str], verb: Verb) -> list[str]:
+        """Lines of a job that begin with a key, with the place where its value came from."""
+        fresh = issubclass(verb.schema, Config) and getattr(self.config, "resume", None) is None
+        if self.composed is None or not fresh:
+            return list(problems)
+        found = []
+        for line in problems:
+            start = re.match(r"([\w.]+)(=\S+)?: ", line)
+            key = find(verb.schema, start.group(1)) if start else None
+            where = self.composed.source(key.path) if key is not None and key.leaf else ""
+            at = start.end() - 2 if start else 0
+            found.append(f"{line[:at]} ({where}){line[at:]}" if where else line)
+        return found
 
 
 def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:

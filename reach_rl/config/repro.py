@@ -11,10 +11,11 @@ from reach_rl.config.convert import to_tree
 from reach_rl.config.files import read_json
 from reach_rl.config.load import compose
 from reach_rl.config.paths import assets_dir
-from reach_rl.config.problems import ConfigError
+from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.provenance import git_state, machine, sha256, versions
 from reach_rl.config.redact import HIDDEN
 from reach_rl.config.runs import run_dir
+from reach_rl.config.sheets import chain, sheets, values
 
 USAGE = """usage: reach-rl repro RUN [--patch]
 
@@ -68,11 +69,22 @@ def overrides(made: Mapping[str, Any]) -> list[str]:
     found = []
     for text in map(str, made.get("overrides") or []):
         key, _, value = text.partition("=")
-        if key == "robot.mjcf":
+        if key == "sweep":
+            found = [*_of_sweep(made, value), *found]
+        elif key == "robot.mjcf":
             found.append(f"{key}={_place(made) / value}")
         elif key not in ("run_dir", "resume"):
             found.append(text)
     return found
+
+
+def _of_sweep(made: Mapping[str, Any], options: str) -> list[str]:
+    """What the files of a sweep set beside the keys that it varies; a single run has no sweep."""
+    extra = config_dir(made)
+    files = sheets(Path(extra[1]) if extra else None)
+    names = [f"sweep/{option}" for option in options.strip("[]").split(",")]
+    stack = [sheet for name in names for sheet in chain(files, name)]
+    return [f"{key}={show(value)}" for key, value in values(stack).items()]
 
 
 def _place(made: Mapping[str, Any]) -> Path:

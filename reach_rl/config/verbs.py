@@ -31,7 +31,6 @@ class BenchConfig(Config):
 
     seconds: float = rule(gt=0)
     n_envs: int | None = rule(ge=1)
-    tune: bool = field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +123,12 @@ BENCH = Verb(
     name="bench",
     schema=BenchConfig,
     summary="Measure throughput: environment steps per second and where the time goes.",
-    keys=("seconds", "n_envs", "tune", "vec_env.threads", "torch_threads", "ppo.n_steps"),
+    keys=("seconds", "n_envs", "vec_env.threads", "torch_threads", "ppo.n_steps"),
     examples=(
         ("", "the default configuration"),
         ("n_envs=64", "with 64 environments"),
         ("vec_env=subproc", "one process per environment"),
         ("experiment=notes", "the classic settings"),
-        ("tune=true", "find the fastest settings for this machine"),
     ),
     rules=_train_rules,
     file_rules=_train_file_rules,

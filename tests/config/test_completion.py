@@ -1,7 +1,9 @@
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -79,6 +81,17 @@ def test_bash(command: dict[str, str], typed: str, words: list[str], replies: st
     assert replies in done.stdout.splitlines()
 
 
+SHELLS = [
+    ("bash", ["--norc", "--noprofile", "-i"], "source <(reach-rl completion bash)"),
+    (
+        "zsh",
+        ["-f", "-i"],
+        "bindkey -e; autoload -Uz compinit; compinit -u -D; source <(reach-rl completion zsh)",
+    ),
+    ("fish", ["--no-config", "-i"], "reach-rl completion fish | source"),
+]
+
+
 @pytest.mark.parametrize(
     ("typed", "becomes"),
     [
@@ -88,18 +101,30 @@ def test_bash(command: dict[str, str], typed: str, words: list[str], replies: st
         ("reach-rl train ppo.gam", "reach-rl train ppo.gamma="),
     ],
 )
-def test_the_tab_key_in_bash(command: dict[str, str], tmp_path: Path, typed: str, becomes: str):
+@pytest.mark.parametrize(("shell", "flags", "load"), SHELLS, ids=[shell[0] for shell in SHELLS])
+def test_the_tab_key(
+    shell: str,
+    flags: list[str],
+    load: str,
+    command: dict[str, str],
+    tmp_path: Path,
+    typed: str,
+    becomes: str,
+):
     """A shell on a terminal sources the script; control-a puts `echo` before what the tab made."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     out = tmp_path / "out"
-    keys = f"source <(reach-rl completion bash)\n{typed}\t<' > {out}\x01echo '>\n"
+    keys = f"{load}\n{typed}\t<' > {out}\x01echo '>\n"
     ours, theirs = os.openpty()
-    shell = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-i"],
-        env=command | {"TERM": "dumb", "INPUTRC": os.devnull},
+    process = subprocess.Popen(
+        [shell, *flags],
+        env=command | {"TERM": "dumb", "INPUTRC": os.devnull, "HOME": str(tmp_path)},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # fish wants a terminal of its own
     )
     os.close(theirs)
     try:
@@ -109,8 +134,8 @@ def test_the_tab_key_in_bash(command: dict[str, str], tmp_path: Path, typed: str
             time.sleep(0.05)
         assert out.read_text() == f">{becomes}<\n"
     finally:
-        shell.kill()
-        shell.wait()
+        process.kill()
+        process.wait()
         os.close(ours)
 
 

@@ -113,9 +113,12 @@ def test_interrupt():
 
 
 def test_a_config_error_of_the_job_leaves_nothing(capsys: pytest.CaptureFixture[str]):
-    job = Job(lambda _: _raise(ConfigError("robot.joints: there is no joint elbow")))
-    assert front("train", job, []) == 2
-    assert capsys.readouterr().err == "error: robot.joints: there is no joint elbow\n"
+    job = Job(lambda _: _raise(ConfigError(["robot.home: touches", "robot.joints: no elbow"])))
+    assert front("train", job, ["robot.home=[0,0,0,0,0,0]"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: robot.home (command line): touches",
+        "error: robot.joints (conf/robot/ur5e.yaml): no elbow",
+    ]
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -143,6 +146,43 @@ def test_grid():
     assert [folder.name for folder in folders] == ["0", "1", "2", "3"]
     assert {folder.parent for folder in folders} == {folders[0].parent}
     assert folders[0].parents[2] == Path.cwd() / "multirun"
+
+
+@pytest.mark.parametrize(
+    ("words", "seeds"),
+    [
+        (["sweep=seeds"], [0, 1, 2, 3, 4]),
+        (["sweep=seeds", "seed=7,8"], [7, 8]),
+        (["seed=7", "sweep=seeds"], [7]),
+        (["sweep=seeds", "hydra.sweeper.params.seed=5,6"], [5, 6]),
+        (["sweep=seeds", "hydra.sweeper.params.seed='range(2,4)'"], [2, 3]),
+    ],
+)
+def test_a_sweep_and_what_the_command_line_makes_of_it(words: list[str], seeds: list[int]):
+    job = Job()
+    assert front("train", job, ["-m", *words]) == 0
+    assert [config.seed for config, _ in job.given] == seeds
+
+
+def test_two_sweeps_at_once(tmp_path: Path):
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    text = "# @package _global_\nhydra: {sweeper: {params: {ppo.gamma: '0.9,0.95'}}}\nseed: 6\n"
+    (tmp_path / "mine" / "sweep" / "gammas.yaml").write_text(text)
+    job = Job()
+    words = ["-m", "--config-dir", "mine", "sweep=[robots,gammas]", "ppo.gamma=0.8,0.9"]
+    assert front("train", job, words) == 0
+    runs = [(config.robot.name, config.ppo.gamma, config.seed) for config, _ in job.given]
+    assert len({robot for robot, _, _ in runs}) == 9
+    assert len(set(runs)) == len(runs) == 18
+    assert {(gamma, seed) for _, gamma, seed in runs} == {(0.8, 6), (0.9, 6)}
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "bench"])
+def test_help_of_what_runs_once_has_no_sweep(verb: str, capsys: pytest.CaptureFixture[str]):
+    front("train", _raise, ["--help"])
+    assert "  sweep=       robots  seeds" in capsys.readouterr().out
+    front(verb, _raise, ["--help"])
+    assert "sweep=" not in capsys.readouterr().out
 
 
 def test_a_failing_job_of_a_grid_keeps_its_traceback_and_the_others_go_on():

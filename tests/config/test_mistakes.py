@@ -40,6 +40,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "mine/robot/odd.yaml": "defaults: [ur5e]\nname: ur5e\nreech: 1.0\n",
         "mine/robot/code.yaml": "defaults: [ur5e]\nname: ur5e\n_target_: os.system\n",
         "mine/robot/lost.yaml": "defaults: [ur6e]\n",
+        "mine/sweep/bad.yaml": "# @package _global_\nhydra:\n  sweeper:\n    params:\n"
+        "      seed: 0,x\n      ppo.gama: 1,2\n",
+        "mine/night.yaml": "defaults: [train, override sweep: seeds]\n",
     }
     for name, text in files.items():
         path = tmp_path / name

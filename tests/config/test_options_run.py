@@ -1,8 +1,13 @@
 """Every option of every group, and every preset, runs: rollouts, updates and a verdict."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reach_rl.config.load import compose
 from reach_rl.config.problems import show
@@ -21,7 +26,8 @@ NEEDS = {
     ],
     "curriculum=notes": ["reward=notes"],
 }
-GROUPS = [group for group in groups(FILES) if group in chosen(FILES, "train")]
+ROOT = Path(__file__).parents[2]
+GROUPS = [group for group in groups(FILES) if group in chosen(FILES, "train") and group != "sweep"]
 OPTIONS = [f"{group}={option}" for group in GROUPS for option in groups(FILES)[group]]
 SMALL = [
     *(f"{k}={show(v)}" for k, v in values([FILES["experiment/debug"]]).items()),
@@ -52,6 +58,36 @@ def test_option(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert figures["evaluation"]["goals"] == 2
     assert (tmp_path / "run" / "wandb").exists() == (option in ("wandb=online", "wandb=offline"))
     assert (tmp_path / "run" / "profile" / "calls.txt").exists() == (option == "experiment=profile")
+
+
+def test_a_sweep(tmp_path: Path):
+    """As from a shell; the values on the command line replace those of the file."""
+    words = ["-m", "sweep=seeds", "hydra.sweeper.params.seed=0,1", "hydra.sweep.dir=many"]
+    done = subprocess.run(
+        [sys.executable, "-m", "reach_rl.train", *words, "experiment=debug", *SMALL],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"many"}
+    made = sorted((tmp_path / "many").glob("*/summary.json"))
+    assert [path.parent.name for path in made] == ["0", "1"]
+    assert [json.loads(path.read_text())["seed"] for path in made] == [0, 1]
+    configs = [yaml.safe_load((path.parent / "config.yaml").read_text()) for path in made]
+    assert [config["seed"] for config in configs] == [0, 1]
+    again = subprocess.run(
+        [sys.executable, "-m", "reach_rl.cli", "repro", str(made[1].parent)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (command,) = [line for line in again.stdout.splitlines() if "-m reach_rl.train" in line]
+    assert "seed=1" in command.split()
+    assert "sweep" not in command
 
 
 def test_nothing_that_a_run_writes_holds_a_credential(

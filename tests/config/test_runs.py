@@ -169,6 +169,21 @@ def test_repro_from_elsewhere_and_in_a_new_folder(
     assert "warning: model arm.xml: " in capsys.readouterr().out
 
 
+def test_repro_of_one_run_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A single run has no sweep, but keeps what the sweep's file sets beside the varied keys."""
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    text = "# @package _global_\nppo: {gamma: 0.9}\nhydra: {sweeper: {params: {seed: '1,2'}}}\n"
+    (tmp_path / "mine" / "sweep" / "short.yaml").write_text(text)
+    overrides = ["sweep=[short,seeds]", "seed=2"]
+    Path("a").mkdir()
+    config = compose(overrides, config_dir=tmp_path / "mine")
+    write_run_files(Path("a"), config, ["reach_rl.train", "--config-dir", "mine", *overrides])
+    assert repro.main(["a"]) == 0
+    out = capsys.readouterr().out
+    assert f"reach_rl.train --config-dir {tmp_path}/mine ppo.gamma=0.9 seed=2\n" in out
+    assert "warning: configuration" not in out
+
+
 def test_repro_of_today_warns_of_nothing_in_the_configuration(
     capsys: pytest.CaptureFixture[str],
 ):
