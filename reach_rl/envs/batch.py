@@ -35,6 +35,8 @@ POISON = [
 ]
 """MuJoCo's warnings after which it has reset the simulation by itself."""
 
+GROUPS = 25
+"""Environments that end together where ends are spread; ten resets at once cost as much as one."""
 
 _OWN = ("target", "age", "goal_age", "goal_index", "pending", "delay")
 
@@ -113,8 +115,11 @@ class ReachBatch:
         self._axis = self.batch.bind("xaxis")
         self._sensors = self.batch.bind("sensordata")
         self._poison = np.zeros(n, np.int64)
+        self._bad = [self.batch.warning[:, kind, 1] for kind in POISON]
 
         self._joint_ids = self.robot.model.dof_jntid[self.robot.dof_adr]
+        self._q, self._dof = _columns(self.robot.qpos_adr), _columns(self.robot.dof_adr)
+        self._u, self._j = _columns(self.robot.ctrl_ids), _columns(self._joint_ids)
         joints = len(self.arm.home)
         self.joints = joints
         self.state = State.empty(n, joints)
@@ -140,10 +145,12 @@ class ReachBatch:
         return self._observe_rows(rows, self._noise(rows))
 
     def stagger(self) -> None:
-        """Spread the ends of the first episodes and goals over time."""
-        self.age[:] = self._all * self.task.episode_steps // self.n
+        """Spread the ends of the first episodes and goals over time, in groups."""
+        groups = min(self.n, GROUPS)
+        group = self._all * groups // self.n
+        self.age[:] = group * self.task.episode_steps // groups
         period = self.task.goal_period
-        self.goal_age[:] = self._all * period // self.n % period
+        self.goal_age[:] = group * period // groups % period
 
     def apply(self, setting: Setting) -> None:
         """Take over reward weights, thresholds and region of the curriculum."""
@@ -202,6 +209,7 @@ class ReachBatch:
 
         before = s.keypoint_distance.copy()
         self._read(slice(None))
+        s.measure(self.arm)
         s.keypoint_progress[:] = before - s.keypoint_distance
         setting = self.setting
         success.update(
@@ -237,7 +245,7 @@ class ReachBatch:
         begin = time.perf_counter()
         last = len(targets) - 1
         for i, target in enumerate(targets):
-            self._ctrl[:, self.robot.ctrl_ids] = target
+            self._ctrl[:, self._u] = target
             self.batch.step(stage=VEL if i == last else NONE)
         self.seconds_physics += time.perf_counter() - begin
 
@@ -249,7 +257,8 @@ class ReachBatch:
         return bad
 
     def _bad_count(self) -> Ints:
-        return self.batch.warning[:, POISON, 1].sum(axis=1)
+        position, velocity, acceleration = self._bad
+        return position.astype(np.int64) + velocity + acceleration
 
     def _delayed(self, action: Array) -> Array:
         """The action that takes effect now, (n, j)."""
@@ -270,17 +279,15 @@ class ReachBatch:
     def _read(self, rows: Ints | slice) -> None:
         """Take the physics of these environments over into the state."""
         s, r = self.state, self.robot
-        s.joint_position[rows] = self._qpos[rows][:, r.qpos_adr]
-        s.joint_velocity[rows] = self._qvel[rows][:, r.dof_adr]
-        s.joint_anchor[rows] = self._anchor[rows][:, self._joint_ids]
-        s.joint_axis[rows] = self._axis[rows][:, self._joint_ids]
-        s.tool_position[rows] = self._site_pos[rows][:, r.tcp_site]
-        matrix = self._site_mat[rows][:, r.tcp_site].reshape(-1, 3, 3)
-        s.tool_matrix[rows] = matrix
-        s.tool_quaternion[rows] = self._site_quat[rows][:, r.tcp_site]
-        s.self_contact[rows] = self._sensors[rows][:, r.self_contact] > 0
-        s.table_contact[rows] = self._sensors[rows][:, r.table_contact] > 0
-        s.measure(self.arm, rows)
+        s.joint_position[rows] = self._qpos[rows][:, self._q]
+        s.joint_velocity[rows] = self._qvel[rows][:, self._dof]
+        s.joint_anchor[rows] = self._anchor[rows][:, self._j]
+        s.joint_axis[rows] = self._axis[rows][:, self._j]
+        s.tool_position[rows] = self._site_pos[rows, r.tcp_site]
+        s.tool_matrix[rows] = self._site_mat[rows, r.tcp_site].reshape(-1, 3, 3)
+        s.tool_quaternion[rows] = self._site_quat[rows, r.tcp_site]
+        s.self_contact[rows] = self._sensors[rows, r.self_contact] > 0
+        s.table_contact[rows] = self._sensors[rows, r.table_contact] > 0
 
     def _begin_episode(self, rows: Ints) -> None:
         """Put these environments at a start, at rest, with a new goal."""
@@ -346,3 +353,10 @@ class ReachBatch:
         if len(rows) == self.n:
             return self.observe(self.state, noise)
         return self.observe(self.state.rows(rows), noise)
+
+
+def _columns(ids: Ints) -> Ints | slice:
+    """The same columns as a slice where they lie side by side: a view, not a copy."""
+    first = int(ids[0])
+    together = np.array_equal(ids, first + np.arange(len(ids)))
+    return slice(first, first + len(ids)) if together else ids

@@ -22,6 +22,10 @@ _OWN = (
 """Keys of the ppo group that are not handed to SB3 as they are."""
 
 
+STRIDE = 1_000_003
+"""Environment i of a run draws from the random stream seed * STRIDE + i, which no other run has."""
+
+
 def make_model(config: Config, env: VecNormalize) -> FastPPO:
     """PPO with fresh networks; seeds Python, NumPy, torch and the environments."""
     ppo = config.ppo
@@ -38,6 +42,7 @@ def make_model(config: Config, env: VecNormalize) -> FastPPO:
         seed=config.seed if ppo.seed is None else ppo.seed,
         **arguments,
     )
+    env.seed(config.seed * STRIDE % 2**31)
     model.fast = ppo.fast
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

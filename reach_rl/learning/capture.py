@@ -70,8 +70,8 @@ def _python_state() -> list[object]:
 
 
 def _optimizer_arrays(model: FastPPO) -> Arrays:
-    return {
-        f"{index}.{name}": value.detach().cpu().reshape(-1 if value.ndim == 0 else value.shape).numpy()
+    return {  # safetensors has no arrays without a dimension
+        f"{index}.{name}": np.atleast_1d(value.detach().cpu().numpy())
         for index, entry in model.policy.optimizer.state_dict()["state"].items()
         for name, value in entry.items()
     }
@@ -90,7 +90,7 @@ def _load_optimizer(model: FastPPO, arrays: Mapping[str, np.ndarray]) -> None:
 def _environment_arrays(env: VecNormalize) -> Arrays:
     if isinstance(env.venv, BatchVecEnv):
         return env.venv.batch.snapshot()
-    snapshots = env.venv.env_method("snapshot")
+    snapshots = env.env_method("snapshot")
     return {name: np.stack([s[name] for s in snapshots]) for name in snapshots[0]}
 
 
@@ -100,4 +100,4 @@ def _restore_environment(env: VecNormalize, arrays: Mapping[str, np.ndarray]) ->
         env.venv.skip_stagger()
         return
     for i in range(env.num_envs):
-        env.venv.env_method("restore", {k: v[i] for k, v in arrays.items()}, indices=[i])
+        env.env_method("restore", {k: v[i] for k, v in arrays.items()}, indices=[i])

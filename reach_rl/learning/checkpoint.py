@@ -1,15 +1,16 @@
 """Checkpoints: one folder each, no pickle, published whole by a rename.
 
-    checkpoints/step_000001234567/
-        policy.safetensors  optimizer.safetensors  normalizer.safetensors  environment.safetensors
-        learner.safetensors  learner.json  config.yaml  MANIFEST.json (size and sha256 of each)
-    checkpoints/latest, checkpoints/best: the name of a folder
+checkpoints/step_000001234567/
+policy.safetensors  optimizer.safetensors  normalizer.safetensors  environment.safetensors
+learner.safetensors  learner.json  config.yaml  MANIFEST.json (size and sha256 of each)
+checkpoints/latest, checkpoints/best: the name of a folder
 """
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +22,19 @@ from safetensors.numpy import load_file, save
 from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config.load import ConfigError, to_config, to_tree
+from reach_rl.config.problems import listing
+from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.learning import files
 from reach_rl.learning.policy import Policy, bare_network
 
 FORMAT = 1
 """Version of the layout above."""
+
+PARTS = ("policy", "optimizer", "normalizer", "environment", "learner")
+"""Files of arrays, by what they hold."""
+
+FILES = frozenset({"config.yaml", "learner.json", *(f"{part}.safetensors" for part in PARTS)})
 
 LIBRARIES = ("mujoco", "numpy", "stable-baselines3", "torch")
 
@@ -45,6 +53,10 @@ class Checkpoint:
     learner: Arrays
     progress: Mapping[str, object]
     """Counters and small state, plain JSON."""
+
+
+class NewerFormat(ConfigError):
+    """A checkpoint that a later version of this package has written."""
 
 
 def folder_name(step: int) -> str:
@@ -66,13 +78,14 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint) -> Path:
     checkpoints.mkdir(parents=True, exist_ok=True)
     target = checkpoints / folder_name(step)
     temporary = checkpoints / f".{target.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    for leftover in checkpoints.glob(".step_*.tmp"):  # of a process that died while it saved
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary.mkdir()
     contents = {
-        "config.yaml": yaml.safe_dump(to_tree(checkpoint.config), sort_keys=False).encode(),
-        "learner.json": files.as_json(checkpoint.progress).encode(),
+        "config.yaml": yaml.safe_dump(redact(to_tree(checkpoint.config)), sort_keys=False).encode(),
+        "learner.json": json.dumps(checkpoint.progress, allow_nan=False).encode(),
     }
-    for name in ("policy", "optimizer", "normalizer", "environment", "learner"):
+    for name in PARTS:
         contents[f"{name}.safetensors"] = save(_contiguous(getattr(checkpoint, name)))
     for name, data in contents.items():
         files.write_bytes(temporary / name, data)
@@ -85,9 +98,10 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint) -> Path:
         },
         "libraries": {name: version(name) for name in LIBRARIES},
     }
+    manifest["sha256"] = _self_hash(manifest)
     files.write_bytes(temporary / "MANIFEST.json", files.as_json(manifest).encode())
     files.sync_folder(temporary)
-    if target.exists():
+    if target.exists():  # nothing points to it: a run goes on from before it
         shutil.rmtree(target)
     temporary.rename(target)
     files.sync_folder(checkpoints)
@@ -101,9 +115,10 @@ def point(checkpoints: Path, name: str, folder: Path) -> None:
 
 def prune(checkpoints: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints and those that a pointer names."""
-    named = {resolve(checkpoints, name).name for name in ("latest", "best") if _points(checkpoints, name)}
-    folders = sorted(p for p in checkpoints.glob("step_*") if p.is_dir())
-    for folder in folders[: max(0, len(folders) - keep)]:
+    named = {
+        resolve(checkpoints, name).name for name in ("latest", "best") if points(checkpoints, name)
+    }
+    for folder in _folders(checkpoints)[:-keep]:
         if folder.name not in named:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -114,14 +129,42 @@ def resolve(checkpoints: Path, name: str) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    if _points(checkpoints, name):
+    if points(checkpoints, name):
         return checkpoints / (checkpoints / name).read_text().strip()
     for folder in (checkpoints / name, Path(name)):
         if (folder / "MANIFEST.json").is_file():
             return folder
-    there = sorted(p.name for p in checkpoints.glob("step_*")) if checkpoints.is_dir() else []
-    options = ", ".join([n for n in ("best", "latest") if _points(checkpoints, n)] + there)
-    raise ConfigError([f"checkpoint={name}: not found in {checkpoints}; try one of: {options or 'none saved yet'}"])
+    there = [n for n in ("best", "latest") if points(checkpoints, n)]
+    there += [folder.name for folder in _folders(checkpoints)]
+    hint = f"there are {listing(there)}" if there else "none was saved yet"
+    raise ConfigError(f"checkpoint={name}: not found in {checkpoints}; {hint}")
+
+
+def newest(checkpoints: Path, say: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint, `latest` first; a damaged one is set aside.
+
+    Args:
+        checkpoints: the run's checkpoints/ folder.
+        say: told of each damaged one.
+
+    Raises:
+        ConfigError: the newest was written by a newer reach_rl.
+    """
+    folders = _folders(checkpoints)[::-1]
+    if points(checkpoints, "latest"):
+        latest = resolve(checkpoints, "latest")
+        folders = [latest, *(f for f in folders if f.name < latest.name)]
+    for folder in folders:
+        try:
+            return read(folder)
+        except NewerFormat:
+            raise
+        except ConfigError as error:
+            aside = folder.with_name(f"damaged_{folder.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            say(f"warning: {error}; set aside as {aside.name}")
+    return None
 
 
 def read(folder: Path) -> Checkpoint:
@@ -131,10 +174,7 @@ def read(folder: Path) -> Checkpoint:
         ConfigError: it is damaged, incomplete or of a newer format.
     """
     verify(folder)
-    arrays = {
-        name: load_file(folder / f"{name}.safetensors")
-        for name in ("policy", "optimizer", "normalizer", "environment", "learner")
-    }
+    arrays = {name: load_file(folder / f"{name}.safetensors") for name in PARTS}
     return Checkpoint(
         config=to_config(yaml.safe_load((folder / "config.yaml").read_text())),
         progress=json.loads((folder / "learner.json").read_text()),
@@ -151,15 +191,21 @@ def verify(folder: Path) -> None:
     try:
         manifest = json.loads((folder / "MANIFEST.json").read_text())
         if manifest["format"] > FORMAT:
-            raise ConfigError(
-                [f"{folder}: written by a newer reach_rl (format {manifest['format']}); update it"]
+            raise NewerFormat(
+                f"{folder}: written by a newer reach_rl (format {manifest['format']}, this one "
+                f"reads up to {FORMAT}); update reach_rl"
             )
+        if manifest.pop("sha256") != _self_hash(manifest) or set(manifest["files"]) != FILES:
+            raise ConfigError(f"{folder}: damaged, MANIFEST.json is not what was saved")
         for name, entry in manifest["files"].items():
             path = folder / name
             if path.stat().st_size != entry["bytes"] or files.sha256(path) != entry["sha256"]:
-                raise ConfigError([f"{folder}: damaged, {name} is not what was saved"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError([f"{folder}: not a whole checkpoint ({error})"]) from error
+                raise ConfigError(f"{folder}: damaged, {name} is not what was saved")
+    except OSError as error:
+        name = Path(error.filename or "a file").name
+        raise ConfigError(f"{folder}: damaged, {name}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{folder}: damaged, MANIFEST.json cannot be read") from error
 
 
 def load_policy(folder: Path, *, deterministic: bool = True) -> Policy:
@@ -219,14 +265,24 @@ def load_normalizer(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None
     env.returns = arrays["returns"].copy()
 
 
-def _points(checkpoints: Path, name: str) -> bool:
-    """Whether `name` is a pointer to a checkpoint that is there."""
+def points(checkpoints: Path, name: str) -> bool:
+    """Whether `name` (best or latest) points to a checkpoint that is there."""
     pointer = checkpoints / name
     return (
         name in ("best", "latest")
         and pointer.is_file()
         and (checkpoints / pointer.read_text().strip() / "MANIFEST.json").is_file()
     )
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    """Checkpoints that are there, oldest first."""
+    return sorted(p for p in checkpoints.glob("step_*") if p.is_dir())
+
+
+def _self_hash(manifest: Mapping[str, object]) -> str:
+    """SHA-256 of a manifest without its own."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:

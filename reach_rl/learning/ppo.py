@@ -71,8 +71,9 @@ class FastPPO(PPO):
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
-            self._update_info_buffer(infos, dones)
-            self._bootstrap(rewards, dones, infos)
+            ended = np.flatnonzero(dones).tolist()
+            self._update_info_buffer([infos[i] for i in ended])
+            self._bootstrap(rewards, ended, infos)
             rollout_buffer.add(
                 self._last_obs,  # type: ignore[arg-type]
                 numbers,
@@ -115,7 +116,7 @@ class FastPPO(PPO):
             kls = []
             for begin in range(0, size, self.batch_size):
                 minibatch = [t[begin : begin + self.batch_size] for t in shuffled]
-                loss, record, kl = self._loss(*minibatch, clip_range, clip_range_vf)
+                loss, record, kl = self._loss(minibatch, clip_range, clip_range_vf)
                 records.append(record)
                 kls.append(kl)
                 if self.target_kl is not None and kl.item() > 1.5 * self.target_kl:
@@ -148,12 +149,10 @@ class FastPPO(PPO):
         return self.policy.value_net(self.policy.mlp_extractor.forward_critic(obs))
 
     def _bootstrap(
-        self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
+        self, rewards: np.ndarray, ended: list[int], infos: list[dict[str, Any]]
     ) -> None:
         """Add the discounted value of what a time-out cut off, for all time-outs in one call."""
-        rows = [
-            i for i in np.flatnonzero(dones).tolist() if infos[i].get("TimeLimit.truncated", False)
-        ]
+        rows = [i for i in ended if infos[i].get("TimeLimit.truncated", False)]
         if rows:
             seen = np.stack([infos[i]["terminal_observation"] for i in rows])
             with torch.no_grad():
@@ -174,17 +173,10 @@ class FastPPO(PPO):
         return [torch.from_numpy(buffer.swap_and_flatten(a)).squeeze(-1) for a in arrays]
 
     def _loss(
-        self,
-        obs: Tensor,
-        actions: Tensor,
-        old_values: Tensor,
-        old_log_prob: Tensor,
-        advantages: Tensor,
-        returns: Tensor,
-        clip_range: float,
-        clip_range_vf: float | None,
+        self, minibatch: list[Tensor], clip_range: float, clip_range_vf: float | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of a minibatch, what to record of it, and its KL divergence."""
+        obs, actions, old_values, old_log_prob, advantages, returns = minibatch
         latent_pi, latent_vf = self.policy.mlp_extractor(obs)
         mean, log_std = self.policy.action_net(latent_pi), self.policy.log_std
         values = self.policy.value_net(latent_vf).flatten()
@@ -203,9 +195,7 @@ class FastPPO(PPO):
             kl = (ratio - 1.0 - log_ratio).mean()
             clip_fraction = ((ratio - 1.0).abs() > clip_range).float().mean()
             zero = torch.zeros(())
-            record = torch.stack(
-                (policy_loss, value_loss, entropy_loss, clip_fraction, loss, zero)
-            )
+            record = torch.stack((policy_loss, value_loss, entropy_loss, clip_fraction, loss, zero))
         return loss, record, kl
 
     def _record(

@@ -25,7 +25,9 @@ class Scheduled:
             case ScheduleKind.LINEAR:
                 return self.start * (end + (1.0 - end) * remaining)
             case ScheduleKind.COSINE:
-                return self.start * (end + (1.0 - end) * 0.5 * (1.0 - math.cos(math.pi * remaining)))
+                return self.start * (
+                    end + (1.0 - end) * 0.5 * (1.0 - math.cos(math.pi * remaining))
+                )
             case ScheduleKind.KL_ADAPTIVE:
                 return self.start * self.factor
 

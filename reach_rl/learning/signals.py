@@ -11,6 +11,10 @@ SIGNALS = tuple(
 )
 
 
+class Stopped(Exception):
+    """Somebody asked to stop while there was nothing to save."""
+
+
 @dataclass(slots=True)
 class Stop:
     """Whether somebody asked to stop, and how."""
@@ -23,6 +27,11 @@ class Stop:
         if self.signal is None:
             return 0
         return 130 if self.signal == signal.SIGINT else 143
+
+    def check(self) -> None:
+        """Raise Stopped if somebody asked to stop."""
+        if self.signal is not None:
+            raise Stopped
 
     @property
     def name(self) -> str:

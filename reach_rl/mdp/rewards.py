@@ -37,7 +37,7 @@ def keypoint_distance(state: State, arm: Arm, scales: Array) -> Array:
 
 def keypoint_kernel(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w)."""
-    return np.exp(-state.keypoint_distance[:, None] / scales).mean(axis=1)
+    return _kernels(state.keypoint_distance, scales)
 
 
 def progress(state: State, arm: Arm, scales: Array) -> Array:
@@ -57,31 +57,30 @@ def completion_bonus(state: State, arm: Arm, scales: Array) -> Array:
 
 def stillness(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w) exp(-|dq/dt|): at rest near the goal."""
-    near = np.exp(-state.keypoint_distance[:, None] / scales).mean(axis=1)
+    near = _kernels(state.keypoint_distance, scales)
     return near * np.exp(-norm(state.joint_velocity))
 
 
 def velocity_near_goal(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w), times |dq/dt|^2 (rad2/s2)."""
-    near = np.exp(-state.keypoint_distance[:, None] / scales).mean(axis=1)
-    return near * np.sum(state.joint_velocity**2, axis=1)
+    return _kernels(state.keypoint_distance, scales) * _square(state.joint_velocity)
 
 
 def action_rate(state: State, arm: Arm, scales: Array) -> Array:
     """|a - a_before|^2."""
-    return np.sum((state.action - state.last_action) ** 2, axis=1)
+    return _square(state.action - state.last_action)
 
 
 def joint_velocity(state: State, arm: Arm, scales: Array) -> Array:
     """|dq/dt|^2 (rad2/s2)."""
-    return np.sum(state.joint_velocity**2, axis=1)
+    return _square(state.joint_velocity)
 
 
 def joint_limit(state: State, arm: Arm, scales: Array) -> Array:
     """Sum over joints of how far they are inside the last w of their range, in units of w."""
     q = state.joint_position
     margin = np.minimum(q - arm.low, arm.high - q)
-    return np.clip(1.0 - margin / scales[0], 0.0, None).sum(axis=1)
+    return _sum(np.maximum(1.0 - margin / scales[0], 0.0))
 
 
 def self_collision(state: State, arm: Arm, scales: Array) -> Array:
@@ -97,7 +96,22 @@ def table_collision(state: State, arm: Arm, scales: Array) -> Array:
 def table_margin(state: State, arm: Arm, scales: Array) -> Array:
     """Sum over joints and tool of how deep they are inside the height w over the table, over w."""
     height = np.concatenate((state.joint_anchor[:, :, 2], state.tool_position[:, 2:]), axis=1)
-    return np.clip(1.0 - height / scales[0], 0.0, None).sum(axis=1)
+    return _sum(np.maximum(1.0 - height / scales[0], 0.0))
+
+
+def _kernels(distances: Array, scales: Array) -> Array:
+    """Mean over w of exp(-d / w), (n,)."""
+    return _sum(np.exp(distances[:, None] * (-1.0 / scales))) / len(scales)
+
+
+def _square(vectors: Array) -> Array:
+    """|v|^2, (n,)."""
+    return np.einsum("ni,ni->n", vectors, vectors)
+
+
+def _sum(values: Array) -> Array:
+    """Sum over the last axis, (n,); for few columns much faster than np.sum."""
+    return np.einsum("ni->n", values)
 
 
 TERMS: Mapping[str, Term] = {
@@ -151,4 +165,4 @@ class Reward:
         for i, name in enumerate(self.names):
             if self.weights[i] != 0.0:
                 shares[:, i] = self.weights[i] * TERMS[name](state, self.arm, self._scales[i])
-        return shares.sum(axis=1), shares
+        return _sum(shares), shares

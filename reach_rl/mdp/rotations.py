@@ -22,30 +22,28 @@ def rotation_error(tool: Array, goal: Array) -> Array:
         of the two equal choices of axis is taken.
     """
     w0, v0 = goal[:, :1], goal[:, 1:]
-    w1, v1 = tool[:, :1], -tool[:, 1:]
-    error = canonical(
-        np.concatenate(
-            (
-                w0 * w1 - np.sum(v0 * v1, axis=1, keepdims=True),
-                w0 * v1 + w1 * v0 + cross(v0, v1),
-            ),
-            axis=1,
-        )
-    )
-    vector = error[:, 1:]
-    sine = norm(vector)[:, None]
-    angle = 2.0 * np.arctan2(sine, error[:, :1])
+    w1, v1 = tool[:, :1], tool[:, 1:]
+    # goal times the conjugate of tool, then of q and -q the one with w >= 0
+    vector = w1 * v0 - w0 * v1 - cross(v0, v1)
+    cosine = np.einsum("ni,ni->n", goal, tool)
+    vector *= np.where(cosine < 0.0, -1.0, 1.0)[:, None]
+    sine = norm(vector)
+    angle = 2.0 * np.arctan2(sine, np.abs(cosine))
     # angle / sin(angle / 2) tends to 2 at no rotation
-    return vector * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 2.0)
+    return vector * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 2.0)[:, None]
 
 
 def cross(a: Array, b: Array) -> Array:
     """Cross products of the last axis, (..., 3); several times faster than np.cross."""
     ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
     bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), axis=-1)
+    out = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    out[..., 0] = ay * bz - az * by
+    out[..., 1] = az * bx - ax * bz
+    out[..., 2] = ax * by - ay * bx
+    return out
 
 
 def norm(vectors: Array) -> Array:
     """Euclidean lengths over the last axis, (...)."""
-    return np.sqrt(np.sum(vectors * vectors, axis=-1))
+    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))

@@ -129,7 +129,8 @@ class State:
         self.distance[rows] = norm(position)
         self.rotation_error[rows] = rotation
         self.angle[rows] = norm(rotation)
-        self.keypoint_distance[rows] = np.sqrt(np.sum(keypoints * keypoints, axis=1)).mean(axis=1)
+        lengths = np.sqrt(np.einsum("nij,nij->nj", keypoints, keypoints))
+        self.keypoint_distance[rows] = np.einsum("nj->n", lengths) / 3.0
 
 
 def jacobian(state: State, arm: Arm) -> tuple[Array, Array]:

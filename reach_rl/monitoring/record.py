@@ -130,10 +130,11 @@ def open_record(
     resume_step = step if resume else None
     lines = JsonLinesWriter(run_dir / "metrics.jsonl", resume_step)
     first_record = None if resume_step is None else lines.records_before
+    events = Path(config.ppo.tensorboard_log or run_dir / "tb")
     return Record(
         [
             lines,
-            _mirror("TensorBoard", say, lambda: TensorBoardWriter(run_dir / "tb", resume_step)),
+            _mirror("TensorBoard", say, lambda: TensorBoardWriter(events, resume_step)),
             _mirror(
                 "W&B",
                 say,
