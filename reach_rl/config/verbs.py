@@ -129,6 +129,7 @@ BENCH = Verb(
         ("n_envs=64", "with 64 environments"),
         ("vec_env=subproc", "one process per environment"),
         ("experiment=notes", "the classic settings"),
+        ("seconds=30", "steadier figures"),
     ),
     rules=_train_rules,
     file_rules=_train_file_rules,
