@@ -21,7 +21,8 @@ def damped_least_squares(config: Config, robot: Robot) -> tuple[Config, Policy]:
     """
     term = ObservationTerm(scales=None, noise=0.0)
     seen = ObservationConfig(terms={"damped_least_squares": term}, normalize=False, clip=10.0)
-    config = replace(config, observation=seen, action=replace(config.action, kind="offset"))
+    action = replace(config.action, kind="offset", curve=1.0)
+    config = replace(config, observation=seen, action=action)
     speed = _full_speed(config.action, robot, config)
 
     def policy(observation: np.ndarray) -> np.ndarray:
