@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from reach_rl.config.files import write_atomic
+
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
@@ -26,9 +28,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Replace a file in one step: readers see the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write_bytes(temporary, text.encode())
-    temporary.replace(path)
+    write_atomic(path, text)
     sync_folder(path.parent)
 
 
