@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from reach_rl.config.schema import Config, GoalChange, Unit
+from reach_rl.config.kinds import GoalChange, Unit
+from reach_rl.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True)

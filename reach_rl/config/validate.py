@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from reach_rl.config import derived, names
+from reach_rl.config.kinds import GoalChange, ScheduleKind
 from reach_rl.config.problems import NOTHING, Problem, listing, nearest, show
-from reach_rl.config.schema import Config, GoalChange, ScheduleKind, TaskConfig
+from reach_rl.config.schema import Config, TaskConfig
 
 
 def rules(config: Config) -> list[Problem]:

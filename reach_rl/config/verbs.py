@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reach_rl.config.kinds import rule
 from reach_rl.config.problems import Problem
-from reach_rl.config.schema import Config, TaskConfig, rule
+from reach_rl.config.schema import Config, TaskConfig
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composer

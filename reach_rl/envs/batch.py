@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.config.schema import Config, GoalChange, Start
+from reach_rl.config.kinds import GoalChange, Start
+from reach_rl.config.schema import Config
 from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.statistics import Statistics

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from reach_rl.config.schema import GoalChange
+from reach_rl.config.kinds import GoalChange
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.spaces import spaces_of
 from reach_rl.envs.statistics import Finished

@@ -2,7 +2,8 @@
 
 import math
 
-from reach_rl.config.schema import Schedule, ScheduleKind
+from reach_rl.config.kinds import ScheduleKind
+from reach_rl.config.schema import Schedule
 
 
 class Scheduled:

@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.config.schema import Config, VecEnvKind
+from reach_rl.config.kinds import VecEnvKind
+from reach_rl.config.schema import Config
 from reach_rl.envs.pool import goal_pool
 from reach_rl.learning.build import make_model
 from reach_rl.learning.vec_envs import make_vec_env, normalized, physics_seconds, threads_of

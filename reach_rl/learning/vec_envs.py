@@ -10,7 +10,8 @@ from typing import Any
 import gymnasium
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 
-from reach_rl.config.schema import Config, VecEnvKind
+from reach_rl.config.kinds import VecEnvKind
+from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.gym_env import ReachEnv
 from reach_rl.envs.pool import goal_pool

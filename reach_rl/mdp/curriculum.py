@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reach_rl.config.schema import CurriculumConfig, TaskConfig, Unit
+from reach_rl.config.kinds import Unit
+from reach_rl.config.schema import CurriculumConfig, TaskConfig
 
 
 @dataclass(frozen=True, slots=True)

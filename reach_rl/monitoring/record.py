@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from reach_rl.config.convert import to_tree
+from reach_rl.config.kinds import WandbMode
 from reach_rl.config.redact import redact
-from reach_rl.config.schema import Config, WandbMode
+from reach_rl.config.schema import Config
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
 from reach_rl.monitoring.writers.base import Writer
 from reach_rl.monitoring.writers.json_lines import JsonLinesWriter

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reach_rl.config.derived import derive
-from reach_rl.config.schema import Config, Unit
+from reach_rl.config.kinds import Unit
+from reach_rl.config.schema import Config
 from reach_rl.monitoring.words import in_words
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)

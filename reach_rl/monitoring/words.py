@@ -3,7 +3,8 @@
 import math
 
 from reach_rl.config.derived import Derived, derive
-from reach_rl.config.schema import Config, GoalChange, ScheduleKind
+from reach_rl.config.kinds import GoalChange, ScheduleKind
+from reach_rl.config.schema import Config
 
 
 def in_words(config: Config) -> dict[str, str]:

@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from reach_rl.config import names
+from reach_rl.config.kinds import GoalChange
 from reach_rl.config.load import ConfigError, compose, to_config, to_tree
-from reach_rl.config.schema import Config, GoalChange
+from reach_rl.config.schema import Config
 
 
 @pytest.fixture(scope="module")

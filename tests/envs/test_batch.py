@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reach_rl.config.kinds import GoalChange, Start
 from reach_rl.config.load import ConfigError
-from reach_rl.config.schema import Config, GoalChange, RandomizationConfig, Start
+from reach_rl.config.schema import Config, RandomizationConfig
 from reach_rl.envs.batch import ReachBatch, Step
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.robots import load_robot

@@ -8,7 +8,8 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from reach_rl.config.schema import PPOConfig, ScheduleKind
+from reach_rl.config.kinds import ScheduleKind
+from reach_rl.config.schema import PPOConfig
 from reach_rl.learning import build
 from reach_rl.learning.ppo import FastPPO
 from reach_rl.learning.vec_envs import make_vec_env, normalized

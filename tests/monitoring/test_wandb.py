@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from reach_rl.config.kinds import WandbMode
 from reach_rl.config.load import compose
-from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring.record import open_record
 from reach_rl.monitoring.writers.json_lines import read_records
 from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reach_rl.config.kinds import WandbMode
 from reach_rl.config.redact import redact
-from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring.metrics import evaluation_metrics
 from reach_rl.monitoring.writers.base import Values, Writer
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from reach_rl.config.schema import WandbMode
+from reach_rl.config.kinds import WandbMode
 
 DEFAULT_HOST = "https://api.wandb.ai"
 
