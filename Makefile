@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train bench assets docs test lint wheel-test clean
+.PHONY: help setup train bench assets docs test torture lint wheel-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ docs: setup ## write docs/configuration.md, the reference of every key, anew fro
 
 test: setup ## run the tests; ARGS="tests/mdp -k reward" picks some
 	$(BIN)/python -m pytest $(ARGS)
+
+torture: setup ## the long proofs: kills, full disks, damaged files, databases (about an hour)
+	$(BIN)/python -m pytest -m torture --timeout 3600 $(ARGS)
 
 lint: setup ## ruff, pyright and the import contracts
 	$(BIN)/ruff check .
