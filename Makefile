@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train bench assets docs test torture lint wheel-test clean
+.PHONY: help setup train bench assets policies docs test torture lint wheel-test sweep-demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,18 @@ train: setup ## train a UR5e; ARGS="robot=ur10e seed=1" changes anything
 bench: setup ## measure throughput and where its time goes
 	$(BIN)/python -m reach_rl.bench $(ARGS)
 
+sweep-demo: setup ## search PPO's settings from a poor start and show the gain (about eleven minutes)
+	$(BIN)/python benchmarks/sweep_demo.py $(ARGS)
+
 assets: setup ## write assets/robots/*.xml anew from assets/ur_family.yaml
 	$(BIN)/python -m reach_rl.robots.generate
 
-docs: setup ## write docs/configuration.md, the reference of every key, anew from conf/
+policies: setup ## train the policies that ship for play anew
+	$(BIN)/python benchmarks/ship_policies.py
+
+docs: setup ## write docs/configuration.md and docs/metrics.md, the references, anew
 	$(BIN)/python -m reach_rl.config.reference
+	$(BIN)/python -m reach_rl.monitoring.reference
 
 test: setup ## run the tests; ARGS="tests/mdp -k reward" picks some
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,6 +1,6 @@
 """reach_rl: policies that bring the tool of a robot arm to a full pose and hold it there."""
 
-from gymnasium.envs.registration import register
+from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
@@ -17,9 +17,12 @@ ROBOTS = {
 }
 """Name in a Gymnasium id -> robot option."""
 
-for _title, _robot in ROBOTS.items():
-    register(
-        id=f"ReachRL/{_title}-v0",
-        entry_point="reach_rl.envs.gym_env:ReachEnv",
-        kwargs={"robot": _robot},
-    )
+if find_spec("gymnasium"):  # a robot's computer has reach_rl.deploy to run, and no more
+    from gymnasium.envs.registration import register
+
+    for _title, _robot in ROBOTS.items():
+        register(
+            id=f"ReachRL/{_title}-v0",
+            entry_point="reach_rl.envs.gym_env:ReachEnv",
+            kwargs={"robot": _robot},
+        )

@@ -12,7 +12,7 @@ VERBS = {
     "export": ("reach_rl.export", "a bundle of the policy to deploy"),
     "report": ("reach_rl.report", "one HTML page of a run, several runs or a sweep"),
     "bench": ("reach_rl.bench", "measure throughput and where the time goes"),
-    "dashboard": ("reach_rl.dashboard", "follow runs live in the browser"),
+    "dashboard": ("reach_rl.dashboard", "build the W&B workspace of the project"),
     "runs": ("reach_rl.config.runs", "list runs and sweeps: state, steps, success, age"),
     "diff": ("reach_rl.config.compare", "how two runs differ in configuration, code and results"),
     "repro": ("reach_rl.config.repro", "the commands that reproduce a run"),

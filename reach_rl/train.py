@@ -15,10 +15,20 @@ def main() -> None:
 
 
 def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
-    """One run: its figures, or the exit code of a run that was stopped."""
+    """One run: its figures, or the exit code of a run that was stopped; or a trial of a search."""
+    from reach_rl.config.search import current
     from reach_rl.learning.session import train
 
-    return train(config, run_dir)
+    trial = current()
+    if trial is None:
+        return train(config, run_dir)
+    from reach_rl.learning.signals import listening
+    from reach_rl.sweeps import fresh
+    from reach_rl.sweeps.job import run_trial
+
+    if fresh.is_fresh(run_dir):
+        return fresh.run(config, run_dir, trial[0], train, listening)
+    return run_trial(config, run_dir, *trial, train, listening)
 
 
 if __name__ == "__main__":

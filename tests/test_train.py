@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def test_the_run_folder_holds_what_is_promised(finished):
         "train.log",
         "learning_curve.png",
         "goals.png",
+        "evaluation.npz",
     }
     names = {path.name for path in (folder / "checkpoints").iterdir()}
     assert names == {"step_000000000256", "step_000000000512", "latest", "best"}
@@ -208,8 +210,8 @@ def test_a_run_that_diverges_ends_with_3(tmp_path, capsys):
     assert train(f"run_dir={tmp_path}", "ppo.learning_rate=1e6") == 3
     status = read_status(tmp_path)
     assert status["state"] == "diverged"
-    assert "no longer finite" in status["reason"] and "ppo.learning_rate=" in status["reason"]
-    assert "stopped: numbers are no longer finite" in capsys.readouterr().out
+    assert "not finite" in status["reason"] and "ppo.learning_rate=" in status["reason"]
+    assert re.search("stopped: .* not finite at step", capsys.readouterr().out)
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -240,7 +242,7 @@ def test_resume_goes_on_in_the_same_folder(tmp_path, monkeypatch, capsys):
     assert steps == [256, 512, 512]
     assert read_status(tmp_path)["state"] == "finished"
     assert front("train", job, [f"resume={tmp_path}", "robot=ur3e"]) == 2
-    assert "error: robot.name=ur3e: cannot change" in capsys.readouterr().err
+    assert "error: robot.name=ur3e (command line): cannot change" in capsys.readouterr().err
 
 
 def test_many_runs(tmp_path, monkeypatch):

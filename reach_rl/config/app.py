@@ -21,6 +21,8 @@ from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from reach_rl.config.code import check_files
+from reach_rl.config.ending import Terminated, ending
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.pipe import piped
 from reach_rl.config.problems import ConfigError, listing, nearest
@@ -41,14 +43,15 @@ def run(verb: str, job: Callable[..., Any]) -> None:
 def front(verb: str, job: Callable[..., Any], argv: Sequence[str]) -> int:
     """Run a verb on the given arguments; returns the exit code."""
     try:
-        return _front(VERBS[verb], job, list(argv))
+        with ending():
+            return _front(VERBS[verb], job, list(argv))
     except ConfigError as error:
         with suppress(BrokenPipeError):
             for problem in error.problems:
                 print(f"error: {problem}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stopped:
+        return stopped.code if isinstance(stopped, Terminated) else 130
 
 
 def _front(verb: Verb, job: Callable[..., Any], argv: list[str]) -> int:
@@ -60,6 +63,7 @@ def _front(verb: Verb, job: Callable[..., Any], argv: list[str]) -> int:
     args = _parse(verb, argv)
     config_dir = _config_dir(args.config_dir)
     name = _config_name(verb, args.config_name, config_dir)
+    check_files(config_dir, name, args.overrides)
     showing = any(getattr(args, flag) for flag in _SHOWS)
     multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     overrides, proof = list(args.overrides), None
@@ -69,9 +73,13 @@ def _front(verb: Verb, job: Callable[..., Any], argv: list[str]) -> int:
     from reach_rl.config.task import Task
 
     task = Task(verb.name, job, multirun, config_dir)
+    if proof is not None and proof.composed is None:  # a run that goes on has its own configuration
+        task.own = proof.config, overrides
+        overrides = [text for text in overrides if text.lstrip("+~").startswith("hydra")]
     try:
-        with _held() if showing else nullcontext():
-            return _hand_over(task, name, [*flags, *overrides])
+        with _held() if showing else nullcontext(), ending(task.report) as end:
+            code = _hand_over(task, name, [*flags, *overrides])
+            return end.code or code
     except ConfigError as error:
         problems = proof.placed(error.problems, verb) if proof is not None else error.problems
         raise ConfigError(problems) from error
@@ -130,13 +138,21 @@ def _prove(
     from reach_rl.config.composition import Composer
     from reach_rl.config.jobs import prove_jobs
     from reach_rl.config.prove import prove
+    from reach_rl.config.requeue import going_on
+    from reach_rl.config.resumed import lost, lost_jobs, prove_resumed
 
     composer, proof = Composer(name, config_dir), None
     if multirun:
+        asked = list(overrides)
         problems, overrides = prove_jobs(composer, verb, overrides)
+        problems = [*problems, *lost_jobs(asked)]
     else:
-        proof = prove(composer, verb, overrides)
+        overrides = going_on(overrides) if verb.makes_run else overrides
+        proof = prove_resumed(composer, verb, overrides) if verb.makes_run else None
+        proof = proof or prove(composer, verb, overrides)
         problems = [*proof.sweeps(verb), *proof.problems]
+        if verb.makes_run and proof.composed is not None:
+            problems = [*lost(proof.composed.tree), *problems]
     if problems:
         raise ConfigError(problems)
     return overrides, proof
@@ -145,9 +161,15 @@ def _prove(
 def _hand_over(task: "Task", name: str, argv: list[str]) -> int:
     import hydra
 
+    from reach_rl.config.composition import without_rivals
+
+    without_rivals()
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)
     with _arguments([f"reach_rl.{task.verb}", *argv]):
-        entry()
+        try:
+            entry()
+        finally:
+            task.close()
     if task.error is not None:
         raise task.error
     return task.code

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reach_rl.config.code import without_secrets
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.sheets import chosen, sheets
 
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = "command line"
 INTERNAL = ("hydra", "hydra_plugins")
+
+
+def without_rivals() -> None:
+    """Forget what other installed plugins register as hydra/sweeper=optuna, which is ours here."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()
+    group: Any = ConfigStore.instance().repo.get("hydra", {}).get("sweeper", {})
+    for name in ("optuna.yaml", "sampler", "pruner"):
+        group.pop(name, None)
 
 
 class Composer:
@@ -38,7 +50,9 @@ class Composer:
 
         version.setbase("1.3")
         setup_globals()
+        without_secrets()
         path = create_config_search_path(str(conf_dir()))
+        without_rivals()
         if self.config_dir is not None:
             before = SearchPathQuery(provider="schema")
             path.prepend("command-line", f"file://{self.config_dir.resolve()}", before)

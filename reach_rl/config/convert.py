@@ -49,9 +49,9 @@ class Converter:
         self.schema = schema
         self.problems: list[Problem] = []
 
-    def convert(self, tree: object) -> Any:  # noqa: ANN401  an instance of the schema
-        """An instance of the schema, or NOTHING if the tree has problems."""
-        config = self._build(self.schema, tree, "")
+    def convert(self, tree: object, path: str = "") -> Any:  # noqa: ANN401  as the schema
+        """An instance of the schema, or NOTHING if the tree has problems; path stands above it."""
+        config = self._build(self.schema, tree, path)
         return NOTHING if self.problems else config
 
     def _build(self, schema: type, tree: object, path: str) -> Any:  # noqa: ANN401

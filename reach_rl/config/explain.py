@@ -121,7 +121,7 @@ class _Page:
             "unit": about.unit,
             "type": full_type(key),
             "range": bounds_text(key.bounds),
-            "names": listing(NAMES.get(key.path, ())) if key.path in NAMES else "",
+            "names": listing(NAMES.get(key.path, ()), 40) if key.path in NAMES else "",
             "value": show(value),
             "set by": self.composed.source(path) or "(not set)",
             "change": f"reach-rl {self.verb.name} {path}=...",

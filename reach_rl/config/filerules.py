@@ -52,7 +52,8 @@ def _folders(c: Config) -> Iterator[Problem]:
             yield Problem(key, value, "is a file; give a folder")
     if c.resume not in (None, "auto") and not Path(str(c.resume)).exists():
         yield Problem("resume", c.resume, "no such folder" + _neighbour(str(c.resume), "resume"))
-    if c.run_dir is not None and c.resume is None and (Path(c.run_dir) / "metrics.jsonl").is_file():
+    records = Path(c.run_dir or "") / "metrics.jsonl"
+    if c.run_dir is not None and c.resume is None and records.is_file():
         text = "holds a run already; go on with it by resume=auto, or choose another folder"
         yield Problem("run_dir", c.run_dir, text)
 
@@ -74,3 +75,17 @@ def run_rules(run: str, checkpoint: str) -> list[Problem]:
     have = sorted(p.name for p in (folder / "checkpoints").glob("step_*"))
     text = f"no such checkpoint; there are {listing(['best', 'latest', *have])}"
     return [Problem("checkpoint", checkpoint, text)]
+
+
+def bundle_rules(bundle: str) -> list[Problem]:
+    """Whether bundle is a folder that export format=onnx has written."""
+    folder = Path(bundle)
+    if not folder.is_dir():
+        return [Problem("bundle", bundle, "no such folder" + _neighbour(bundle, "bundle"))]
+    missing = [
+        n for n in ("contract.json", "policy.onnx", "config.yaml") if not (folder / n).is_file()
+    ]
+    if missing:
+        text = f"not a bundle (no {listing(missing)} in it); make one with export run=DIR"
+        return [Problem("bundle", bundle, text)]
+    return []

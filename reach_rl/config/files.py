@@ -6,15 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from reach_rl.config.disk import write_all
+
 
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file through a neighbour, fsync and rename."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            write_all(handle, text.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -24,7 +27,12 @@ def write_atomic(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401  what JSON can hold
     """Write JSON atomically."""
-    write_atomic(path, json.dumps(content, indent=2, allow_nan=False, default=str) + "\n")
+    write_atomic(path, json_text(content))
+
+
+def json_text(content: Any) -> str:  # noqa: ANN401  what JSON can hold
+    """Readable JSON that is never NaN."""
+    return json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

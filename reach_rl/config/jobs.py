@@ -10,6 +10,8 @@ from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.overrides import check
 from reach_rl.config.problems import NOTHING
 from reach_rl.config.prove import compose_kept, judge
+from reach_rl.config.prove_search import prove_search
+from reach_rl.config.search import OPTUNA
 from reach_rl.config.verbs import Verb
 
 if TYPE_CHECKING:
@@ -42,24 +44,34 @@ def prove_jobs(
             )
     grid = _Grid(composer, verb, found)
     sweeps = [override for override in checked.good if override.is_sweep_override()]
+    for override in [override for override in sweeps if not values(override)]:
+        found[f"{override.input_line} ({COMMAND_LINE}): the range is empty"] = None
+        sweeps.remove(override)
     fixed = [str(override.input_line) for override in checked.good if override not in sweeps]
     first = grid.base([*fixed, *(values(sweep)[0] for sweep in sweeps)])
     if first is None:
         return list(found), overrides
-    search = first.hydra["runtime"]["choices"].get("hydra/sweeper", "basic") != "basic"
+    search = first.hydra["runtime"]["choices"].get("hydra/sweeper") == OPTUNA
     columns = [values(sweep) for sweep in sweeps]
     if not search:
         for sweep in filter(lambda s: s.is_interval_sweep(), sweeps):
             text = f"{sweep.input_line} ({COMMAND_LINE})"
-            found[f"{text}: needs a search; add hydra/sweeper=optuna"] = None
+            found[f"{text}: needs a search; add sweep=search"] = None
     params = _params(first)
     given = {override.key_or_group: override for override in checked.good}
     varied = {key: value for key, value in params.items() if key not in given}
     grid.places = dict.fromkeys(varied, _place(first))
-    columns += _searched(composer, verb, varied, grid)
+    searched = _searched(composer, verb, varied, grid)
+    columns += [column for column in map(values, searched) if column]
+    if search:
+        settings, problems = prove_search(
+            verb, first, [o for o in (*sweeps, *searched) if o.is_sweep_override()]
+        )
+        grid.note(problems)
+        columns += [settings.each] if settings is not None and settings.each else []
     jobs = _each(columns) if search else _jobs(columns)
     for job in jobs:
-        grid.check(fixed, job, across=not search)
+        grid.check(fixed, job)
     return list(found), _replaced(overrides, [given[key] for key in params if key in given])
 
 
@@ -112,12 +124,12 @@ class _Grid:
             self.bases[key] = compose_kept(self.composer, self.verb, overrides, self.found)
         return self.bases[key]
 
-    def check(self, fixed: list[str], job: Sequence[str], across: bool) -> None:
+    def check(self, fixed: list[str], job: Sequence[str]) -> None:
         plain = [text for text in job if self._plain(text)]
         base = self.base([*fixed, *(text for text in job if text not in plain)])
         if base is None:
             return
-        config, problems = judge(base.change(plain), self.verb, across)
+        config, problems = judge(base.change(plain), self.verb)
         self.note(problems if config is NOTHING else ())
 
     def note(self, problems: Iterable[str]) -> None:
@@ -148,12 +160,12 @@ def _each(columns: list[list[str]]) -> Iterator[Sequence[str]]:
 
 def _searched(
     composer: Composer, verb: Verb, params: Mapping[str, str], grid: _Grid
-) -> list[list[str]]:
-    """What a file lets the sweeper vary, as columns of overrides."""
+) -> list["Override"]:
+    """What a file lets the sweeper vary, as overrides."""
     lines = [f"{key}={value}" for key, value in params.items()]
     checked = check(composer, verb.schema, lines, multirun=True)
     grid.note(checked.problems)
-    return [values(override) for override in checked.good]
+    return checked.good
 
 
 def values(override: "Override") -> list[str]:

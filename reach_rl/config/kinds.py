@@ -75,3 +75,18 @@ class WandbMode(StrEnum):
     ONLINE = "online"
     OFFLINE = "offline"
     DISABLED = "disabled"
+
+
+class Viewer(StrEnum):
+    """Where a policy is played with."""
+
+    BROWSER = "browser"
+    NATIVE = "native"
+
+
+class ExportFormat(StrEnum):
+    """What export writes."""
+
+    ONNX = "onnx"
+    SB3 = "sb3"
+    HUB = "hub"

@@ -4,15 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config import context
+from reach_rl.config import context, tame
 from reach_rl.config.composition import Composer
 from reach_rl.config.convert import Converter, to_tree
+from reach_rl.config.older import completed, lacks
 from reach_rl.config.problems import NOTHING, ConfigError
 from reach_rl.config.prove import prove
 from reach_rl.config.schema import Config
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 
-__all__ = ["ConfigError", "compose", "load_run", "to_config", "to_tree"]
+__all__ = [
+    "ConfigError",
+    "compose",
+    "load_run",
+    "to_config",
+    "to_config_of_any_age",
+    "to_tree",
+]
 
 
 def to_config(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
@@ -28,6 +36,18 @@ def to_config(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
     if problems:
         raise ConfigError(problem.line() for problem in problems)
     return config
+
+
+def to_config_of_any_age(tree: Mapping[str, Any]) -> Config:
+    """As to_config, of a run; a key that the version which made it did not know has its default.
+
+    Raises:
+        ConfigError: with all problems, one line each.
+    """
+    if lacks(tree, Config):
+        default = to_tree(prove(Composer(), TRAIN, []).config)
+        tree = completed(tree, Config, default)
+    return to_config(tree)
 
 
 def compose(
@@ -52,12 +72,12 @@ def load_run(run_dir: Path) -> Config:
     if not path.is_file():
         raise ConfigError(f"{run_dir}: not the folder of a run (no config.yaml in it)")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        tree = tame.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: is empty or no configuration")
     try:
-        return to_config(tree)
+        return to_config_of_any_age(tree)
     except ConfigError as error:
         raise ConfigError(f"{path}: {problem}" for problem in error.problems) from error

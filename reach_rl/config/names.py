@@ -42,6 +42,36 @@ DEVICES = ("cpu", "cuda", "auto")
 POLICIES = ("MlpPolicy",)
 ROLLOUT_BUFFERS = ("RolloutBuffer",)
 
+HEALTH_CHECKS = (
+    "approx_kl",
+    "clip_fraction_high",
+    "clip_fraction_low",
+    "grad_norm",
+    "entropy_collapse",
+    "std_growing",
+    "value_loss_growing",
+    "value_frozen",
+    "explained_variance",
+    "minibatch_small",
+    "horizon_short",
+    "reward_flat",
+    "reward_falling",
+    "reward_misaligned",
+    "reward_penalties",
+    "reward_scale",
+    "success_flat",
+    "goals_unreachable",
+    "hovering",
+    "chatter",
+    "action_saturation",
+    "observation_dead",
+    "observation_scale",
+    "episode_length",
+    "physics_resets",
+    "throughput",
+)
+"""Warnings of reach_rl.monitoring.health."""
+
 # Dotted key -> the names it may hold or, for a group of terms, may have as keys.
 NAMES: dict[str, tuple[str, ...]] = {
     "observation.terms": OBSERVATION_TERMS,
@@ -49,6 +79,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "curriculum.ramps": REWARD_TERMS,
     "action.kind": ACTION_KINDS,
     "vec_env.start_method": START_METHODS,
+    "health.stop_on": (*HEALTH_CHECKS, "any"),
     "ppo.device": DEVICES,
     "ppo.policy": POLICIES,
     "ppo.rollout_buffer_class": ROLLOUT_BUFFERS,

@@ -90,7 +90,10 @@ def _check(composer: Composer, schema: type, override: "Override", multirun: boo
 
 def _holds_list(schema: type, key: str) -> bool:
     found = find(schema, key)
-    return found is not None and typing.get_origin(unwrap(found.type)[0]) is list
+    if found is None:
+        return False
+    inner, _ = unwrap(found.type)
+    return inner is typing.Any or typing.get_origin(inner) is list
 
 
 def addition(schema: type, text: str) -> str:

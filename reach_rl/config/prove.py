@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reach_rl.config import code
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.convert import Converter
 from reach_rl.config.keys import find
 from reach_rl.config.overrides import addition, check
-from reach_rl.config.problems import NOTHING, nearest, show
+from reach_rl.config.problems import NOTHING, nearest
 from reach_rl.config.schema import Config
+from reach_rl.config.search import unknown
 from reach_rl.config.verbs import Verb
 
 
@@ -71,7 +73,7 @@ def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, lis
     if config is not NOTHING and across:
         problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
     lines = [problem.line(composed.source(problem.key)) for problem in problems]
-    lines += _code(composed.hydra)
+    lines += code.problems(composed.hydra, composed.overrides)
     return (NOTHING if lines else config), lines
 
 
@@ -105,7 +107,8 @@ def _refusal(
     if asked:
         rule = f"refers to ${{{asked.group(1)}}}, which there is not"
     elif "Could not override" in message and text and text.startswith("hydra."):
-        rule = "Hydra has no such key; see --hydra-help"
+        key = text.partition("=")[0]
+        rule = unknown(key) or "Hydra has no such key; see --hydra-help"
     elif "Could not override" in message and text:
         rule = f"not there yet; try {addition(verb.schema, text)}"
     elif "Could not append" in message and text:
@@ -142,24 +145,3 @@ def _culprit(message: str, key: str | None, overrides: Sequence[str]) -> str | N
         if own == key or f"'{own}'" in message:
             return text
     return None
-
-
-def _code(hydra: dict[Any, Any]) -> list[str]:
-    """Places of Hydra's own configuration where a file could name code to run."""
-    named = [f"hydra.callbacks.{name}" for name in hydra.get("callbacks") or {}]
-    for group in ("job_logging", "hydra_logging"):
-        named += [f"hydra.{group}.{path}" for path in _factories(hydra.get(group) or {})]
-    return [f"{key}: would name code to run, which a configuration may not" for key in named]
-
-
-def _factories(tree: Any, path: str = "") -> list[str]:  # noqa: ANN401  a plain tree
-    """Keys of a logging configuration whose value is a class beyond logging's own."""
-    if not isinstance(tree, dict):
-        return []
-    found = []
-    for key, value in tree.items():
-        known = show(value).startswith(("logging.", "colorlog."))
-        if key in ("()", "class") and not known:
-            found.append(f"{path}{key}")
-        found += _factories(value, f"{path}{key}.")
-    return found

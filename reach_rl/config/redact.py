@@ -23,6 +23,11 @@ _SHAPES = re.compile(
 _LEAST = 6
 
 
+def sounds_secret(name: str) -> bool:
+    """Whether a key or an environment variable of that name may hold a credential."""
+    return _NAME.search(name) is not None
+
+
 def redact(value: Any) -> Any:  # noqa: ANN401  text or a plain tree, as given
     """The text or plain tree with everything that looks like a credential replaced by ***.
 

@@ -12,6 +12,7 @@ from reach_rl.config.keys import ITEM, Key, bounds_text
 from reach_rl.config.names import NAMES
 from reach_rl.config.paths import checkout_dir
 from reach_rl.config.problems import show
+from reach_rl.config.reference_search import search_part
 from reach_rl.config.schema import Config
 from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, sheets, values
 from reach_rl.config.verbs import VERBS, Verb
@@ -36,6 +37,7 @@ def page() -> str:
         table = _keys(train, files, group)
         parts += [*table, ""] if table else []
         parts += _terms(train, files, group)
+    parts += search_part(files)
     for verb in VERBS.values():
         if verb is not train:
             parts += [f"## The verb {verb.name}", "", verb.summary, "", *_keys(verb, files, ""), ""]

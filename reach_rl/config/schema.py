@@ -237,6 +237,8 @@ class VecEnvConfig:
     stagger: bool = field()
     truncate_at_goal_change: bool = field()
     start_method: str | None = field()
+    worker_timeout: float = rule(gt=0)
+    worker_restarts: int = rule(ge=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +264,7 @@ class WandbConfig:
     name: str | None
     tags: list[str]
     notes: str | None
+    timeout: float = rule(gt=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +273,28 @@ class CheckpointConfig:
 
     every: int = rule(ge=0)
     keep: int = rule(ge=2)
+    keep_every: int = rule(ge=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthConfig:
+    """What watches over a run."""
+
+    enabled: bool
+    stop_on: list[str]
+    warm_up: float = rule(ge=0, lt=1)
+    persistence: float = rule(ge=0, lt=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardConfig:
+    """What happens when numbers go bad."""
+
+    dumps: int = rule(ge=0)
+    max_reset_rate: float = rule(gt=0)
+    window: int = rule(ge=1)
+    rollback: bool = field()
+    rollback_factor: float = rule(gt=0, lt=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,11 +312,15 @@ class Config:
     evaluation: EvaluationConfig
     wandb: WandbConfig
     checkpoint: CheckpointConfig
+    guard: GuardConfig
+    health: HealthConfig
     seed: int = rule(ge=0, le=2**31 - 1)
     total_timesteps: int = rule(ge=1)
     run_dir: str | None = field()
     resume: str | None = field()
     progress: bool = field()
     picture: bool = field()
+    video: bool = field()
+    video_every: int = rule(ge=1)
     profile: bool = field()
     torch_threads: int = rule(ge=0)

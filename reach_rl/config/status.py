@@ -3,21 +3,24 @@
 import datetime
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from reach_rl.config.files import read_json, write_json
 from reach_rl.config.redact import redact
+from reach_rl.config.requeue import job_id
 
-STATES = ("running", "finished", "failed", "stopped", "diverged")
+STATES = ("running", "finished", "failed", "stopped", "diverged", "pruned")
 DIED = "died"
 
 
 class Status:
     """Writes status.json of a run's folder."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, write: Callable[[Path, Any], None] = write_json) -> None:
         self.path = run_dir / "status.json"
+        self.write = write
         self.started = now()
 
     def set(self, state: str, reason: str = "") -> None:
@@ -30,11 +33,12 @@ class Status:
             "pid": os.getpid(),
             "process_start": process_start(os.getpid()),
             "host": socket.gethostname(),
+            "job": job_id(),
             "started": self.started,
             "updated": now(),
             "finished": None if state == "running" else now(),
         }
-        write_json(self.path, content)
+        self.write(self.path, content)
 
 
 def now() -> str:

@@ -1,5 +1,6 @@
 """What Hydra calls for each job: the typed configuration, the run's folder, and the outcome."""
 
+import dataclasses
 import datetime
 import os
 import shutil
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config import context
+from reach_rl.config.ending import NOTED, Report
 from reach_rl.config.files import write_atomic
 from reach_rl.config.load import to_config
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
+from reach_rl.config.requeue import holds_run, requeued
+from reach_rl.config.search import current
 from reach_rl.config.verbs import VERBS, Verb
 
 STOPPED = (130, 143)
@@ -31,7 +35,10 @@ class Task:
         self.multirun = multirun
         self.config_dir = None if config_dir is None else config_dir.absolute()
         self.pid = os.getpid()
+        self.own: tuple[Any, list[str]] | None = None
+        """The configuration and the overrides of a run that goes on."""
         self.codes: list[int] = []
+        self.report = Report() if multirun else None
         self.error: ConfigError | None = None
 
     def __call__(self, cfg: Any) -> Any:  # noqa: ANN401  OmegaConf in, the job's result out
@@ -53,7 +60,8 @@ class Task:
         tree = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(tree, dict)
         verb = VERBS[self.verb]
-        overrides = context.OVERRIDES.set(list(HydraConfig.get().overrides.task))
+        typed = list(HydraConfig.get().overrides.task) if self.own is None else self.own[1]
+        overrides = context.OVERRIDES.set(typed)
         config_dir = context.CONFIG_DIR.set(self.config_dir)
         try:
             return self._call(verb, {str(key): value for key, value in tree.items()}, folder)
@@ -62,21 +70,26 @@ class Task:
             context.CONFIG_DIR.reset(config_dir)
 
     def _call(self, verb: Verb, tree: dict[str, Any], folder: Path | None) -> Any:  # noqa: ANN401
-        config: Any = to_config(tree, verb)
+        config: Any = to_config(tree, verb) if self.own is None else self.own[0]
         if not verb.makes_run:
             return self.job(config)
         made = None
         if folder is None:
             folder, made = run_folder(config)
+        elif config.resume is None and requeued() and holds_run(folder):
+            config = dataclasses.replace(config, resume="auto")
         try:
             return self.job(config, folder)
-        except ConfigError:
+        except (ConfigError, KeyboardInterrupt):
             discard(made)
             raise
 
     def _one_of_many(self, cfg: Any) -> Any:  # noqa: ANN401
         from hydra.core.hydra_config import HydraConfig
 
+        stopped = self._stopped()
+        if stopped:
+            return {"exit_code": stopped}
         folder = Path(HydraConfig.get().runtime.output_dir)
         _hide(Path(HydraConfig.get().sweep.dir) / "multirun.yaml")
         try:
@@ -85,17 +98,38 @@ class Task:
             _note(folder, "".join(f"error: {problem}\n" for problem in error.problems))
             if os.getpid() != self.pid:
                 raise
-            self.codes.append(2)
-            return {"exit_code": 2}
+            if current() is None:
+                self.codes.append(2)
+            return {"exit_code": 2, "problems": error.problems}
         except Exception:
             _note(folder, traceback.format_exc())
             raise
         if not isinstance(result, int):
             return result
-        if result in STOPPED:
+        if result in STOPPED and os.getpid() == self.pid:
             raise SystemExit(result)
-        self.codes.append(result)
+        self._tell(result)
         return {"exit_code": result}
+
+    def _stopped(self) -> int:
+        """In a process of a launcher, the code of a signal that asked to end; 0 if none did."""
+        if os.getpid() == self.pid or self.report is None:
+            return 0
+        NOTED.listen()
+        codes = [NOTED.code, *self.report.codes()]
+        return next((code for code in codes if code in STOPPED), 0)
+
+    def _tell(self, code: int) -> None:
+        """Tell what launched the job its code."""
+        self.codes.append(code)
+        if os.getpid() != self.pid and self.report is not None:
+            self.report.add(code)
+
+    def close(self) -> None:
+        """Take over the codes that other processes told."""
+        if self.report is not None:
+            self.codes += self.report.codes()
+            self.report.close()
 
     @property
     def code(self) -> int:
@@ -108,7 +142,8 @@ def _note(folder: Path, text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "train.log").open("a", encoding="utf-8") as log:
         log.write(redact(text))
-    sys.stderr.write(f"{folder}:\n{text}")
+    if current() is None:  # a search tells its failures itself
+        sys.stderr.write(f"{folder}:\n{text}")
 
 
 def _hide(path: Path) -> None:

@@ -207,9 +207,21 @@ def _task_region(t: TaskConfig) -> Iterator[Problem]:
 
 
 def _others(c: Config) -> Iterator[Problem]:
+    known = names.NAMES["health.stop_on"]
+    for name in c.health.stop_on:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"there are {listing(known, len(known))}"
+            yield Problem("health.stop_on", c.health.stop_on, f"no warning {name}; {hint}")
+    if c.health.stop_on and not c.health.enabled:
+        text = "nothing watches with health.enabled=false; try health.enabled=true"
+        yield Problem("health.stop_on", c.health.stop_on, text)
+    if c.video and c.evaluation.every == 0:
+        text = "films show periodic evaluations, and there are none; try evaluation.every=250000"
+            "films show periodic evaluations, of which there are none; try evaluation.every=250000"
+        )
+        yield Problem("video", True, text)
     if any(char in c.wandb.project for char in "/\\#?%:"):
         better = "".join("_" if char in "/\\#?%:" else char for char in c.wandb.project)
         text = f"must not hold any of / \\ # ? % : ; try wandb.project={better}"
         yield Problem("wandb.project", c.wandb.project, text)
-    if c.resume == "auto" and c.run_dir is None:
-        yield Problem("resume", "auto", "needs the folder of the run; add run_dir=DIR")

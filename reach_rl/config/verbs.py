@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.kinds import rule
+from reach_rl.config.kinds import ExportFormat, Viewer, rule
 from reach_rl.config.problems import Problem
-from reach_rl.config.schema import Config, TaskConfig
+from reach_rl.config.schema import Config, RobotConfig, TaskConfig
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composer
@@ -14,16 +14,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig:
-    """A judgement of a trained policy on held-out goals."""
+    """A judgement of a trained policy, of several, or of a bundle on held-out goals."""
 
-    run: str
+    run: str | None
+    runs: list[str]
+    bundle: str | None
     goals: int = rule(ge=1)
     seed: int = rule(ge=0, le=2**31 - 1)
     out: str | None = field()
     checkpoint: str = field()
     task: TaskConfig | None = field()
+    servo_lag: float | None = rule(gt=0)
+    yardstick: bool = field()
+    robustness: bool = field()
+    robustness_goals: int = rule(ge=1)
+    video: bool = field()
     threads: int = rule(ge=0)
     progress: bool = field()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """A policy in a folder that others can use."""
+
+    run: str
+    format: ExportFormat
+    out: str | None
+    checkpoint: str
+    servo_lag: float | None = rule(gt=0)
+    goals: int = rule(ge=0)
+    seed: int = rule(ge=0, le=2**31 - 1)
+    threads: int = rule(ge=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +53,40 @@ class BenchConfig(Config):
 
     seconds: float = rule(gt=0)
     n_envs: int | None = rule(ge=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayConfig:
+    """A policy on a page, or in MuJoCo's own window."""
+
+    run: str | None
+    robot: RobotConfig | None
+    checkpoint: str
+    viewer: Viewer
+    host: str
+    port: int = rule(ge=1, le=65535)
+    token: str | None = field()
+    seed: int = rule(ge=0, le=2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportConfig:
+    """A page about runs or a sweep."""
+
+    path: Any  # a folder, or a list of folders
+    out: str | None = field()
+    video_mb: float = rule(ge=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardConfig:
+    """A W&B workspace."""
+
+    entity: str | None
+    project: str
+    name: str
+    dry_run: bool
+    out: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +118,78 @@ def _train_file_rules(config: Config, composer: "Composer") -> list[Problem]:
 def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
     from reach_rl.config.validate import task_rules
 
-    return task_rules(config.task) if config.task is not None else []
+    problems = task_rules(config.task) if config.task is not None else []
+    given = [key for key in ("run", "runs", "bundle") if getattr(config, key)]
+    if not given:
+        text = "nothing to judge; try run=DIR, runs=[DIR,DIR] or bundle=DIR"
+        problems.append(Problem("run", None, text))
+    for extra in given[1:]:
+        text = f"{given[0]} is given too; give one of them"
+        problems.append(Problem(extra, getattr(config, extra), text))
+    if config.robustness and given and given[0] != "run":
+        text = f"sweeps one run, not {given[0]}; give run=DIR"
+        problems.append(Problem("robustness", True, text))
+    if config.video and given and given[0] != "run":
+        problems.append(Problem("video", True, f"films one run, not {given[0]}; give run=DIR"))
+    return problems
 
 
 def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[Problem]:
+    from reach_rl.config.filerules import bundle_rules, run_rules
+
+    if config.bundle is not None:
+        return bundle_rules(config.bundle)
+    folders = config.runs if config.run is None else [config.run]
+    checkpoint = config.checkpoint
+    return [problem for folder in folders for problem in run_rules(folder, checkpoint)]
+
+
+def _export_rules(_config: ExportConfig) -> list[Problem]:
+    return []
+
+
+def _export_file_rules(config: ExportConfig, _composer: "Composer") -> list[Problem]:
     from reach_rl.config.filerules import run_rules
 
     return run_rules(config.run, config.checkpoint)
+
+
+def _play_rules(_config: PlayConfig) -> list[Problem]:
+    return []
+
+
+def _play_file_rules(config: PlayConfig, _composer: "Composer") -> list[Problem]:
+    from reach_rl.config.filerules import run_rules
+
+    return [] if config.run is None else run_rules(config.run, config.checkpoint)
+
+
+def _report_rules(config: ReportConfig) -> list[Problem]:
+    path = config.path
+    if isinstance(path, str) and path:
+        return []
+    if isinstance(path, list) and path and all(isinstance(item, str) and item for item in path):
+        return []
+    return [Problem("path", path, "must be a folder, or folders as in path=[A,B,C]")]
+
+
+def _dashboard_rules(config: DashboardConfig) -> list[Problem]:
+    problems = []
+    if config.entity is None and not config.dry_run:
+        text = "whose project is it? give entity=NAME, or dry_run=true to see what would be built"
+        problems.append(Problem("entity", None, text))
+    if config.out is not None and not config.dry_run:
+        text = "is for dry_run only; add dry_run=true"
+        problems.append(Problem("out", config.out, text))
+    return problems
+
+
+def _dashboard_file_rules(_config: DashboardConfig, _composer: "Composer") -> list[Problem]:
+    return []
+
+
+def _report_file_rules(_config: ReportConfig, _composer: "Composer") -> list[Problem]:
+    return []
 
 
 TRAIN = Verb(
@@ -108,16 +228,48 @@ EVALUATE = Verb(
     name="evaluate",
     schema=EvaluateConfig,
     summary="Judge a trained policy on goals that it has never seen.",
-    keys=("run", "goals", "seed", "out", "checkpoint", "threads", "progress"),
+    keys=(
+        "run",
+        "runs",
+        "bundle",
+        "goals",
+        "seed",
+        "out",
+        "checkpoint",
+        "servo_lag",
+        "yardstick",
+        "robustness",
+        "threads",
+        "progress",
+    ),
     examples=(
-        ("run=DIR", "as at the end of training"),
+        ("run=DIR", "beside inverse kinematics"),
         ("run=DIR goals=10000 seed=8", "more goals, other goals"),
         ("run=DIR task=near", "goals of another region"),
-        ("run=DIR checkpoint=latest", "the newest policy"),
+        ("runs=[DIR,DIR]", "is it more than noise"),
+        ("run=DIR robustness=true", "on arms that differ"),
+        ("run=DIR servo_lag=0.03", "on stiffer servos"),
+        ("bundle=DIR", "what export has written"),
         ("run=DIR out=result.json", "the figures in a file"),
     ),
     rules=_evaluate_rules,
     file_rules=_evaluate_file_rules,
+)
+
+EXPORT = Verb(
+    name="export",
+    schema=ExportConfig,
+    summary="Write a policy into a folder to deploy, to share or to train on with SB3.",
+    keys=("run", "format", "out", "checkpoint", "servo_lag", "goals"),
+    examples=(
+        ("run=DIR", "a bundle to deploy"),
+        ("run=DIR servo_lag=0.03", "for stiffer servos"),
+        ("run=DIR checkpoint=latest", "the newest policy"),
+        ("run=DIR format=sb3", "for Stable-Baselines3"),
+        ("run=DIR format=hub", "for the Hugging Face hub"),
+    ),
+    rules=_export_rules,
+    file_rules=_export_file_rules,
 )
 
 BENCH = Verb(
@@ -136,4 +288,54 @@ BENCH = Verb(
     file_rules=_train_file_rules,
 )
 
-VERBS: dict[str, Verb] = {verb.name: verb for verb in (TRAIN, EVALUATE, BENCH)}
+PLAY = Verb(
+    name="play",
+    schema=PlayConfig,
+    summary="Play with a policy in the browser: drag the goal, push the arm, see it follow.",
+    keys=("run", "robot", "checkpoint", "viewer", "host", "port", "token", "seed"),
+    examples=(
+        ("", "a policy that ships"),
+        ("robot=ur10e", "another shipped arm"),
+        ("run=DIR", "what you trained"),
+        ("run=DIR viewer=native", "in MuJoCo's own window"),
+        ("run=DIR host=0.0.0.0 token=auto", "seen from other machines"),
+    ),
+    rules=_play_rules,
+    file_rules=_play_file_rules,
+)
+
+REPORT = Verb(
+    name="report",
+    schema=ReportConfig,
+    summary="Put a run, several runs or a sweep on one HTML page that needs no network.",
+    keys=("path", "out", "video_mb"),
+    examples=(
+        ("path=DIR", "a run, into its folder"),
+        ("path=DIR out=run.html", "into another file"),
+        ("path=[A,B,C]", "several runs, such as seeds"),
+        ("path=multirun/DATE/TIME", "all runs of a multirun"),
+        ("path=SWEEP", "a sweep, from its study"),
+    ),
+    rules=_report_rules,
+    file_rules=_report_file_rules,
+)
+
+DASHBOARD = Verb(
+    name="dashboard",
+    schema=DashboardConfig,
+    summary="Build the W&B workspace of the project, from the catalogue of its metrics.",
+    keys=("entity", "project", "name", "dry_run", "out"),
+    examples=(
+        ("entity=NAME", "in the project reach_rl"),
+        ("entity=NAME project=arms", "in another project"),
+        ("entity=NAME name=precise", "under another name"),
+        ("dry_run=true", "only show it"),
+        ("dry_run=true out=w.json", "into a file"),
+    ),
+    rules=_dashboard_rules,
+    file_rules=_dashboard_file_rules,
+)
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb for verb in (TRAIN, EVALUATE, EXPORT, BENCH, PLAY, REPORT, DASHBOARD)
+}

@@ -10,6 +10,7 @@ from mujoco.batch import Batch
 
 from reach_rl.config.kinds import GoalChange, Start
 from reach_rl.config.schema import Config
+from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.statistics import Statistics
@@ -26,15 +27,6 @@ from reach_rl.robots import Robot, load_robot
 
 NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
-POISON = [
-    int(w)
-    for w in (
-        mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL,
-        mujoco.mjtWarning.mjWARN_BADQACC,
-    )
-]
-"""MuJoCo's warnings after which it has reset the simulation by itself."""
 
 GROUPS = 25
 """Environments that end together where ends are spread; ten resets at once cost as much as one."""
@@ -100,7 +92,7 @@ class ReachBatch:
         self.observe = Observation(config.observation, self.arm)
         self.reward = Reward(config.reward, self.arm)
         self.action = Action(config.action, self.arm, config.task.substeps)
-        self.statistics = Statistics(n, self.reward.names)
+        self.statistics = Statistics(n, self.reward.names, self.arm)
         self.setting = Setting(
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
         )
@@ -115,8 +107,7 @@ class ReachBatch:
         self._anchor = self.batch.bind("xanchor")
         self._axis = self.batch.bind("xaxis")
         self._sensors = self.batch.bind("sensordata")
-        self._poison = np.zeros(n, np.int64)
-        self._bad = [self.batch.warning[:, kind, 1] for kind in POISON]
+        self.guard = Guard(self.batch, self.robot)
 
         self._joint_ids = self.robot.model.dof_jntid[self.robot.dof_adr]
         self._q, self._dof = _columns(self.robot.qpos_adr), _columns(self.robot.dof_adr)
@@ -144,6 +135,14 @@ class ReachBatch:
         """Give these environments these goals of the pool; their observations, (k, d)."""
         self._set_goal(rows, indices)
         return self._observe_rows(rows, self._noise(rows))
+
+    def keep_history(self) -> None:
+        """Remember the last second of every arm, for what the guard has to tell."""
+        self.guard.keep_history(self.task.control_period, self.task.substeps)
+
+    def bad_terms(self) -> list[str]:
+        """Reward terms that gave a number which is not finite."""
+        return sorted(self.guard.bad_terms)
 
     def stagger(self) -> None:
         """Spread the ends of the first episodes and goals over time, in groups."""
@@ -190,7 +189,7 @@ class ReachBatch:
         if models["body_mass"] is not None:
             self.batch.set_const()
         self.batch.state[:] = snapshot["physics"]
-        self._poison[:] = self._bad_count()
+        self.guard.forgive(slice(None))
 
     def step(self, action: np.ndarray) -> Step:
         """Advance all environments by one control period.
@@ -199,12 +198,14 @@ class ReachBatch:
             action: (n, j), clipped to [-1, 1].
         """
         s = self.state
+        self.statistics.before(s)
         s.last_action[:] = s.action
         s.action[:] = np.clip(action, -1.0, 1.0)
         targets = self.action(
             self._delayed(s.action), s.joint_position, s.joint_velocity, self.target
         )
         self.target[:] = targets[-1]
+        self.guard.note(targets, s.action, s.goal_position, s.goal_quaternion)
         self._advance(targets)
         poisoned = self._guard()
 
@@ -217,8 +218,10 @@ class ReachBatch:
             s, setting.position_threshold, setting.orientation_threshold, self.task.hold_steps
         )
         reward, shares = self.reward(s)
+        self.guard.check_reward(reward, shares, self.reward.names)
         if poisoned.any():
             reward[poisoned], shares[poisoned] = 0.0, 0.0
+            s.completed[poisoned] = s.reached[poisoned] = False
         self.age += 1
         self.goal_age += 1
         self.statistics.add(s, reward, shares)
@@ -251,15 +254,8 @@ class ReachBatch:
         self.seconds_physics += time.perf_counter() - begin
 
     def _guard(self) -> Bools:
-        """Environments whose simulation MuJoCo has reset because its numbers went bad, (n,)."""
-        count = self._bad_count()
-        bad = count > self._poison
-        self._poison[:] = count
-        return bad
-
-    def _bad_count(self) -> Ints:
-        position, velocity, acceleration = self._bad
-        return position.astype(np.int64) + velocity + acceleration
+        """Environments whose simulation was reset because its numbers went bad, (n,)."""
+        return self.guard.detect()
 
     def _delayed(self, action: Array) -> Array:
         """The action that takes effect now, (n, j)."""
@@ -305,7 +301,7 @@ class ReachBatch:
         qpos = np.broadcast_to(r.home_qpos, (k, len(r.home_qpos))).copy()
         qpos[:, r.qpos_adr] = start
         self._qpos[rows] = qpos
-        self._poison[rows] = self._bad_count()[rows]
+        self.guard.forgive(rows)
         ctrl = np.broadcast_to(r.base_ctrl, (k, len(r.base_ctrl))).copy()
         ctrl[:, r.ctrl_ids] = start
         self._ctrl[rows] = ctrl

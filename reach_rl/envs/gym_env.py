@@ -61,7 +61,8 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Advance one control period.
 
         The info tells `is_success` (the goal was reached and held), `position_error` (m),
-        `orientation_error` (rad) and `goal_changed`.
+        `orientation_error` (rad) and `goal_changed`; and, where the episode ended because its
+        numbers went bad, `physics`, the Incident.
         """
         step = self.batch.step(np.asarray(action)[None])
         state = self.batch.state
@@ -71,6 +72,8 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             "orientation_error": float(state.angle[0]),
             "goal_changed": bool(step.goal_changed[0]),
         }
+        for incident in self.batch.guard.taken():
+            info["physics"] = incident
         finished = self.batch.statistics.drain()
         if finished.reached:
             info["finished"] = finished
@@ -89,6 +92,10 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def apply(self, setting: Setting) -> None:
         """Take over the curriculum's setting."""
         self.batch.apply(setting)
+
+    def bad_terms(self) -> list[str]:
+        """Reward terms that gave a number which is not finite."""
+        return self.batch.bad_terms()
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of everything that a later process needs to go on exactly here."""

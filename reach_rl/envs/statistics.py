@@ -6,7 +6,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reach_rl.mdp.arrays import Array, Bools, Ints
-from reach_rl.mdp.state import State
+from reach_rl.mdp.rotations import norm
+from reach_rl.mdp.state import Arm, State
+
+MOTION = (
+    "tool_speed",
+    "action_rate",
+    "jerk",
+    "saturation",
+    "goal_steps",
+    "goal_joint_speed",
+    "goal_action_rate",
+)
+"""What is summed over an episode's steps: the tool's speed (m/s), |a - a_before|^2, squared norm of
+the joint jerk between control steps (rad2/s6), share of the actions at +-1; and of the steps
+inside both thresholds their number, norm of the joint speeds (rad/s) and |a - a_before|^2."""
 
 
 @dataclass(slots=True)
@@ -19,6 +33,8 @@ class Finished:
     """Per goal: distance of the tool at its end (m)."""
     angle: list[float] = field(default_factory=list)
     """Per goal: angle of the tool at its end (rad)."""
+    seconds: list[float] = field(default_factory=list)
+    """Per goal: from its appearance until the hold was completed (s); 0 if it was not."""
     rows: list[int] = field(default_factory=list)
     """Per episode: the environment."""
     returns: list[float] = field(default_factory=list)
@@ -33,6 +49,10 @@ class Finished:
     """Per episode: the arm touched itself."""
     table_collided: list[bool] = field(default_factory=list)
     """Per episode: the arm touched the table."""
+    motion: list[Array] = field(default_factory=list)
+    """Per episode: the sums of MOTION."""
+    peak_speed: list[float] = field(default_factory=list)
+    """Per episode: fastest joint at any control step, as a fraction of its limit."""
     physics_resets: int = 0
     """Episodes that ended because the physics went bad."""
 
@@ -40,16 +60,29 @@ class Finished:
 class Statistics:
     """Running sums of the episodes under way, and what has finished."""
 
-    def __init__(self, n: int, terms: Sequence[str]) -> None:
+    def __init__(self, n: int, terms: Sequence[str], arm: Arm) -> None:
         """Start n episodes at zero."""
         self.terms = tuple(terms)
+        self.arm = arm
         self.total = np.zeros(n)
         self.shares = np.zeros((n, len(terms)))
         self.length = np.zeros(n, np.int64)
         self.goals = np.zeros(n, np.int64)
         self.self_collided = np.zeros(n, bool)
         self.table_collided = np.zeros(n, bool)
+        self.motion = np.zeros((n, len(MOTION)))
+        self.peak_speed = np.zeros(n)
+        self.goal_age = np.zeros(n, np.int64)
+        self.reached_age = np.zeros(n, np.int64)
+        joints = len(arm.home)
+        self.acceleration = np.zeros((n, joints))
+        self._tool, self._velocity = np.zeros((n, 3)), np.zeros((n, joints))
         self._finished = Finished()
+
+    def before(self, state: State) -> None:
+        """Note where all environments are before a control step."""
+        self._tool[:] = state.tool_position
+        self._velocity[:] = state.joint_velocity
 
     def add(self, state: State, reward: Array, shares: Array) -> None:
         """Count one control step of all environments."""
@@ -59,13 +92,40 @@ class Statistics:
         self.goals += state.completed
         self.self_collided |= state.self_contact
         self.table_collided |= state.table_contact
+        self.goal_age += 1
+        np.copyto(self.reached_age, self.goal_age, where=state.completed)
+        self._add_motion(state)
+
+    def _add_motion(self, state: State) -> None:
+        period, velocity = self.arm.control_period, state.joint_velocity
+        acceleration = (velocity - self._velocity) / period
+        jerk = (acceleration - self.acceleration) / period
+        self.acceleration[:] = acceleration
+        change = state.action - state.last_action
+        rate = np.einsum("nj,nj->n", change, change)
+        inside = state.inside_steps > 0
+        sums = self.motion
+        sums[:, 0] += norm(state.tool_position - self._tool) / period
+        sums[:, 1] += rate
+        sums[:, 2] += np.einsum("nj,nj->n", jerk, jerk)
+        sums[:, 3] += (np.abs(state.action) >= 1.0).sum(axis=1) / velocity.shape[1]
+        sums[:, 4] += inside
+        sums[:, 5] += inside * norm(velocity)
+        sums[:, 6] += inside * rate
+        fastest = (np.abs(velocity) / self.arm.velocity_limits).max(axis=1)
+        np.maximum(self.peak_speed, fastest, out=self.peak_speed)
 
     def finish_goals(self, rows: Ints, state: State) -> None:
         """Note how the goals of these environments ended."""
-        if len(rows):
-            self._finished.reached += state.reached[rows].tolist()
-            self._finished.distance += state.distance[rows].tolist()
-            self._finished.angle += state.angle[rows].tolist()
+        if not len(rows):
+            return
+        done = self._finished
+        done.reached += state.reached[rows].tolist()
+        done.distance += state.distance[rows].tolist()
+        done.angle += state.angle[rows].tolist()
+        done.seconds += (self.arm.control_period * self.reached_age[rows]).tolist()
+        self.goal_age[rows] = 0
+        self.reached_age[rows] = 0
 
     def finish_episodes(self, rows: Ints, poisoned: Bools) -> None:
         """Note how the episodes of these environments ended."""
@@ -79,6 +139,8 @@ class Statistics:
         done.shares += list(self.shares[rows])
         done.self_collided += self.self_collided[rows].tolist()
         done.table_collided += self.table_collided[rows].tolist()
+        done.motion += list(self.motion[rows])
+        done.peak_speed += self.peak_speed[rows].tolist()
         done.physics_resets += int(poisoned.sum())
 
     def begin(self, rows: Ints) -> None:
@@ -95,6 +157,11 @@ class Statistics:
             "goals": self.goals,
             "self_collided": self.self_collided,
             "table_collided": self.table_collided,
+            "motion": self.motion,
+            "peak_speed": self.peak_speed,
+            "goal_age": self.goal_age,
+            "reached_age": self.reached_age,
+            "acceleration": self.acceleration,
         }
 
     def drain(self) -> Finished:

@@ -20,7 +20,8 @@ class BatchVecEnv(VecEnv):
     `done` marks the end of an episode and, where `truncate_at_goal_change` is set, a new goal on
     the timer; both are truncations, and `last_observations` holds what those environments saw
     last. Every `info` is empty but for those (terminal_observation, TimeLimit.truncated) and the
-    `episode` record at the end of an episode, as SB3's Monitor writes it.
+    `episode` record at the end of an episode, as SB3's Monitor writes it, and `physics`, the
+    Incident that ended an episode whose numbers went bad.
     """
 
     def __init__(self, batch: ReachBatch, *, truncate_at_goal_change: bool, stagger: bool) -> None:
@@ -79,6 +80,8 @@ class BatchVecEnv(VecEnv):
         for row, observation in zip(self.cut.tolist(), self.last_observations, strict=True):
             infos[row]["terminal_observation"] = observation
             infos[row]["TimeLimit.truncated"] = True
+        for incident in self.batch.guard.taken():
+            infos[incident.row]["physics"] = incident
         if step.timed_out.any():
             finished = self.batch.statistics.drain()
             self._pending_finished.append(finished)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecNormalize
 
+from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
 from reach_rl.envs.vec_env import BatchVecEnv
 from reach_rl.learning.checkpoint import Arrays, Checkpoint, load_normalizer, normalizer_arrays
@@ -20,15 +21,16 @@ def take(
     name, keys, position, has_gauss, cached = np.random.get_state()
     return Checkpoint(
         config=config,
-        policy={k: v.detach().cpu().numpy() for k, v in model.policy.state_dict().items()},
+        policy={k: _copy(v) for k, v in model.policy.state_dict().items()},
         optimizer=_optimizer_arrays(model),
         normalizer=normalizer_arrays(env),
         environment=_environment_arrays(env),
         learner={
-            "last_obs": np.asarray(model._last_obs),
-            "last_episode_starts": np.asarray(model._last_episode_starts),
+            "last_obs": np.array(model._last_obs),
+            "last_episode_starts": np.array(model._last_episode_starts),
             "random.torch": torch.get_rng_state().numpy(),
-            "random.numpy": np.asarray(keys),
+            "random.numpy": np.array(keys),
+            **_device_random(model),
         },
         progress={
             **progress,
@@ -43,7 +45,22 @@ def take(
 
 
 def put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
-    """Make a freshly built run go on from a checkpoint."""
+    """Make a freshly built run go on from a checkpoint.
+
+    Raises:
+        ConfigError: it does not fit what was built.
+    """
+    try:
+        _put(model, env, saved)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(
+            f"resume: the checkpoint of step {saved.progress.get('num_timesteps')} does not fit "
+            f"this version ({text[:200]}); start anew with run_dir="
+        ) from error
+
+
+def _put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
     progress = saved.progress
     model.policy.load_state_dict({k: torch.from_numpy(v) for k, v in saved.policy.items()})
     _load_optimizer(model, saved.optimizer)
@@ -62,6 +79,21 @@ def put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
     name, position, has_gauss, cached = progress["random.numpy"]  # type: ignore[misc]
     np.random.set_state((name, saved.learner["random.numpy"], position, has_gauss, cached))
     torch.set_rng_state(torch.from_numpy(saved.learner["random.torch"]))
+    if model.device.type == "cuda" and "random.cuda" in saved.learner:
+        state = torch.from_numpy(saved.learner["random.cuda"])
+        torch.cuda.set_rng_state(state, model.device)
+
+
+def _copy(tensor: torch.Tensor) -> np.ndarray:
+    """What training does not change any more."""
+    return tensor.detach().cpu().numpy().copy()
+
+
+def _device_random(model: FastPPO) -> Arrays:
+    """The generator of a CUDA device that the networks are on."""
+    if model.device.type != "cuda":
+        return {}
+    return {"random.cuda": torch.cuda.get_rng_state(model.device).numpy()}
 
 
 def _python_state() -> list[object]:
@@ -71,7 +103,7 @@ def _python_state() -> list[object]:
 
 def _optimizer_arrays(model: FastPPO) -> Arrays:
     return {  # safetensors has no arrays without a dimension
-        f"{index}.{name}": np.atleast_1d(value.detach().cpu().numpy())
+        f"{index}.{name}": np.atleast_1d(_copy(value))
         for index, entry in model.policy.optimizer.state_dict()["state"].items()
         for name, value in entry.items()
     }
@@ -96,8 +128,18 @@ def _environment_arrays(env: VecNormalize) -> Arrays:
 
 def _restore_environment(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None:
     if isinstance(env.venv, BatchVecEnv):
+        _check_shapes(env.venv.batch.snapshot(), arrays)
         env.venv.batch.restore(arrays)
         env.venv.skip_stagger()
         return
+    example = env.env_method("snapshot", indices=[0])[0]
+    _check_shapes(example, {k: v[0] for k, v in arrays.items()})
     for i in range(env.num_envs):
         env.env_method("restore", {k: v[i] for k, v in arrays.items()}, indices=[i])
+
+
+def _check_shapes(here: Mapping[str, np.ndarray], saved: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError where an array would be spread over another one's shape."""
+    for name, value in here.items():
+        if name in saved and saved[name].shape != value.shape:
+            raise ValueError(f"{name} is {saved[name].shape}, not {value.shape}")

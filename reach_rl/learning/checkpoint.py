@@ -6,37 +6,36 @@ learner.safetensors  learner.json  config.yaml  MANIFEST.json (size and sha256 o
 checkpoints/latest, checkpoints/best: the name of a folder
 """
 
-import hashlib
 import json
-import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.config.load import ConfigError, to_config, to_tree
+from reach_rl.config import tame
+from reach_rl.config.load import ConfigError, to_config_of_any_age, to_tree
 from reach_rl.config.problems import listing
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
-from reach_rl.learning import files
+from reach_rl.learning import contents, files, manifest
+from reach_rl.learning.manifest import NewerFormat
 from reach_rl.learning.policy import Policy, bare_network
-
-FORMAT = 1
-"""Version of the layout above."""
 
 PARTS = ("policy", "optimizer", "normalizer", "environment", "learner")
 """Files of arrays, by what they hold."""
 
 FILES = frozenset({"config.yaml", "learner.json", *(f"{part}.safetensors" for part in PARTS)})
 
-LIBRARIES = ("mujoco", "numpy", "stable-baselines3", "torch")
+POINTERS = ("best", "latest")
 
 Arrays = dict[str, np.ndarray]
 
@@ -55,72 +54,49 @@ class Checkpoint:
     """Counters and small state, plain JSON."""
 
 
-class NewerFormat(ConfigError):
-    """A checkpoint that a later version of this package has written."""
-
-
 def folder_name(step: int) -> str:
     """Name of the checkpoint of an environment step."""
     return f"step_{step:012d}"
 
 
-def write(checkpoints: Path, step: int, checkpoint: Checkpoint) -> Path:
+def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = False) -> Path:
     """Save a checkpoint; its folder appears whole or not at all.
 
     Args:
         checkpoints: the run's checkpoints/ folder, made if missing.
         step: environment steps so far.
         checkpoint: what to save.
+        keep: never prune it.
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        OSError: the disk refuses.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     target = checkpoints / folder_name(step)
-    temporary = checkpoints / f".{target.name}.{os.getpid()}.tmp"
-    for leftover in checkpoints.glob(".step_*.tmp"):  # of a process that died while it saved
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir()
-    contents = {
+    parts = {
         "config.yaml": yaml.safe_dump(redact(to_tree(checkpoint.config)), sort_keys=False).encode(),
         "learner.json": json.dumps(checkpoint.progress, allow_nan=False).encode(),
     }
     for name in PARTS:
-        contents[f"{name}.safetensors"] = save(_contiguous(getattr(checkpoint, name)))
-    for name, data in contents.items():
-        files.write_bytes(temporary / name, data)
-    manifest = {
-        "format": FORMAT,
-        "step": step,
-        "files": {
-            name: {"bytes": len(data), "sha256": files.sha256(temporary / name)}
-            for name, data in contents.items()
-        },
-        "libraries": {name: version(name) for name in LIBRARIES},
-    }
-    manifest["sha256"] = _self_hash(manifest)
-    files.write_bytes(temporary / "MANIFEST.json", files.as_json(manifest).encode())
-    files.sync_folder(temporary)
-    if target.exists():  # nothing points to it: a run goes on from before it
-        shutil.rmtree(target)
-    temporary.rename(target)
-    files.sync_folder(checkpoints)
+        parts[f"{name}.safetensors"] = save(_contiguous(getattr(checkpoint, name)))
+    manifest.write(target, step, parts, keep)
     return target
 
 
 def point(checkpoints: Path, name: str, folder: Path) -> None:
-    """Let `latest` or `best` name this checkpoint."""
+    """Let `latest` or `best` name this checkpoint. Raises OSError."""
     files.replace_text(checkpoints / name, folder.name + "\n")
 
 
 def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints and those that a pointer names."""
-    named = {
-        resolve(checkpoints, name).name for name in ("latest", "best") if points(checkpoints, name)
-    }
+    """Remove all but the newest `keep`, those that a pointer names and those to keep for good."""
+    named = [_pointed(checkpoints, name) for name in POINTERS]
     for folder in _folders(checkpoints)[:-keep]:
-        if folder.name not in named:
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder not in named and not manifest.kept(folder):
+            manifest.remove(folder)
 
 
 def resolve(checkpoints: Path, name: str) -> Path:
@@ -129,57 +105,84 @@ def resolve(checkpoints: Path, name: str) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    if points(checkpoints, name):
-        return checkpoints / (checkpoints / name).read_text().strip()
+    pointed = _pointed(checkpoints, name) if name in POINTERS else None
+    if pointed is not None:
+        return pointed
     for folder in (checkpoints / name, Path(name)):
-        if (folder / "MANIFEST.json").is_file():
+        if (folder / manifest.NAME).is_file():
             return folder
-    there = [n for n in ("best", "latest") if points(checkpoints, n)]
+    there = [n for n in POINTERS if points(checkpoints, n)]
     there += [folder.name for folder in _folders(checkpoints)]
     hint = f"there are {listing(there)}" if there else "none was saved yet"
     raise ConfigError(f"checkpoint={name}: not found in {checkpoints}; {hint}")
 
 
 def newest(checkpoints: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint, `latest` first; a damaged one is set aside.
+    """The newest whole checkpoint, `latest` first; others that are newer are set aside.
 
     Args:
         checkpoints: the run's checkpoints/ folder.
-        say: told of each damaged one.
+        say: told of each that is damaged or of a newer format.
 
     Raises:
-        ConfigError: the newest was written by a newer reach_rl.
+        ConfigError: a newer reach_rl has written the newest, and there is no other.
     """
     folders = _folders(checkpoints)[::-1]
-    if points(checkpoints, "latest"):
-        latest = resolve(checkpoints, "latest")
+    latest = _pointed(checkpoints, "latest")
+    if latest is not None:
         folders = [latest, *(f for f in folders if f.name < latest.name)]
+    bad: list[tuple[Path, ConfigError]] = []
+    found = None
     for folder in folders:
         try:
-            return read(folder)
-        except NewerFormat:
-            raise
+            found = read(folder)
+            break
         except ConfigError as error:
-            aside = folder.with_name(f"damaged_{folder.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
-            say(f"warning: {error}; set aside as {aside.name}")
-    return None
+            bad.append((folder, error))
+    newer = [error for _, error in bad if isinstance(error, NewerFormat)]
+    if found is None and newer:
+        raise newer[0]
+    for folder, error in bad:
+        say(f"warning: {error}; {_set_aside(folder)}")
+    return found
+
+
+def whole(checkpoints: Path, name: str, say: Callable[[str], None]) -> Path | None:
+    """The checkpoint that `best` or `latest` names, if it can be read; told if it cannot."""
+    folder = _pointed(checkpoints, name)
+    if folder is None:
+        return None
+    try:
+        read(folder)
+    except ConfigError as error:
+        say(f"warning: {name} is not used: {error}")
+        return None
+    return folder
 
 
 def read(folder: Path) -> Checkpoint:
-    """Load a checkpoint after checking it against its manifest.
+    """Load a checkpoint after checking it against its manifest and its configuration.
 
     Raises:
         ConfigError: it is damaged, incomplete or of a newer format.
     """
-    verify(folder)
-    arrays = {name: load_file(folder / f"{name}.safetensors") for name in PARTS}
-    return Checkpoint(
-        config=to_config(yaml.safe_load((folder / "config.yaml").read_text())),
-        progress=json.loads((folder / "learner.json").read_text()),
-        **arrays,
-    )
+    step, parts = manifest.verified(folder, FILES)
+    try:
+        saved = Checkpoint(
+            config=to_config_of_any_age(tame.load(parts["config.yaml"].decode())),
+            progress=json.loads(parts["learner.json"]),
+            **{name: load(parts[f"{name}.safetensors"]) for name in PARTS},
+        )
+        wrong = next(contents.problems(saved, step), None)
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: damaged, config.yaml: {error.problems[0]}") from error
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{folder}: damaged, it cannot be read ({_line(error)})") from error
+    except (KeyError, yaml.YAMLError) as error:
+        raise ConfigError(f"{folder}: damaged, it cannot be read ({_line(error)})") from error
+    if wrong is not None:
+        raise ConfigError(f"{folder}: damaged, {wrong}")
+    return saved
 
 
 def verify(folder: Path) -> None:
@@ -188,24 +191,7 @@ def verify(folder: Path) -> None:
     Raises:
         ConfigError: it is damaged, incomplete or of a newer format.
     """
-    try:
-        manifest = json.loads((folder / "MANIFEST.json").read_text())
-        if manifest["format"] > FORMAT:
-            raise NewerFormat(
-                f"{folder}: written by a newer reach_rl (format {manifest['format']}, this one "
-                f"reads up to {FORMAT}); update reach_rl"
-            )
-        if manifest.pop("sha256") != _self_hash(manifest) or set(manifest["files"]) != FILES:
-            raise ConfigError(f"{folder}: damaged, MANIFEST.json is not what was saved")
-        for name, entry in manifest["files"].items():
-            path = folder / name
-            if path.stat().st_size != entry["bytes"] or files.sha256(path) != entry["sha256"]:
-                raise ConfigError(f"{folder}: damaged, {name} is not what was saved")
-    except OSError as error:
-        name = Path(error.filename or "a file").name
-        raise ConfigError(f"{folder}: damaged, {name}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{folder}: damaged, MANIFEST.json cannot be read") from error
+    manifest.verified(folder, FILES)
 
 
 def load_policy(folder: Path, *, deterministic: bool = True) -> Policy:
@@ -222,7 +208,7 @@ def policy_of(checkpoint: Checkpoint, *, deterministic: bool = True) -> Policy:
     weights = {name: torch.from_numpy(value) for name, value in checkpoint.policy.items()}
     normalizer = checkpoint.normalizer
     network = bare_network(
-        checkpoint.config, len(normalizer["obs_mean"]), len(checkpoint.policy["log_std"])
+        checkpoint.config, len(normalizer["obs_mean"]), len(checkpoint.policy["action_net.bias"])
     )
     network.load_state_dict(weights)
     network.set_training_mode(False)
@@ -243,13 +229,13 @@ def normalizer_arrays(env: VecNormalize) -> Arrays:
     if env.norm_obs:
         mean, var, count = env.obs_rms.mean, env.obs_rms.var, env.obs_rms.count  # type: ignore[union-attr]
     return {
-        "obs_mean": np.asarray(mean, np.float64),
-        "obs_var": np.asarray(var, np.float64),
+        "obs_mean": np.array(mean, np.float64),
+        "obs_var": np.array(var, np.float64),
         "obs_count": np.asarray([count], np.float64),
         "ret_mean": np.asarray([env.ret_rms.mean], np.float64),
         "ret_var": np.asarray([env.ret_rms.var], np.float64),
         "ret_count": np.asarray([env.ret_rms.count], np.float64),
-        "returns": np.asarray(env.returns, np.float64),
+        "returns": np.array(env.returns, np.float64),
     }
 
 
@@ -267,22 +253,40 @@ def load_normalizer(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None
 
 def points(checkpoints: Path, name: str) -> bool:
     """Whether `name` (best or latest) points to a checkpoint that is there."""
-    pointer = checkpoints / name
-    return (
-        name in ("best", "latest")
-        and pointer.is_file()
-        and (checkpoints / pointer.read_text().strip() / "MANIFEST.json").is_file()
-    )
+    return name in POINTERS and _pointed(checkpoints, name) is not None
+
+
+def _pointed(checkpoints: Path, name: str) -> Path | None:
+    """What a pointer names, if that is a checkpoint of this run."""
+    with suppress(OSError, ValueError):
+        text = (checkpoints / name).read_text(encoding="ascii").strip()
+        folder = checkpoints / text
+        if re.fullmatch(r"step_\d{12,}", text) and (folder / manifest.NAME).is_file():
+            return folder
+    return None
 
 
 def _folders(checkpoints: Path) -> list[Path]:
-    """Checkpoints that are there, oldest first."""
-    return sorted(p for p in checkpoints.glob("step_*") if p.is_dir())
+    """Checkpoints that are there, oldest first; whatever carries the name of one."""
+    names = re.compile(r"step_\d{12,}")
+    return sorted(p for p in checkpoints.glob("step_*") if names.fullmatch(p.name))
 
 
-def _self_hash(manifest: Mapping[str, object]) -> str:
-    """SHA-256 of a manifest without its own."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def _set_aside(folder: Path) -> str:
+    """Rename what cannot be used; says what became of it."""
+    aside = folder.with_name(f"damaged_{folder.name}")
+    try:
+        if aside.is_symlink() or aside.is_file():
+            aside.unlink()
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    except OSError as error:
+        return f"it stays where it is ({error.strerror})"
+    return f"set aside as {aside.name}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -1,11 +1,11 @@
 """Files that are either whole or not there."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from reach_rl.config.disk import write_all
 from reach_rl.config.files import write_atomic
 
 
@@ -20,10 +20,12 @@ def sync_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a new file and make its content durable."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(file, data)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -35,8 +37,3 @@ def replace_text(path: Path, text: str) -> None:
 def as_json(tree: Mapping[str, object]) -> str:
     """Readable JSON that is never NaN."""
     return json.dumps(tree, indent=2, allow_nan=False) + "\n"
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -81,5 +81,6 @@ def bare_network(config: Config, observations: int, actions: int) -> ActorCritic
         spaces.Box(-np.inf, np.inf, (observations,), np.float32),
         spaces.Box(-1.0, 1.0, (actions,), np.float32),
         lambda _: config.ppo.learning_rate,
+        use_sde=config.ppo.use_sde,
         **policy_kwargs(config.ppo.policy_kwargs),  # type: ignore[arg-type]
     )

@@ -31,6 +31,8 @@ class FastPPO(PPO):
     fast: bool = True
     seconds_policy: float = 0.0
     """Time spent in the networks while collecting (s)."""
+    broken: str | None = None
+    """What was not finite first in the last update."""
 
     @property
     def lean(self) -> bool:
@@ -202,6 +204,7 @@ class FastPPO(PPO):
         self, records: Tensor, kls: Tensor, clip_range: float, clip_range_vf: float | None
     ) -> None:
         """Record the update under SB3's names."""
+        self.broken = _first_broken(records)
         mean = records.mean(dim=0).tolist()
         for name, value in zip(
             ("policy_gradient_loss", "value_loss", "entropy_loss", "clip_fraction"),
@@ -229,6 +232,16 @@ class FastPPO(PPO):
         schedule = getattr(self.learning_rate, "adapt", None)
         if schedule is not None:
             schedule(self.logger.name_to_value.get("train/approx_kl", 0.0))
+
+
+def _first_broken(records: Tensor) -> str | None:
+    """What was not finite first among the minibatches, (k, 6) as _loss() records them."""
+    broken = ~records.isfinite()
+    if not broken.any():
+        return None
+    row = broken[int(broken.any(dim=1).nonzero()[0])]
+    names = ("policy gradient loss", "value loss", "entropy loss", "clip fraction", "loss")
+    return (*names, "gradient")[int(row.nonzero()[0])]
 
 
 def _log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

@@ -1,41 +1,43 @@
 """One training run: from a configuration to a judged policy and a folder with everything in it."""
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from stable_baselines3.common.callbacks import BaseCallback
 
 from reach_rl.config.derived import derive
+from reach_rl.config.disk import Disk
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.envs.gym_env import drained
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.envs.statistics import Finished
 from reach_rl.envs.vec_env import BatchVecEnv
-from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
-from reach_rl.learning import capture, checkpoint
+from reach_rl.evaluation.protocol import evaluate
+from reach_rl.learning import capture, checkpoint, rollback
 from reach_rl.learning.build import make_model
+from reach_rl.learning.collecting import Clock, Collector, few_collections
+from reach_rl.learning.figures import learner_figures
+from reach_rl.learning.home import Home
+from reach_rl.learning.judging import score_of
+from reach_rl.learning.numbers import Diverged, Watch
 from reach_rl.learning.policy import Policy
+from reach_rl.learning.saving import Save, Saver
 from reach_rl.learning.signals import Stop
-from reach_rl.learning.vec_envs import (
-    make_vec_env,
-    normalized,
-    physics_seconds,
-    threads_of,
-)
+from reach_rl.learning.vec_envs import make_vec_env, normalized, threads_of
 from reach_rl.learning.window import Window
+from reach_rl.learning.workers import WorkerFailure, WorkerVecEnv
 from reach_rl.mdp.curriculum import Curriculum
+from reach_rl.monitoring.health import Doctor
 from reach_rl.monitoring.progress import Progress
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.tables import startup
 from reach_rl.robots import load_robot
+from reach_rl.viz.video.training import TrainingFilms
 
 
 @dataclass(slots=True)
@@ -45,20 +47,33 @@ class Marks:
     best_score: float = -1e9
     """Of the periodic evaluations so far; see score_of()."""
     next_evaluation: int = 0
+    evaluations: int = 0
+    """Periodic evaluations so far."""
     next_checkpoint: int = 0
+    checkpoints: int = 0
+    """Periodic checkpoints so far; those at the end and of the best do not count."""
     seconds: float = 0.0
     """Time spent learning, in all processes that worked on the run (s)."""
 
 
-class Diverged(Exception):
-    """Numbers went bad; the run was stopped before they reached a checkpoint."""
+Observer = Callable[[int, float, dict[str, Any]], bool]
+"""Told the number of a periodic evaluation, its score, and its figures as summary.json has them;
+says whether to stop the run."""
 
 
 class Run:
     """Environments, learner and records of one run."""
 
-    def __init__(self, config: Config, folder: Path, console: Console) -> None:
-        """Build everything; nothing is written yet but the records' files.
+    def __init__(
+        self, config: Config, folder: Path, console: Console, home: Home | None = None
+    ) -> None:
+        """Build everything; nothing is written yet.
+
+        Args:
+            config: of the run.
+            folder: of the run.
+            console: to speak to.
+            home: what keeps the folder.
 
         Raises:
             ConfigError: the robot or the region cannot be made.
@@ -66,6 +81,7 @@ class Run:
         self.config = config
         self.folder = folder
         self.console = console
+        self.observe: Observer | None = None
         self.checkpoints = folder / "checkpoints"
         self.threads = threads_of(config.vec_env.threads)
         self.robot = load_robot(config.robot, config.task.physics_step)
@@ -85,8 +101,15 @@ class Run:
             seed=config.evaluation.seed,
             stream=VALIDATION,
         )
-        self._collector = _Collector(gather=not isinstance(self.env.venv, BatchVecEnv))
-        self._saved_at = -1
+        self.watch = Watch(config, folder, self.template)
+        rollback.slow_down(self.model, folder)
+        self._collector = Collector(not isinstance(self.env.venv, BatchVecEnv), self.watch)
+        self._tend = home.tend if home is not None else lambda: False
+        disk = home.disk if home is not None else Disk(console.print)
+        self.saver = Saver(self.checkpoints, config.checkpoint.keep, disk)
+        self._best: Path | None = None
+        self.doctor = Doctor(config)
+        self.films = TrainingFilms(config, folder, self._say)
 
     def _template(self) -> ReachBatch:
         """A batch that tells the sizes and names of the task."""
@@ -107,9 +130,12 @@ class Run:
         progress = saved.progress
         self.curriculum.load(progress["curriculum"])  # type: ignore[arg-type]
         self.window.load(progress["window"])  # type: ignore[arg-type]
+        if "watch" in progress:
+            self.watch.load(progress["watch"])  # type: ignore[arg-type]
         self.marks = Marks(**progress["marks"])  # type: ignore[arg-type]
         self._apply_curriculum()
-        self._saved_at = self.model.num_timesteps
+        self.saver.step = self.saver.newest = self.model.num_timesteps
+        self.films.begin(self.model.num_timesteps)
 
     def learn(self, record: Record, stop: Stop, tick: Callable[[], object] = lambda: None) -> None:
         """Train until the steps are done or somebody asks to stop, then save.
@@ -120,30 +146,50 @@ class Run:
             tick: called after each rollout and its update.
 
         Raises:
-            Diverged: a loss or parameter is not finite.
+            Diverged: numbers went bad, or a warning of health.stop_on came up.
+            WorkerFailure: an environment's process died or hangs once too often.
+            NotSaved: the disk does not take the last checkpoint.
         """
         config, model = self.config, self.model
+        self.saver.before, self.saver.after = record.sync, record.checkpoint
         if model._last_obs is None:
             self._prepare()
         before = self.marks.seconds
         started = time.perf_counter()
         total = derive(config).total_steps
         bar = Progress(total, config.progress, self.console, model.num_timesteps)
-        with _few_collections(), bar as progress:
+        with few_collections(), bar as progress:
             self._collector.told = progress.update
-            while model.num_timesteps < config.total_timesteps and stop.signal is None:
-                values = self._iterate()
+            self.doctor.replay(self.folder / "metrics.jsonl")
+            while model.num_timesteps < config.total_timesteps:
+                if stop.asked or self.doctor.stop:
+                    break
+                begin = model.num_timesteps
+                try:
+                    values = self._iterate()
+                except WorkerFailure:
+                    self._drop_rollout(record, begin)
+                    raise
                 tick()
-                evaluation, pointers = self._evaluate_when_due()
+                evaluation, pointers = self._evaluate_when_due(stop)
                 self.marks.seconds = before + time.perf_counter() - started
                 values |= evaluation | self._time()
                 # the record first: a run that goes on from a checkpoint lacks none before it
                 record.write(model.num_timesteps, values)
+                for title, text in self.watch.told():
+                    self._say(f"warning: {title}: {text}")
+                    record.alert(model.num_timesteps, title, text)
+                self.doctor.report(record, model.num_timesteps, values, self._say)
                 self._collector.tell(values)
+                self.films.tell(record)
                 self._save_when_due(record, pointers)
             self.marks.seconds = before + time.perf_counter() - started
-        if self._saved_at != model.num_timesteps:
+        if self.saver.newest != model.num_timesteps:
             self._save(record)
+        self.saver.finish()
+        if self.doctor.stop and self.observe is None:
+            raise Diverged(self.doctor.stop)
+        stop.pruned = stop.pruned or self.doctor.stop or ""
 
     def _time(self) -> dict[str, Any]:
         """Steps and seconds so far, under time/."""
@@ -163,14 +209,15 @@ class Run:
     def _iterate(self) -> dict[str, Any]:
         """One rollout and one update; everything there is to record of it."""
         model = self.model
-        clock = _Clock(self)
+        clock = Clock(self.env, model)
         model.collect_rollouts(
             self.env, self._collector, model.rollout_buffer, n_rollout_steps=model.n_steps
         )
         clock.collected()
         model._update_current_progress_remaining(model.num_timesteps, self.config.total_timesteps)
+        self.watch.check_rollout(model, self.env)
         model.train()
-        self._check_numbers()
+        self.watch.check_update(model, self.env)
         finished = self._finished()
         self.window.add(finished)
         self.curriculum.count(
@@ -185,7 +232,9 @@ class Run:
         if not model.use_sde:
             joints = zip(self.robot.joint_names, std, strict=True)
             values |= {f"std/{name}": s for name, s in joints}
+        values |= learner_figures(model, self.env, self.template.observe.slices)
         values |= self.window.metrics() | self.curriculum.metrics() | clock.shares()
+        values |= self.watch.metrics()
         return values
 
     def _finished(self) -> list[Finished]:
@@ -202,24 +251,16 @@ class Run:
         else:
             self.env.env_method("apply", setting)
 
-    def _check_numbers(self) -> None:
-        loss = self.model.logger.name_to_value.get("train/loss", 0.0)
-        normal = checkpoint.normalizer_arrays(self.env)
-        finite = np.isfinite(loss) and all(
-            bool(p.isfinite().all()) for p in self.model.policy.parameters()
-        )
-        if finite and all(np.isfinite(values).all() for values in normal.values()):
+    def _drop_rollout(self, record: Record, step: int) -> None:
+        """Save what there was before a rollout that cannot be finished, unless it is saved."""
+        if self.saver.newest == step or not isinstance(self.env.venv, WorkerVecEnv):
             return
-        kept = (
-            f"the checkpoint of step {self._saved_at:,} is good"
-            if self._saved_at > 0
-            else "no checkpoint was saved yet"
-        )
-        better = min(self.config.ppo.learning_rate / 3, 1e-3)
-        raise Diverged(
-            f"numbers are no longer finite at step {self.model.num_timesteps:,} (loss {loss}); "
-            f"{kept}; try ppo.learning_rate={better:.1e}"
-        )
+        with suppress(WorkerFailure):
+            self.env.venv.revive()
+            self.model._last_obs = self.env.reset()  # type: ignore[assignment]
+            self.model._last_episode_starts = np.ones(self.env.num_envs, bool)
+            self.model.num_timesteps = step
+            self._save(record)
 
     def policy(self) -> Policy:
         """The policy as it is now."""
@@ -233,7 +274,7 @@ class Run:
             deterministic=self.config.evaluation.deterministic,
         )
 
-    def _evaluate_when_due(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def _evaluate_when_due(self, stop: Stop) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The periodic evaluation on the fixed goals; and `best` if it was the best so far."""
         every, step = self.config.evaluation.every, self.model.num_timesteps
         done = step >= self.config.total_timesteps
@@ -241,6 +282,7 @@ class Run:
             return {}, ()
         self.marks.next_evaluation = (step // every + 1) * every
         self.model.policy.set_training_mode(False)
+        watcher = self.films.watcher()
         result = evaluate(
             self.policy(),
             self.config,
@@ -249,8 +291,15 @@ class Run:
             robot=self.robot,
             seed=self.config.evaluation.seed,
             physics_records=False,
+            watcher=watcher,
         )
         score = score_of(result, self.config)
+        self.films.evaluated(step, watcher, best=score > self.marks.best_score)
+        if self.observe is not None:
+            figures = {"evaluation": result.summary()}
+            if self.observe(self.marks.evaluations, score, figures) and not done:
+                stop.pruned = f"after evaluation {self.marks.evaluations}"
+        self.marks.evaluations += 1
         values = result.metrics() | {"eval/score": score}
         if score <= self.marks.best_score:
             return values, ()
@@ -262,126 +311,40 @@ class Run:
         due = every > 0 and step >= self.marks.next_checkpoint
         if due:
             self.marks.next_checkpoint = (step // every + 1) * every
-        if due or pointers:
-            self._save(record, *pointers)
+            self.marks.checkpoints += 1
+        nth = self.config.checkpoint.keep_every
+        keep = due and nth > 0 and self.marks.checkpoints % nth == 0
+        gone = self._tend()
+        if due or pointers or gone:
+            self._save(record, *pointers, keep=keep)
+        else:
+            self.saver.retry()
 
-    def _save(self, record: Record, *pointers: str) -> None:
-        """Save a checkpoint; `latest` and these pointers name it."""
+    def _save(self, record: Record, *pointers: str, keep: bool = False) -> None:
+        """Save a checkpoint, now or once the disk takes it; `latest` and these pointers name it."""
         step = self.model.num_timesteps
         progress = {
             "curriculum": self.curriculum.state(),
             "window": self.window.state(),
+            "watch": self.watch.state(),
             "marks": asdict(self.marks),
+            "record": record.state(),
         }
         saved = capture.take(self.config, self.model, self.env, progress)
-        folder = checkpoint.write(self.checkpoints, step, saved)
-        for name in ("latest", *pointers):
-            checkpoint.point(self.checkpoints, name, folder)
-        self._saved_at = step
-        record.checkpoint(step, folder, ("latest", *pointers))
-        checkpoint.prune(self.checkpoints, self.config.checkpoint.keep)
+        self.saver.add(Save(step, saved, ["latest", *pointers], keep))
 
     def close(self) -> None:
-        """Release the environments."""
+        """Release the environments, and film no more."""
+        self.films.close()
         self.env.close()
 
     def best(self) -> Path:
         """The checkpoint to judge: the best, or the latest if none was evaluated."""
-        name = "best" if checkpoint.points(self.checkpoints, "best") else "latest"
-        return checkpoint.resolve(self.checkpoints, name)
+        if self._best is None:
+            names = ("best", "latest")
+            there = (checkpoint.whole(self.checkpoints, name, self._say) for name in names)
+            self._best = next(filter(None, there), None)
+        return self._best or checkpoint.resolve(self.checkpoints, "latest")
 
-
-def judge(
-    folder: Path, config: Config, threads: int, progress: Callable[[int, float], None] | None = None
-) -> Evaluation:
-    """A checkpoint on the held-out goals of the configured region.
-
-    Args:
-        folder: the checkpoint.
-        config: the run, with the region to judge on.
-        threads: physics threads.
-        progress: told the environment steps done and the share of goals reached so far.
-
-    Raises:
-        ConfigError: the region cannot be reached.
-    """
-    robot = load_robot(config.robot, config.task.physics_step)
-    protocol = config.evaluation
-    goals = held_out_goals(config, robot, protocol.goals, protocol.seed, threads)
-    policy = checkpoint.load_policy(folder, deterministic=protocol.deterministic)
-    return evaluate(
-        policy, config, goals, threads=threads, robot=robot, seed=protocol.seed, progress=progress
-    )
-
-
-def score_of(evaluation: Evaluation, config: Config) -> float:
-    """Success rate, less a hundredth of the median errors in units of their thresholds."""
-    task = config.task
-    position = float(np.median(evaluation.position_error)) / task.position_threshold
-    angle = float(np.median(evaluation.orientation_error)) / task.orientation_threshold
-    return float(evaluation.success.mean()) - 0.01 * (min(position, 10.0) + min(angle, 10.0))
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Spare the garbage collector what is there already; the libraries alone take it 0.1 s."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-class _Collector(BaseCallback):
-    """Gathers what finished in SB3's own vectorised environments, and shows the progress."""
-
-    def __init__(self, gather: bool) -> None:
-        super().__init__()
-        self.gather = gather
-        self.finished: list[Finished] = []
-        self.told: Callable[[int, float | None, float | None, float | None], None] | None = None
-        self._latest: tuple[float | None, ...] = (None, None, None)
-
-    def tell(self, values: Mapping[str, Any]) -> None:
-        """Show success, reward and speed as they were recorded."""
-        names = ("rollout/success_rate", "rollout/ep_rew_mean", "time/fps")
-        self._latest = tuple(values.get(name) for name in names)
-        self._show()
-
-    def _show(self) -> None:
-        if self.told is not None:
-            self.told(self.model.num_timesteps, *self._latest)
-
-    def _on_step(self) -> bool:
-        if self.gather:
-            self.finished += drained(self.locals["infos"])
-        self._show()
-        return True
-
-
-class _Clock:
-    """Where the time of one iteration went."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.start = time.perf_counter()
-        self.physics, self.policy = physics_seconds(run.env), run.model.seconds_policy
-        self.rollout = 0.0
-
-    def collected(self) -> None:
-        """The rollout is over, the update begins."""
-        self.rollout = time.perf_counter() - self.start
-
-    def shares(self) -> dict[str, float]:
-        """Shares of the iteration so far, under time/."""
-        total = time.perf_counter() - self.start
-        physics = physics_seconds(self.run.env) - self.physics
-        policy = self.run.model.seconds_policy - self.policy
-        return {
-            "time/physics": physics / total,
-            "time/policy": policy / total,
-            "time/task": (self.rollout - physics - policy) / total,
-            "time/update": (total - self.rollout) / total,
-            "time/iteration_s": total,
-        }
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)

@@ -4,39 +4,52 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from reach_rl.config.files import read_json, write_atomic
+from reach_rl.config.disk import Disk, reason
+from reach_rl.config.files import read_json
 from reach_rl.config.load import ConfigError, compose, to_tree
 from reach_rl.config.provenance import write_run_files
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.status import Status
+from reach_rl.evaluation import arrays
 from reach_rl.evaluation.protocol import Evaluation
-from reach_rl.learning import files, resume
+from reach_rl.learning import files, resume, rollback
 from reach_rl.learning.checkpoint import Checkpoint
+from reach_rl.learning.home import Home
+from reach_rl.learning.judging import judge
+from reach_rl.learning.numbers import Diverged
 from reach_rl.learning.profiling import profiled
-from reach_rl.learning.run import Diverged, Run, judge
+from reach_rl.learning.run import Observer, Run
+from reach_rl.learning.saving import NotSaved
 from reach_rl.learning.signals import Stop, Stopped, listening
+from reach_rl.learning.workers import WorkerFailure
 from reach_rl.monitoring.console import TeeConsole, open_console
 from reach_rl.monitoring.progress import Progress
 from reach_rl.monitoring.record import Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
 from reach_rl.viz import plots
 
+FAILED = 1
+"""Exit code of a run that something outside of it has ended, after saving."""
 DIVERGED = 3
 """Exit code of a run that was stopped because its numbers went bad."""
+PRUNED = 4
+"""Outcome of a run that its observer stopped; no process ends with it."""
 
 
-def train(config: Config, folder: Path) -> dict[str, Any] | int:
+def train(config: Config, folder: Path, observe: Observer | None = None) -> dict[str, Any] | int:
     """Train, judge and record one run.
 
     Args:
         config: the run; of one that goes on, what is asked to change (see learning.resume).
         folder: its folder; made if missing.
+        observe: told of each periodic evaluation; says whether to stop.
 
     Returns:
         The figures of summary.json, or the exit code of a run that was stopped.
@@ -44,47 +57,75 @@ def train(config: Config, folder: Path) -> dict[str, Any] | int:
     Raises:
         ConfigError: the robot, the region or the checkpoint to go on from is not fit.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with listening() as stop:
-        session = Session(folder, stop)
+        session = Session(folder, stop, observe)
         try:
             return session.run(config)
         finally:
-            session.console.close()
+            session.close()
 
 
 class Session:
     """What surrounds a run: console, status and the wish to stop."""
 
-    def __init__(self, folder: Path, stop: Stop) -> None:
-        """Speak to the terminal and to train.log."""
+    def __init__(self, folder: Path, stop: Stop, observe: Observer | None = None) -> None:
+        """Lock the folder; speak to the terminal and to train.log.
+
+        Raises:
+            ConfigError: the folder cannot be written to, or another process writes to it.
+        """
         self.folder = folder
         self.stop = stop
-        self.console: TeeConsole = open_console(folder / "train.log")
+        self.observe = observe
+        with _writable(folder):
+            self.home = Home(folder, Disk(self.say))
+            self.console: TeeConsole = open_console(folder / "train.log")
 
     def say(self, text: str) -> None:
         """A line, never cut or taken for markup."""
         self.console.print(text, markup=False, soft_wrap=True)
 
+    def close(self) -> None:
+        """Close the log and give the folder back."""
+        self.console.close()
+        self.home.close()
+
     def run(self, config: Config) -> dict[str, Any] | int:
         """The run from its beginning, or from where it was, to its verdict."""
-        saved = resume.find(config, self.folder, self.say)
+        saved = resume.find(config, self.folder, self.say, self.home.lock.certain)
         goes_on = config.resume is not None
         if saved is not None:
             config = resume.continued(saved.config, config, self.say)
             summary = self._complete(config, saved)
             if summary is not None:
                 return summary
-        status = Status(self.folder)
+        status = Status(self.folder, self.home.put_json)
         status.set("running")
+        return self._attempt(config, saved, goes_on, status)
+
+    def _attempt(
+        self, config: Config, saved: Checkpoint | None, goes_on: bool, status: Status
+    ) -> dict[str, Any] | int:
         try:
             with self._begun(config, saved, goes_on) as (run, record):
                 outcome = self._learn_and_judge(run, record)
+                run.saver.finish(lambda: record.written() and not self.home.finish())
                 record.close(outcome if isinstance(outcome, int) else 0)
         except Diverged as error:
-            self.say(f"stopped: {error}")
+            back = rollback.begin(config, self.folder, error, self.say)
+            if back is not None:
+                return self._attempt(config, back, True, status)
+            self.say(f"stopped: {error}\n{rollback.kept(self.folder)}")
             status.set("diverged", str(error))
             return DIVERGED
+        except WorkerFailure as error:
+            self.say(f"failed: {error}\n{rollback.kept(self.folder)}")
+            status.set("failed", str(error).partition("\n")[0])
+            return FAILED
+        except NotSaved as error:
+            self.say(f"failed: {error}")
+            status.set("failed", str(error))
+            return FAILED
         except KeyboardInterrupt:
             status.set("stopped", "at once")
             raise
@@ -94,7 +135,7 @@ class Session:
         if self.stop.signal is not None:
             status.set("stopped", self.stop.name)
             return self.stop.exit_code
-        status.set("finished")
+        status.set("pruned" if outcome == PRUNED else "finished", self.stop.pruned)
         return outcome
 
     def _complete(self, config: Config, saved: Checkpoint) -> dict[str, Any] | None:
@@ -114,31 +155,48 @@ class Session:
         self, config: Config, saved: Checkpoint | None, goes_on: bool
     ) -> Iterator[tuple[Run, Record]]:
         """The run and its record, both closed in the end."""
-        run = Run(config, self.folder, self.console)
+        run = Run(config, self.folder, self.console, self.home)
         try:
-            if saved is None:
-                write_run_files(self.folder, config)
-                run.announce()
-            else:
-                text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, allow_unicode=True)
-                write_atomic(self.folder / "config.yaml", text)
-                run.resume(saved)
-                self.say(f"going on at step {run.model.num_timesteps:,} of {self.folder}")
-            with open_record(
-                self.folder,
-                config,
-                resume=goes_on,
-                step=run.model.num_timesteps,
-                say=self.say,
-            ) as record:
+            with _writable(self.folder):
+                record = self._prepared(run, config, saved, goes_on)
+            with record:
+                rollback.tell(self.folder, partial(record.alert, run.model.num_timesteps))
                 yield run, record
         finally:
             run.close()
 
+    def _prepared(
+        self, run: Run, config: Config, saved: Checkpoint | None, goes_on: bool
+    ) -> Record:
+        """The record of a run that is ready to learn. Raises OSError."""
+        if saved is None:
+            write_run_files(self.folder, config)
+            self.home.hold("config.yaml", "provenance.json")
+            run.announce()
+        else:
+            text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, allow_unicode=True)
+            self.home.put("config.yaml", text)
+            self.home.hold("provenance.json")
+            run.resume(saved)
+            self.say(f"going on at step {run.model.num_timesteps:,} of {self.folder}")
+        return open_record(
+            self.folder,
+            config,
+            resume=goes_on,
+            step=run.model.num_timesteps,
+            say=self.say,
+            state=saved.progress.get("record") if saved is not None else None,
+            told=self.home.disk.told,
+        )
+
     def _learn_and_judge(self, run: Run, record: Record) -> dict[str, Any] | int:
         regions = self._regions(run.config)
+        run.observe = self.observe
         with profiled(run.folder, run.config.profile) as tick:
             run.learn(record, self.stop, tick)
+        if self.stop.pruned and self.stop.signal is None:
+            self.say(f"pruned: {self.stop.pruned}; everything is saved")
+            return PRUNED
         try:
             self.stop.check()
             evaluations = self._judge(run, regions)
@@ -148,9 +206,17 @@ class Session:
                 f"saved; go on with: python -m reach_rl.train resume={run.folder}"
             )
             return self.stop.exit_code
-        summary = _summary(run, evaluations)
-        files.replace_text(run.folder / "summary.json", files.as_json(summary))
         self._show(run, evaluations, record)
+        summary = _summary(run, evaluations)
+        first = next(iter(evaluations.values()))
+        disk, path = self.home.disk, run.folder / arrays.FILE
+        disk.attempt(path.name, lambda: arrays.save(path, first))
+        if run.config.picture:
+            disk.attempt("a picture", lambda: _draw(run, evaluations))
+        # last: a run that has it is complete
+        self.home.put("summary.json", files.as_json(summary))
+        run.films.finish(record, self.stop)
+        self.say(f"everything is in {run.folder}")
         return summary
 
     def _regions(self, config: Config) -> dict[str, Config]:
@@ -206,9 +272,16 @@ class Session:
         record.evaluation(steps, summaries)
         self.console.print(evaluation_table(summaries))
         self.say(f"trained {steps:,} steps in {seconds:.1f} s ({steps / seconds:,.0f} steps/s)")
-        if run.config.picture:
-            _draw(run, evaluations)
-        self.say(f"everything is in {run.folder}")
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Before a run has begun, a folder that cannot be written to is a mistake of the user's."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{folder}: cannot be written to ({reason(error)}); make room, or choose run_dir="
+        raise ConfigError(text) from error
 
 
 def _summary(run: Run, evaluations: dict[str, Evaluation]) -> dict[str, Any]:

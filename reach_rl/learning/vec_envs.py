@@ -13,10 +13,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from reach_rl.config.kinds import VecEnvKind
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
+from reach_rl.envs.guard import hush
 from reach_rl.envs.gym_env import ReachEnv
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.vec_env import BatchVecEnv
 from reach_rl.learning.normalize import Normalize
+from reach_rl.learning.workers import WorkerVecEnv
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import Robot, load_robot
 
@@ -44,11 +46,14 @@ def make_vec_env(config: Config, robot: Robot | None = None) -> VecEnv:
     Raises:
         ConfigError: the robot or the region cannot be made.
     """
+    hush()
     vec = config.vec_env
     threads = threads_of(vec.threads)
     robot = robot or load_robot(config.robot, config.task.physics_step)
     if vec.kind is VecEnvKind.BATCH:
         batch = ReachBatch(config, vec.n_envs, threads=threads, robot=robot)
+        if config.guard.dumps:
+            batch.keep_history()
         return BatchVecEnv(
             batch, truncate_at_goal_change=vec.truncate_at_goal_change, stagger=vec.stagger
         )
@@ -62,7 +67,7 @@ def make_vec_env(config: Config, robot: Robot | None = None) -> VecEnv:
     if vec.start_method in (None, "forkserver"):
         # workers are copies of a server that has the imports behind it
         multiprocessing.set_forkserver_preload([__name__])
-    return SubprocVecEnv(makers, start_method=vec.start_method)
+    return WorkerVecEnv(makers, vec.start_method, vec.worker_timeout, vec.worker_restarts)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,12 @@ class _Maker:
 
     def __call__(self) -> ReachEnv:
         if self.in_worker:
+            hush()
             _leave_signals_to_the_run()
-        return ReachEnv(self.config, seed=self.config.seed + self.index, goals=self.goals)
+        env = ReachEnv(self.config, seed=self.config.seed + self.index, goals=self.goals)
+        if self.config.guard.dumps:
+            env.batch.keep_history()
+        return env
 
 
 def _leave_signals_to_the_run() -> None:

@@ -80,14 +80,13 @@ class Curriculum:
         """What holds now, under curriculum/."""
         setting = self.setting()
         values = {f"curriculum/{name}": weight for name, weight in setting.weights.items()}
-        if self.config.ramps:
-            values["curriculum/progress"] = self.progress
-        if self.config.stages:
-            values["curriculum/stage"] = self.stage
-            values["curriculum/position_threshold"] = setting.position_threshold
-            values["curriculum/orientation_threshold"] = setting.orientation_threshold
-            values["curriculum/region_share"] = setting.region_share
-        return values
+        return values | {
+            "curriculum/progress": self.progress,
+            "curriculum/stage": self.stage,
+            "curriculum/position_threshold": setting.position_threshold,
+            "curriculum/orientation_threshold": setting.orientation_threshold,
+            "curriculum/region_share": setting.region_share,
+        }
 
     def state(self) -> dict[str, object]:
         """Everything that a later process needs to go on, as plain JSON values."""

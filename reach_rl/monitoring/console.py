@@ -4,11 +4,12 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console, NewLine
 from rich.control import Control
 
+from reach_rl.config.disk import Appender
 from reach_rl.config.redact import redact
 
 LOG_WIDTH = 100
@@ -17,10 +18,11 @@ LOG_WIDTH = 100
 class TeeConsole(Console):
     """A rich console whose prints also go, as plain text without credentials, to a log.
 
-    A closed terminal or a full disk silences the half that failed and nothing else.
+    A closed terminal silences that half and nothing else; what a full disk refuses of the log is
+    written later.
     """
 
-    def __init__(self, log: TextIO | None = None, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, log: Appender | None = None, **options: Any) -> None:  # noqa: ANN401
         """Speak to the terminal, or as `options` of rich's Console say, and to `log`."""
         super().__init__(highlight=False, **options)
         self._log = log
@@ -40,16 +42,12 @@ class TeeConsole(Console):
         text = io.StringIO()
         plain = Console(file=text, width=LOG_WIDTH, color_system=None, highlight=False)
         plain.print(*objects, **options)
-        try:
-            self._log.write(redact(text.getvalue()))
-        except (OSError, ValueError):
-            self._log = None
+        self._log.append([redact(text.getvalue()).encode()])
 
     def close(self) -> None:
         """Close the log; the terminal half stays usable."""
         if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.close()
+            self._log.close()
             self._log = None
 
     def on_broken_pipe(self) -> None:
@@ -74,5 +72,4 @@ def open_console(log_path: Path | None = None, **options: Any) -> TeeConsole:  #
     Raises:
         OSError: if the log cannot be opened.
     """
-    log = log_path.open("a", encoding="utf-8", buffering=1) if log_path else None
-    return TeeConsole(log, **options)
+    return TeeConsole(Appender(log_path) if log_path else None, **options)

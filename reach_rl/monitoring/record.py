@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from reach_rl.config.convert import to_tree
+from reach_rl.config.disk import Told, ignore
+from reach_rl.config.files import read_json
 from reach_rl.config.kinds import WandbMode
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
 from reach_rl.monitoring.writers.base import Writer
-from reach_rl.monitoring.writers.json_lines import JsonLinesWriter
+from reach_rl.monitoring.writers.json_lines import STEP, JsonLinesWriter, read_records
 from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
 from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
 from reach_rl.monitoring.writers.wandb_access import resolve
@@ -39,8 +42,8 @@ class Record:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close, with exit code 1 after an error."""
-        self.close(0 if error is None else 1)
+        """Close, with the exit code that the error leads to."""
+        self.close(exit_code(error))
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Record values at a step.
@@ -54,9 +57,10 @@ class Record:
         self._check_names(plain)
         self._each(lambda writer: writer.write(int(step), plain))
 
-    def alert(self, step: int, title: str, text: str) -> None:
-        """Record a warning, and have dashboards draw attention to it."""
-        self.write(step, {"health/alert": title, "health/alert_text": text})
+    def alert(self, step: int, title: str, text: str, check: str | None = None) -> None:
+        """Record a warning, of that check of the diagnosis, and draw attention to it."""
+        named = {} if check is None else {"health/check": check}
+        self.write(step, {"health/alert": title, "health/alert_text": text, **named})
         self._each(lambda writer: writer.alert(step, title, text))
 
     def checkpoint(self, step: int, path: Path, aliases: Sequence[str] = ()) -> None:
@@ -74,6 +78,23 @@ class Record:
             values.update(evaluation_metrics(evaluation, f"final/{label}"))
         self.write(step, values)
         self._each(lambda writer: writer.evaluation(step, evaluations))
+
+    def sync(self) -> None:
+        """Make what was recorded durable. Raises OSError if the disk refuses."""
+        for writer in self._writers:
+            writer.sync()
+
+    def written(self) -> bool:
+        """Whether the disk has taken everything so far."""
+        try:
+            self.sync()
+        except OSError:
+            return False
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Where the writers are, as plain JSON values; for open_record of a run that goes on."""
+        return {k: v for writer in self._writers for k, v in writer.state().items()}
 
     def close(self, exit_code: int = 0) -> None:
         """Close every writer; a second call does nothing."""
@@ -102,12 +123,25 @@ class Record:
                 )
 
 
+def exit_code(error: BaseException | None) -> int:
+    """The exit code of a process that ends with an error: its own `exit_code`, or 1."""
+    if error is None:
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return int(getattr(error, "exit_code", 1))
+
+
 def open_record(
     run_dir: Path,
     config: Config,
     resume: bool = False,
     step: int = 0,
     say: Say = print,
+    state: Any = None,  # noqa: ANN401  plain JSON
+    told: Told = ignore,
     job_type: str = "train",
     group: str | None = None,
     details: Mapping[str, Any] | None = None,
@@ -120,27 +154,45 @@ def open_record(
         resume: whether the run goes on; records after `step` are cut, so that none appears twice.
         step: from which it goes on.
         say: tells the user a line; may be called from another thread.
+        state: of the writers then, from Record.state(); records made after it are cut too.
+        told: of a disk that refuses, and of the end of that.
         job_type: W&B's kind of run, such as train or evaluate.
         group: W&B group where the configuration names none; None: the multirun's folder, if any.
-        details: more for W&B's config, such as versions and the git commit.
+        details: more for W&B's config; None: `provenance`.
 
     Raises:
         FileExistsError: if a new run's folder holds records already.
         OSError: if metrics.jsonl cannot be opened.
     """
     resume_step = step if resume else None
-    lines = JsonLinesWriter(run_dir / "metrics.jsonl", resume_step)
+    path = run_dir / "metrics.jsonl"
+    known = state if isinstance(state, Mapping) else {}
+    lines = JsonLinesWriter(path, resume_step, known.get("records"), told)
     first_record = None if resume_step is None else lines.records_before
+    latest = [r for r in read_records(path) if r[STEP] == step] if resume else []
+    again = [(step, {k: v for k, v in record.items() if k != STEP}) for record in latest]
     events = Path(config.ppo.tensorboard_log or run_dir / "tb")
     return Record(
         [
             lines,
-            _mirror("TensorBoard", say, lambda: TensorBoardWriter(events, resume_step)),
+            _mirror(
+                "TensorBoard", say, lambda: TensorBoardWriter(events, resume_step, again, told)
+            ),
             _mirror(
                 "W&B",
                 say,
                 lambda: _open_wandb(
-                    run_info(run_dir, config, job_type, group, details or {}, first_record),
+                    replace(
+                        run_info(
+                            run_dir,
+                            config,
+                            job_type,
+                            group,
+                            details or provenance(run_dir),
+                            first_record,
+                        ),
+                        run_id=known.get("wandb_run_id"),
+                    ),
                     config.wandb.mode,
                     say,
                 ),
@@ -148,6 +200,15 @@ def open_record(
         ],
         say,
     )
+
+
+def provenance(run_dir: Path) -> dict[str, Any]:
+    """Git commit, packages, machine and overrides of a run, as its provenance.json has them."""
+    found = read_json(run_dir / "provenance.json")
+    kept = {k: found[k] for k in ("packages", "machine", "overrides") if k in found}
+    git = found.get("git") or {}
+    kept |= {f"git_{k}": git[k] for k in ("commit", "branch", "dirty") if k in git}
+    return {"provenance": kept} if kept else {}
 
 
 def run_info(
@@ -172,6 +233,7 @@ def run_info(
         notes=redact(wandb.notes),
         job_type=job_type,
         first_record=first_record,
+        timeout=wandb.timeout,
     )
 
 
@@ -206,13 +268,17 @@ def _open_wandb(info: RunInfo, mode: WandbMode, say: Say) -> Writer:
 
 
 def _multirun(run_dir: Path) -> tuple[str | None, str]:
-    """The group and the name of a run: multirun/<date>/<time>/<n> makes a group, else None."""
-    parts = run_dir.resolve().parts
+    """The group and the name of a run: one of multirun/<date>/<time>/<n>, or of another sweep."""
+    folder = run_dir.resolve()
+    parts = folder.parts
     if "multirun" in parts[:-1]:
         below = parts[len(parts) - 1 - parts[::-1].index("multirun") + 1 :]
         if len(below) >= 2:
             return "_".join(below[:-1]), "_".join(below)
-    return None, run_dir.resolve().name
+    for sweep in folder.parents[:3]:  # a trial of several runs has a folder for each
+        if (sweep / "multirun.yaml").is_file():
+            return sweep.name, "_".join([sweep.name, *folder.relative_to(sweep).parts])
+    return None, folder.name
 
 
 def _plain(value: Any) -> float | int | str | None:  # noqa: ANN401

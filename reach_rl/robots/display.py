@@ -23,21 +23,18 @@ LOOKS = {"contype": 0, "conaffinity": 0, "group": 2}
 MARKER = {**LOOKS, "castshadow": False}
 
 
-def display_spec(
-    cfg: RobotConfig, region: np.ndarray | None = None, outside_files: bool = False
-) -> mujoco.MjSpec:
+def display_spec(cfg: RobotConfig, region: np.ndarray | None = None) -> mujoco.MjSpec:
     """The arm as it looks, with cameras `front` and `side` and a mocap body `goal`.
 
     Args:
         cfg: the robot.
         region: (k, 3) sampled goal positions to show as a cloud (m, world frame), or None.
-        outside_files: allow the model to name files outside its own folder.
 
     Raises:
         ConfigError: the model or a part of it is missing.
     """
     path = model_path(cfg)
-    spec = read_spec(path, outside_files)
+    spec = read_spec(path)
     check_names(spec, cfg, path.name)
     scene.name_all(spec)
     model = compile_spec(spec, path)

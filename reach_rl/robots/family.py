@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reach_rl.config.paths import assets_dir
+
 NAMES = ("ur3e", "ur5e", "ur7e", "ur10e", "ur12e", "ur15", "ur16e", "ur20", "ur30")
 """Arms that have a model, smallest first within a series."""
 
@@ -74,6 +76,8 @@ class Arm:
     """The robot whose hardware this one shares (itself, mostly)."""
     reach: float
     """Radius of the workspace about the base, from the data sheet (m)."""
+    payload: float
+    """Heaviest load at the tool, from the data sheet (kg)."""
     joints: tuple[Joint, ...]
     links: tuple[Link, ...]
     visual: tuple[Shape, ...]
@@ -107,6 +111,13 @@ def read_family(path: Path) -> Family:
     )
 
 
+def rated_payload(name: str) -> float | None:
+    """Heaviest load at the tool of one of the project's arms (kg); None of any other."""
+    if name not in NAMES:
+        return None
+    return read_family(assets_dir() / "ur_family.yaml").arms[name].payload
+
+
 def _arm(name: str, robots: Mapping[str, Any]) -> Arm:
     own = robots[name]
     hardware = own.get("same_as", name)
@@ -115,6 +126,7 @@ def _arm(name: str, robots: Mapping[str, Any]) -> Arm:
         name=name,
         hardware=hardware,
         reach=float(numbers["spec"]["reach_m"]),
+        payload=float(numbers["spec"]["payload_kg"]),
         joints=tuple(_joint(numbers, i) for i in range(len(numbers["urdf_joints"]))),
         links=tuple(_link(link, numbers) for link in numbers["links"]),
         visual=tuple(_shape(shape) for shape in numbers["visual_primitives"]),

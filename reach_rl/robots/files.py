@@ -1,18 +1,26 @@
 """Reading a robot's MJCF: a missing, broken or prying file is one line, not a traceback.
 
 A model file names others (includes, meshes, textures). A model from elsewhere must not make this
-program read files outside the folder that it came in.
+program read files outside the folder that it came in. Whoever trusts a model whose parts lie
+elsewhere says so in the environment, where no file from elsewhere can: REACH_RL_OUTSIDE_FILES=1.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import mujoco
 
 from reach_rl.config.load import ConfigError
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.schema import RobotConfig
+from reach_rl.robots.scan import Element, check_together, scan
+
+OUTSIDE_FILES = "REACH_RL_OUTSIDE_FILES"
+"""Environment variable; with 1 a model may name files outside its folder."""
+
+MAX_FILES = 100
+MAX_FILE_BYTES = 500_000_000
 
 
 def model_path(cfg: RobotConfig) -> Path:
@@ -33,19 +41,14 @@ def model_path(cfg: RobotConfig) -> Path:
     return folder / f"{cfg.name}.xml"
 
 
-def read_spec(path: Path, outside_files: bool = False) -> mujoco.MjSpec:
+def read_spec(path: Path) -> mujoco.MjSpec:
     """The model as an editable spec.
 
-    Args:
-        path: MJCF file.
-        outside_files: allow files outside the folder of the model.
-
     Raises:
-        ConfigError: not MJCF, or it refers to a file outside its folder.
+        ConfigError: not MJCF, absurd, or it refers to a file outside its folder.
     """
-    _parse(path, path)
-    if not outside_files:
-        _stay_inside(path)
+    path = path.resolve()
+    _look_through(path)
     try:
         return mujoco.MjSpec.from_file(str(path))
     except (ValueError, mujoco.FatalError) as error:
@@ -65,54 +68,70 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _parse(path: Path, main: Path) -> ET.Element:
-    try:
-        root = ET.parse(path).getroot()
-    except (ET.ParseError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"robot.mjcf: {path.name} is not valid XML: {one_line(error)}") from None
-    if path == main and root.tag != "mujoco":
-        raise ConfigError(f"robot.mjcf: {path.name} is not MJCF: its root element is <{root.tag}>")
-    return root
-
-
-def _stay_inside(main: Path) -> None:
-    """Raise ConfigError if the model, or a model it includes, names a file outside its folder."""
-    folder = main.resolve().parent
-    todo, done = [main.resolve()], set()
+def _look_through(main: Path) -> None:
+    """Raise ConfigError if the model, or one that it includes, is absurd or looks outside."""
+    files, todo = {main: scan(main)}, [main]
+    root = files[main][0].tag
+    if root != "mujoco":
+        raise ConfigError(f"robot.mjcf: {main.name} is not MJCF: its root element is <{root}>")
+    folders = _folders(files)
     while todo:
-        path = todo.pop()
-        done.add(path)
-        root = _parse(path, main.resolve())
-        folders = _folders(root, {folder, path.parent})
-        for tag, name in _references(root):
+        for tag, name in set(_references(files[todo.pop()])):
+            # which file's folders count for which name is MuJoCo's to say: all of them, then
             candidates = _candidates(name, folders)
-            outside = [p for p in candidates if not p.is_relative_to(folder)]
-            if len(outside) == len(candidates) or any(p.exists() for p in outside):
-                raise ConfigError(
-                    f'robot.mjcf: {main.name} refers to "{name}", which is outside its folder '
-                    f"{folder}; copy it there"
-                )
-            if tag in ("include", "model"):
-                todo += [p for p in candidates if p.is_file() and p not in done and p not in todo]
+            _check(main, name, candidates)
+            for path in candidates if tag in ("include", "model") else ():
+                if path.is_file() and path not in files:
+                    files[path] = scan(path)
+                    todo.append(path)
+        if len(files) > MAX_FILES:
+            raise ConfigError(f"robot.mjcf: {main.name} includes more than {MAX_FILES} files")
+        if _folders(files) != folders:
+            folders, todo = _folders(files), list(files)
+    check_together(main, files)
 
 
-def _references(root: ET.Element) -> Iterator[tuple[str, str]]:
+def _check(main: Path, name: str, candidates: list[Path]) -> None:
+    """Raise ConfigError for a file outside the folder, or one that is no plain, sensible file."""
+    folder = main.parent
+    outside = [path for path in candidates if not path.is_relative_to(folder)]
+    pries = len(outside) == len(candidates) or any(path.exists() for path in outside)
+    if pries and os.environ.get(OUTSIDE_FILES) != "1":
+        raise ConfigError(
+            f'robot.mjcf: {main.name} refers to "{name}", which is outside its folder {folder}; '
+            f"copy it there, or set {OUTSIDE_FILES}=1 if you trust the model"
+        )
+    for path in candidates:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise ConfigError(f'robot.mjcf: {main.name} refers to "{name}", which is no plain file')
+        if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+            size = f"{path.stat().st_size / 1e6:,.0f} MB"
+            raise ConfigError(f'robot.mjcf: {main.name} refers to "{name}", which has {size}')
+
+
+def _references(elements: list[Element]) -> Iterator[tuple[str, str]]:
     """Tag and value of every attribute that names a file."""
-    for element in root.iter():
-        for key, value in element.attrib.items():
+    for element in elements:
+        for key, value in element.attributes.items():
             if key.startswith("file") and value:
                 yield element.tag, value
 
 
-def _folders(root: ET.Element, starts: set[Path]) -> set[Path]:
+def _folders(files: dict[Path, list[Element]]) -> set[Path]:
     """Every folder that a file name may be relative to."""
     names = {""}
-    for compiler in root.iter("compiler"):
-        names |= {compiler.get(key, "") for key in ("assetdir", "meshdir", "texturedir")}
-    return {start / name for start in starts for name in names}
+    for elements in files.values():
+        for compiler in (e.attributes for e in elements if e.tag == "compiler"):
+            names |= {compiler.get(key, "") for key in ("assetdir", "meshdir", "texturedir")}
+    return {path.parent / name for path in files for name in names}
 
 
 def _candidates(name: str, folders: set[Path]) -> list[Path]:
     plain = name.replace("\\", "/")
     names = {plain, plain.rsplit("/", 1)[-1]} if not plain.startswith("/") else {plain}
-    return sorted({(folder / n).resolve() for folder in folders for n in names})
+    try:
+        paths = sorted({(folder / n).resolve() for folder in folders for n in names})
+        any(path.exists() for path in paths)
+        return paths
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or too long
+        raise ConfigError(f"robot.mjcf: {name[:60]!r} is no name of a file") from None

@@ -73,19 +73,18 @@ class Robot:
     """Index into sensordata: 0 while the arm does not touch the world it stands in."""
 
 
-def load_robot(cfg: RobotConfig, physics_step: float = 0.005, outside_files: bool = False) -> Robot:
+def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> Robot:
     """Build the training scene of a robot.
 
     Args:
         cfg: the robot; its `mjcf` is any model, or null for the project's own of that name.
         physics_step: time step of the simulation (s).
-        outside_files: allow the model to name files outside its own folder.
 
     Raises:
         ConfigError: the model or a part of it is missing or unfit; lists what there is.
     """
     path = model_path(cfg)
-    spec = read_spec(path, outside_files)
+    spec = read_spec(path)
     check_names(spec, cfg, path.name)
     scene.name_all(spec)
     plain = compile_spec(spec, path)

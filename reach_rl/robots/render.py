@@ -1,7 +1,8 @@
 """Pictures of a scene without a window: numbers in, pixels out.
 
-MuJoCo draws through EGL, OSMesa or GLX, whichever this machine has. Each is tried in a process of
-its own first, for a broken driver may take its process down. Set MUJOCO_GL to choose.
+MuJoCo draws through EGL, OSMesa or GLX, whichever this machine has. Each is tried first with a
+picture in a process of its own, for a broken driver may take its process down. Set MUJOCO_GL to
+choose.
 """
 
 import os
@@ -17,7 +18,27 @@ import mujoco
 import numpy as np
 
 BACKENDS = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glx": "mujoco.glfw"}
-TRIAL = "import {0} as m; c = m.GLContext(16, 16); c.make_current(); c.free()"
+TRIAL = """
+import mujoco, numpy, sys, {0} as backend
+context = backend.GLContext(32, 32)
+context.make_current()
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+scene = mujoco.MjvScene(model, 10)
+screen = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, screen)
+rect, pixels = mujoco.MjrRect(0, 0, 32, 32), numpy.zeros((32, 32, 3), numpy.uint8)
+everything = mujoco.mjtCatBit.mjCAT_ALL.value
+camera = mujoco.MjvCamera()
+camera.distance = 3.0
+mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), None, camera, everything, scene)
+mujoco.mjr_render(rect, scene, screen)
+mujoco.mjr_readPixels(pixels, None, rect, screen)
+screen.free()
+context.free()
+sys.exit(None if pixels.any() else "draws nothing")
+"""
 TRIAL_TIMEOUT = 60.0
 
 Pose = tuple[np.ndarray, np.ndarray]

@@ -1,6 +1,7 @@
 """Checkpoints: what is saved comes back, and what is damaged is never loaded."""
 
 import json
+import random
 import shutil
 
 import numpy as np
@@ -11,7 +12,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 from reach_rl.config.load import ConfigError
 from reach_rl.learning import capture, checkpoint
 from reach_rl.learning.build import make_model
+from reach_rl.learning.manifest import FORMAT, self_hash
 from reach_rl.learning.policy import Policy
+from reach_rl.learning.session import train
 from reach_rl.learning.vec_envs import make_vec_env, normalized
 
 
@@ -29,6 +32,7 @@ def run(small):
     model, env, callback = built(config)
     model.collect_rollouts(env, callback, model.rollout_buffer, model.n_steps)
     model.train()
+    random.random()  # nothing else draws from this generator
     return config, model, env, capture.take(config, model, env, {"note": 1})
 
 
@@ -141,7 +145,7 @@ def test_a_manifest_cannot_name_files_elsewhere(saved):
     manifest = json.loads((saved / "MANIFEST.json").read_text())
     manifest["files"]["../../secret"] = manifest["files"]["config.yaml"]
     del manifest["sha256"]
-    manifest["sha256"] = checkpoint._self_hash(manifest)
+    manifest["sha256"] = self_hash(manifest)
     (saved / "MANIFEST.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match="damaged"):
         checkpoint.read(saved)
@@ -149,7 +153,7 @@ def test_a_manifest_cannot_name_files_elsewhere(saved):
 
 def test_a_newer_format_says_so_and_stays(saved):
     manifest = json.loads((saved / "MANIFEST.json").read_text())
-    (saved / "MANIFEST.json").write_text(json.dumps({**manifest, "format": checkpoint.FORMAT + 1}))
+    (saved / "MANIFEST.json").write_text(json.dumps({**manifest, "format": FORMAT + 1}))
     with pytest.raises(ConfigError, match=r"newer reach_rl .* update reach_rl"):
         checkpoint.read(saved)
     with pytest.raises(ConfigError, match="newer reach_rl"):
@@ -188,6 +192,23 @@ def test_the_newest_and_the_best_are_kept(run, saved):
         checkpoint.prune(folder, 2)
     steps = sorted(int(p.name.removeprefix("step_")) for p in folder.glob("step_*"))
     assert steps == [256, 768, 1024]
+
+
+def test_those_to_keep_for_good_stay(run, saved):
+    folder = saved.parent
+    for step in (512, 768, 1024, 1280):
+        written = checkpoint.write(folder, step, run[3], keep=step in (512, 768))
+        checkpoint.point(folder, "latest", written)
+        checkpoint.prune(folder, 2)
+    steps = sorted(int(p.name.removeprefix("step_")) for p in folder.glob("step_*"))
+    assert steps == [512, 768, 1024, 1280]
+
+
+def test_every_nth_periodic_checkpoint_stays(small, tmp_path):
+    words = ("checkpoint.every=256", "checkpoint.keep_every=3", "total_timesteps=2048")
+    assert isinstance(train(small(*words), tmp_path), dict)
+    steps = sorted(int(p.name.removeprefix("step_")) for p in tmp_path.glob("checkpoints/step_*"))
+    assert steps == [768, 1536, 1792, 2048]
 
 
 def test_an_unknown_checkpoint_names_those_that_are_there(saved):

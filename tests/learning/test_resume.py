@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from reach_rl.config import context
-from reach_rl.config.load import ConfigError, compose, load_run
+from reach_rl.config.load import ConfigError, load_run
 from reach_rl.config.status import read_status
 from reach_rl.learning import checkpoint
-from reach_rl.learning.resume import continued
+from reach_rl.learning.resume import continued, find
 from reach_rl.learning.session import train
 from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
 
@@ -48,6 +48,7 @@ CASES = {
     "batch_one_thread": EVERYTHING,
     "batch_two_threads": (*EVERYTHING, "vec_env.threads=2"),
     "batch_staged": STAGED,
+    "batch_sde": (*EVERYTHING, "ppo.use_sde=true", "ppo.sde_sample_freq=4"),
     "dummy": (*EVERYTHING, "vec_env.kind=dummy", "vec_env.n_envs=4", "ppo.n_steps=64"),
     "subproc": (*EVERYTHING, "vec_env.kind=subproc", "vec_env.n_envs=2", "ppo.n_steps=128"),
 }
@@ -116,6 +117,33 @@ def test_every_figure_is_the_same(runs, name):
     assert halves == whole
 
 
+def shown(folder, tag):
+    events = EventAccumulator(str(folder / "tb"), size_guidance={"scalars": 0})
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+@pytest.mark.parametrize("name", ["batch_one_thread", "subproc"])
+def test_tensorboard_shows_each_record_once(runs, name):
+    whole, halves = runs[name]
+    assert [step for step, _ in shown(halves, "train/loss")] == [256, 512, 768, 1024]
+    for tag in ("train/loss", "rollout/ep_rew_mean", "final/front/success_rate"):
+        assert shown(halves, tag) == shown(whole, tag)
+
+
+def test_the_wandb_run_stays_the_same(small, tmp_path, monkeypatch):
+    """Also where only the checkpoints were brought to another machine."""
+    config = small("wandb=offline", "total_timesteps=512", "checkpoint.every=256")
+    with monkeypatch.context() as patch:
+        stopped_at(patch, 256)
+        assert train(config, tmp_path) == 143
+    identity = tmp_path / "wandb/run_id"
+    known = identity.read_text()
+    identity.unlink()
+    assert isinstance(train(replace(config, resume=str(tmp_path)), tmp_path), dict)
+    assert identity.read_text() == known
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_verdict_is_the_same(runs, name):
     whole, halves = (json.loads((folder / "summary.json").read_text()) for folder in runs[name])
@@ -173,7 +201,7 @@ def test_what_cannot_be_gone_on_with_is_one_line(small, tmp_path):
     status = {"state": "running", "pid": 1, "host": "elsewhere"}
     (tmp_path / "status.json").write_text(json.dumps(status))
     with pytest.raises(ConfigError, match="process 1 on elsewhere is at work"):
-        train(config, tmp_path)
+        find(config, tmp_path, print, locked=False)
 
 
 def test_auto_begins_where_nothing_was_saved(small, tmp_path):
@@ -183,62 +211,11 @@ def test_auto_begins_where_nothing_was_saved(small, tmp_path):
     assert [r["global_step"] for r in read_records(tmp_path / "metrics.jsonl")] == [256, 256]
 
 
-@pytest.fixture
-def command_line():
-    """Says what the command line asked for."""
-    tokens = []
-
-    def asked(*overrides):
-        tokens.append(context.OVERRIDES.set(list(overrides)))
-        return compose(overrides)
-
-    yield asked
-    for token in reversed(tokens):
-        context.OVERRIDES.reset(token)
-
-
-def test_the_saved_configuration_holds_but_for_what_is_asked(small, command_line):
-    saved = small("robot=ur3e", "ppo.learning_rate=5e-4", "seed=3")
-    said = []
-    assert continued(saved, command_line("resume=."), said.append) == saved
-    config = continued(saved, command_line("resume=.", "total_timesteps=99999"), said.append)
-    assert config == replace(saved, total_timesteps=99_999)
-    assert said == []
-
-
-def test_asking_for_the_default_is_asking(small, command_line):
-    saved = small("ppo.learning_rate=5e-4", "evaluation.every=77")
-    default = compose([])
-    said = []
-    asked = ("resume=.", f"ppo.learning_rate={default.ppo.learning_rate}", "evaluation=default")
-    config = continued(saved, command_line(*asked), said.append)
-    assert config.ppo.learning_rate == default.ppo.learning_rate
-    assert config.evaluation == default.evaluation
-    assert config.vec_env == saved.vec_env
-    assert said == [
-        f"warning: ppo.learning_rate changes from 0.0005 to {default.ppo.learning_rate}"
-    ]
-
-
-def test_what_was_saved_cannot_take_another_shape(small, command_line):
-    asked = command_line(
-        "resume=.",
-        "robot=ur10e",
-        "action=increment",
-        "ppo.policy_kwargs.net_arch.pi=[8]",
-        "vec_env.n_envs=512",
-        "reward.terms.stillness=null",
-        "reward.terms.keypoint_distance.weight=-2.0",
-    )
-    with pytest.raises(ConfigError) as error:
-        continued(small(), asked, print)
-    keys = {problem.partition("=")[0] for problem in error.value.problems}
-    assert keys >= {
-        "robot.name",
-        "action.kind",
-        "ppo.policy_kwargs.net_arch.pi",
-        "vec_env.n_envs",
-        "reward.terms.stillness",
-    }
-    assert "reward.terms.keypoint_distance.weight" not in keys
-    assert all("cannot change when a run goes on" in problem for problem in error.value.problems)
+def test_what_changes_is_told_and_what_cannot_is_refused(small):
+    saved, said = small("run_dir=then"), []
+    asked = small("ppo.learning_rate=5e-4", "total_timesteps=99999", "wandb=offline")
+    config = continued(saved, replace(asked, resume="now"), said.append)
+    assert config == replace(asked, run_dir="then", resume=None)
+    assert said == [f"warning: ppo.learning_rate changes from {saved.ppo.learning_rate} to 0.0005"]
+    with pytest.raises(ConfigError, match=r"vec_env\.n_envs=4: cannot change .* it was 8"):
+        continued(saved, small("vec_env.n_envs=4"), said.append)

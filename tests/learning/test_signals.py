@@ -2,11 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from reach_rl.learning.signals import Stop, Stopped, listening
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,55 @@ def test_the_second_signal_acts_as_it_always_did():
         assert stop.signal == signal.SIGTERM
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_same_signal_at_once_again_is_an_echo(monkeypatch):
+    """Ctrl-C reaches a job directly and through the process that launched it."""
+    with listening() as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt), listening() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(stop, "since", stop.since - 1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_sigterm_kills():
+    code = """
+import os, signal, sys
+from reach_rl.learning.signals import listening
+with listening() as stop:
+    os.kill(os.getpid(), signal.SIGUSR1)
+    print("noted", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("alive", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "noted\n")
+
+
+def test_the_signal_of_a_requeue_counts_where_it_is_handled_and_comes_last():
+    seen = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: seen.append("requeued"))
+    try:
+        with listening() as stop:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert stop.exit_code == 143
+            seen.append("saved")
+        assert seen == ["saved", "requeued"]
+        with listening() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            seen.append("saved")
+        assert seen[2:] == ["saved", "requeued"]
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        with listening() as stop:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert stop.signal is None
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_other_threads_leave_signals_alone():

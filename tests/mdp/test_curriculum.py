@@ -17,6 +17,13 @@ STAGES = [
     Stage(advance_at=1.0, position_threshold=0.02, orientation_threshold=0.1, region_share=1.0),
 ]
 
+TASK_ITSELF = {
+    "curriculum/stage": 0,
+    "curriculum/position_threshold": 0.011,
+    "curriculum/orientation_threshold": 0.12,
+    "curriculum/region_share": 1.0,
+}
+
 
 def make(config: Config, **changes: Any) -> Curriculum:
     values: dict[str, Any] = {
@@ -37,7 +44,7 @@ def test_none_is_the_task_itself(config: Config) -> None:
     assert setting.weights == {}
     assert (setting.position_threshold, setting.orientation_threshold) == (0.011, 0.12)
     assert setting.region_share == 1.0
-    assert curriculum.metrics() == {}
+    assert curriculum.metrics() == pytest.approx(TASK_ITSELF | {"curriculum/progress": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +63,7 @@ def test_ramps_follow_what_all_environments_did(
     expected = {"action_rate": -0.2, "progress": 0.75}
     assert curriculum.setting().weights == pytest.approx(expected)
     told = {f"curriculum/{name}": weight for name, weight in expected.items()}
-    assert curriculum.metrics() == pytest.approx(told | {"curriculum/progress": 0.25})
+    assert curriculum.metrics() == pytest.approx(told | TASK_ITSELF | {"curriculum/progress": 0.25})
     curriculum.count(100 * steps, 100 * episodes, [])
     assert curriculum.setting().weights == pytest.approx({"action_rate": -0.5, "progress": 0.0})
 

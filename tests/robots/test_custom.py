@@ -249,8 +249,11 @@ def test_broken_files(tmp_path: Path, robot_config: Make) -> None:
     assert problem_of(config).startswith("robot.mjcf: arm.xml does not compile: ")
 
 
-def test_a_model_cannot_reach_outside_its_folder(tmp_path: Path, robot_config: Make) -> None:
+def test_a_model_cannot_reach_outside_its_folder(
+    tmp_path: Path, robot_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither by an include, nor a mesh, nor a link, nor through an included file."""
+    monkeypatch.delenv("REACH_RL_OUTSIDE_FILES", raising=False)
     (tmp_path / "secret.xml").write_text("<mujoco><size/></mujoco>")
     folder = tmp_path / "model"
     (folder / "parts").mkdir(parents=True)
@@ -271,10 +274,11 @@ def test_a_model_cannot_reach_outside_its_folder(tmp_path: Path, robot_config: M
         line = problem_of(one_joint(folder, robot_config, more=more))
         assert line == (
             f'robot.mjcf: arm.xml refers to "{named}", which is outside its folder {folder}; '
-            f"copy it there"
+            f"copy it there, or set REACH_RL_OUTSIDE_FILES=1 if you trust the model"
         )
     inside = one_joint(folder, robot_config, more='<include file="../secret.xml"/>')
-    assert load_robot(inside, outside_files=True).joint_names == ("j1",)
+    monkeypatch.setenv("REACH_RL_OUTSIDE_FILES", "1")
+    assert load_robot(inside).joint_names == ("j1",)
 
 
 def test_neighbours_that_touch_at_home_are_built_so(tmp_path: Path, robot_config: Make) -> None:

@@ -28,5 +28,12 @@ class Writer:
     def evaluation(self, step: int, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep the final evaluations, by label, as a table."""
 
+    def state(self) -> dict[str, Any]:
+        """What a later process needs to go on exactly here, as plain JSON values."""
+        return {}
+
+    def sync(self) -> None:
+        """Make what was recorded durable. Raises OSError."""
+
     def close(self, exit_code: int) -> None:
         """Finish; nothing is written afterwards."""

@@ -3,63 +3,86 @@
 import json
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from reach_rl.config.disk import Appender, Told, ignore
 from reach_rl.monitoring.writers.base import Values, Writer
 
 STEP = "global_step"
 
 
 class JsonLinesWriter(Writer):
-    """Appends a line per record and flushes it."""
+    """Appends a line per record; what the disk refuses is written later."""
 
     name = "metrics.jsonl"
 
-    def __init__(self, path: Path, resume_step: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        resume_step: int | None = None,
+        resume_count: int | None = None,
+        told: Told = ignore,
+    ) -> None:
         """Open the file.
 
         Args:
             path: of the file.
             resume_step: None for a new run; else the step from which the run goes on: a line torn
                 by a crash and records of later steps are cut.
+            resume_count: of a run that goes on, how many records it had made then; None: unknown.
+            told: of a disk that refuses, and of the end of that.
 
         Raises:
             FileExistsError: if a new run finds the records of another.
+            OSError: it cannot be opened.
         """
-        self.records_before = 0
+        self.records_before = self.count = 0
         if resume_step is not None and path.exists():
-            self.records_before = cut(path, resume_step)
+            self.records_before, self.count = cut(path, resume_step, resume_count)
         elif path.exists() and path.stat().st_size:
             raise FileExistsError(
                 f"{path} holds the records of another run; "
                 "give another run_dir=, or go on with that run by resume="
             )
-        self._file = path.open("a", encoding="utf-8")
+        self._file = Appender(path, told)
 
     def write(self, step: int, values: Values) -> None:
         """Append a record."""
-        self._file.write(json.dumps({STEP: step, **values}, allow_nan=False) + "\n")
-        self._file.flush()
+        line = json.dumps({STEP: step, **values}, allow_nan=False) + "\n"
+        self.count += 1
+        self._file.append([line.encode()])
+
+    def state(self) -> dict[str, Any]:
+        """How many records there are."""
+        return {"records": self.count}
+
+    def sync(self) -> None:
+        """Make every record so far durable. Raises OSError."""
+        self._file.sync()
 
     def close(self, exit_code: int) -> None:
         """Close the file."""
         self._file.close()
 
 
-def cut(path: Path, last_step: int) -> int:
-    """Drop torn lines and records after `last_step`; returns how many lines there were."""
+def cut(path: Path, last_step: int, count: int | None = None) -> tuple[int, int]:
+    """Drop torn lines, records after `last_step` and, if given, those after the first `count`.
+
+    Returns:
+        How many lines there were, and how many there are.
+    """
     lines = path.read_bytes().splitlines()
-    kept = [
-        line for line in lines if (record := _parse(line)) is not None and record[STEP] <= last_step
-    ]
+    fit = (line for line in lines if (record := _parse(line)) and record[STEP] <= last_step)
+    kept = list(islice(fit, count))
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         file.writelines(line + b"\n" for line in kept)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    return len(lines)
+    return len(lines), len(kept)
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:

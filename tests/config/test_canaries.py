@@ -1,0 +1,229 @@
+"""Files from others, made to run code: at worst they are an error. A canary shows what ran."""
+
+import itertools
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reach_rl.config.load import ConfigError, compose, load_run, to_tree
+
+ROOT = Path(__file__).parents[2]
+QUICK = "total_timesteps=1"
+"""Too little for a rollout: whatever else a run does, it ends with exit code 2."""
+
+
+@pytest.fixture
+def canary(tmp_path):
+    """A file that must not be there in the end, and the folder of a package that leaves it."""
+    path = tmp_path / "canary"
+    package = tmp_path / "modules" / "canary_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"open({str(path)!r}, 'w')\n")
+    (package / "x.yaml").write_text("seed: 3\n")
+    yield path
+    assert not path.exists()
+
+
+def touch(path):
+    """Keys that make Hydra's instantiate leave the canary."""
+    return {"_target_": "os.system", "command": f"touch {path}"}
+
+
+def run(canary, *arguments, files, verb="train", env=None):
+    """Runs a verb on a folder of configuration files; its exit code and what it printed."""
+    folder = canary.parent / "conf"
+    for name, content in files.items():
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        glob = "" if "/" not in name or name.startswith("hydra") else "# @package _global_\n"
+        path.write_text(glob + text)
+    modules = str(canary.parent / "modules")
+    done = subprocess.run(
+        [sys.executable, "-m", f"reach_rl.{verb}", "--config-dir", str(folder), *arguments],
+        cwd=canary.parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), modules]), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def hydra(canary):
+    """Hydra's own keys by which a file could run code."""
+    return {
+        "callbacks": {"callbacks": {"x": touch(canary)}},
+        "logging": {
+            "job_logging": {
+                "version": 1,
+                "handlers": {"x": {"()": "os.system", "command": f"touch {canary}"}},
+            }
+        },
+        "environment": {"job": {"env_set": {"PYTHONPATH": str(canary.parent / "modules")}}},
+        "sweep": {"sweep": {"dir": "x", "deep": touch(canary)}},
+        "launcher": {"launcher": touch(canary)},
+        "sweeper": {"sweeper": {"params": touch(canary)}},
+    }
+
+
+KINDS = ("callbacks", "logging", "environment", "sweep", "launcher", "sweeper")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("group", ["experiment", "sweep"])
+def test_a_preset_or_search_space_cannot_run_code(canary, kind, group):
+    """One after the other in this process; the whole path is in the test below."""
+    from reach_rl.config.app import front
+
+    folder = canary.parent / "conf"
+    (folder / group).mkdir(parents=True)
+    text = "# @package _global_\n" + yaml.safe_dump({"hydra": hydra(canary)[kind]})
+    (folder / group / "theirs.yaml").write_text(text)
+    many = ["-m"] if group == "sweep" else []
+    argv = [*many, "--config-dir", str(folder), f"{group}=theirs", "wandb=disabled"]
+    ran = []
+    assert front("train", lambda *job: ran.append(job), argv) == 2
+    assert ran == []
+
+
+def test_the_same_from_a_shell(canary):
+    """The canary would be left: the modules are on the path, and Hydra really composes."""
+    files = {"experiment/theirs": {"hydra": hydra(canary)["callbacks"]}}
+    code, said = run(canary, "experiment=theirs", files=files)
+    assert code == 2 and "would name code to run" in said
+    code, _ = run(canary, "experiment=theirs", "--cfg", "job", files=files)
+
+
+def test_a_package_is_not_imported_to_search_it(canary):
+    own = (ROOT / "conf" / "train.yaml").read_text()
+    files = {"theirs": own.replace("hydra:\n", "hydra:\n  searchpath: [pkg://canary_package]\n")}
+    for more in ([QUICK], ["--cfg", "job"], ["-m", "seed=1,2", QUICK]):
+        code, said = run(canary, "--config-name", "theirs", *more, files=files)
+        assert code == 2
+        assert "would import a package, which a configuration may not" in said
+
+
+def test_shell_commands_of_a_launcher_are_typed_or_not_there(canary):
+    launcher = {
+        "defaults": ["submitit_slurm"],
+        "setup": [f"touch {canary}"],
+        "additional_parameters": {"export": "LD_PRELOAD=/tmp/x.so"},
+    }
+    files = {"hydra/launcher/theirs": launcher}
+    code, said = run(canary, "-m", "seed=1,2", "hydra/launcher=theirs", files=files)
+    assert code == 2
+    for key in ("setup", "additional_parameters"):
+        assert f"hydra.launcher.{key}: commands are taken from the command line only" in said
+
+
+SECRET = {"REACH_RL_TEST_TOKEN": "do-not-tell-anybody"}
+
+
+def test_a_credential_cannot_be_read_into_a_configuration(canary):
+    files = {"experiment/theirs": {"wandb": {"notes": "${oc.env:REACH_RL_TEST_TOKEN}"}}}
+    for more in (["experiment=theirs"], ["-m", "seed=1,2", "experiment=theirs"]):
+        code, said = run(canary, *more, files=files, env=SECRET)
+        assert code == 2
+        assert "would read a credential into a configuration" in said
+        assert "do-not-tell" not in said
+
+
+def test_an_absurd_file_is_not_composed(canary):
+    bomb = configs(canary)["aliases"]
+    for name in ("experiment/theirs", "hydra/launcher/theirs", "theirs"):
+        code, said = run(canary, "--cfg", "job", files={name: bomb})
+        assert code == 2
+        assert f"{name}.yaml: stands for more than 100,000 values" in said
+        (canary.parent / "conf" / f"{name}.yaml").unlink()
+
+
+def test_other_variables_may_be_read(canary):
+    files = {"experiment/theirs": {"wandb": {"group": "${oc.env:REACH_RL_TEST_GROUP,mine}"}}}
+    code, _ = run(canary, "experiment=theirs", "--cfg", "job", files=files)
+    assert code == 0
+    config = compose(["experiment=theirs"], config_dir=canary.parent / "conf")
+    assert config.wandb.group == "mine"
+
+
+class Canary:
+    """Leaves a file behind if anything unpickles it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def aliases():
+    """Nine times nine times nine ... of a value, in a few lines."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for one, other in itertools.pairwise("abcdefghi"):
+        lines.append(f"{other}: &{other} [{', '.join(9 * [f'*{one}'])}]")
+    return "\n".join(lines)
+
+
+def configs(canary):
+    """config.yaml of a run, made to run code."""
+    tree = to_tree(compose([]))
+
+    def changed(**values):
+        return yaml.safe_dump({**tree, **values})
+
+    return {
+        "object": f"!!python/object/apply:os.system ['touch {canary}']",
+        "name": "!!python/name:os.system ''",
+        "module": "seed: !!python/module:canary_package",
+        "pickle": pickle.dumps(Canary(canary)),
+        "binary": b"\x00\xff" * 99,
+        "target": changed(_target_="os.system", command=f"touch {canary}"),
+        "target in a group": changed(robot={**tree["robot"], **touch(canary)}),
+        "target in a term": changed(
+            reward={**tree["reward"], "terms": {"progress": touch(canary)}}
+        ),
+        "activation": changed(
+            ppo={
+                **tree["ppo"],
+                "policy_kwargs": {**tree["ppo"]["policy_kwargs"], "activation_fn": "os.system"},
+            }
+        ),
+        "buffer": changed(ppo={**tree["ppo"], "rollout_buffer_class": "os.system"}),
+        "buffer arguments": changed(
+            ppo={**tree["ppo"], "rollout_buffer_kwargs": {"x": touch(canary)}}
+        ),
+        "interpolation": changed(seed="${oc.env:REACH_RL_TEST_TOKEN}"),
+        "aliases": aliases(),
+        "deep": "[" * 5000,
+        "endless": "a: &a [*a]",
+        "long": "a: [" + "1," * 200_000 + "]",
+        "list": "[1, 2]",
+        "empty": "",
+    }
+
+
+@pytest.mark.parametrize("kind", list(configs(Path("x"))))
+def test_the_configuration_of_a_run_cannot_run_code(canary, kind, monkeypatch):
+    monkeypatch.setenv("REACH_RL_TEST_TOKEN", "7")
+    monkeypatch.syspath_prepend(str(canary.parent / "modules"))
+    content = configs(canary)[kind]
+    path = canary.parent / "config.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_run(canary.parent)
+    for line in caught.value.problems:
+        assert "\n" not in line and len(line) < 2000
+
+
+def test_an_interpolation_in_a_runs_configuration_stays_text(canary, monkeypatch):
+    monkeypatch.setenv("REACH_RL_TEST_TOKEN", "do-not-tell-anybody")
+    tree = to_tree(compose([]))
+    tree["wandb"]["notes"] = "${oc.env:REACH_RL_TEST_TOKEN}"
+    (canary.parent / "config.yaml").write_text(yaml.safe_dump(tree))
+    assert load_run(canary.parent).wandb.notes == "${oc.env:REACH_RL_TEST_TOKEN}"

@@ -1,0 +1,245 @@
+"""Models from elsewhere that pry or are absurd: one line, at once, and nothing was read outside."""
+
+import itertools
+import os
+import time
+
+import mujoco
+import pytest
+
+from reach_rl.config.load import ConfigError
+from reach_rl.config.paths import assets_dir
+from reach_rl.robots.files import compile_spec, read_spec
+from reach_rl.robots.scan import scan
+
+MODEL = (
+    '<mujoco>{}<worldbody><body name="b"><joint name="j"/><geom size="0.1"/></body>{}'
+    "</worldbody>{}</mujoco>"
+)
+TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"
+
+
+def problem_of(path):
+    begin = time.monotonic()
+    with pytest.raises(ConfigError) as caught:
+        compile_spec(read_spec(path), path)
+    assert time.monotonic() - begin < 20
+    (line,) = caught.value.problems
+    assert "\n" not in line and len(line) < 400
+    assert line.startswith("robot.mjcf: ")
+    return line
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a model into a folder beside which a secret lies."""
+    (tmp_path / "secret.obj").write_text(TETRAHEDRON)
+    (tmp_path / "secret.xml").write_text("<mujoco><worldbody/></mujoco>")
+    folder = tmp_path / "model"
+    folder.mkdir()
+
+    def model(top="", world="", more="", name="arm.xml"):
+        (folder / name).write_text(MODEL.format(top, world, more))
+        return folder / name
+
+    return model
+
+
+USE = '<geom type="mesh" mesh="m"/>'
+
+
+def mesh(name):
+    return f'<asset><mesh name="m" file="{name}"/></asset>'
+
+
+def test_a_mesh_of_its_own_is_fine(write):
+    path = write('<compiler meshdir="parts"/>', USE, mesh("own.obj"))
+    (path.parent / "parts").mkdir()
+    (path.parent / "parts" / "own.obj").write_text(TETRAHEDRON)
+    assert compile_spec(read_spec(path), path).nmesh == 1
+
+
+def outside(write, kind):
+    folder = write().parent
+    secret = folder.parent / "secret.obj"
+    match kind:
+        case "parent":
+            return write(mesh("../secret.obj"), USE)
+        case "absolute":
+            return write(mesh(str(secret)), USE)
+        case "link":
+            (folder / "own.obj").symlink_to(secret)
+            return write(mesh("own.obj"), USE)
+        case "link_to_folder":
+            (folder / "parts").symlink_to(folder.parent)
+            return write(mesh("parts/secret.obj"), USE)
+        case "meshdir":
+            return write('<compiler meshdir=".."/>' + mesh("secret.obj"), USE)
+        case "assetdir":
+            return write(f'<compiler assetdir="{folder.parent}"/>' + mesh("secret.obj"), USE)
+        case "meshdir_of_an_include":
+            text = '<mujocoinclude><compiler meshdir=".."/></mujocoinclude>'
+            (folder / "sly.xml").write_text(text)
+            return write(mesh("secret.obj") + '<include file="sly.xml"/>', USE)
+        case "include_of_an_include":
+            text = '<mujocoinclude><include file="../secret.xml"/></mujocoinclude>'
+            (folder / "sly.xml").write_text(text)
+            return write('<include file="sly.xml"/>')
+        case "sub_model":
+            world = f'<worldbody><body name="c">{USE}</body></worldbody>'
+            (folder / "sub.xml").write_text(f"<mujoco>{mesh('../secret.obj')}{world}</mujoco>")
+            return write('<asset><model name="s" file="sub.xml"/></asset>')
+        case "texture":
+            names = 'fileright="../secret.png" fileleft="../secret.png"'
+            (folder.parent / "secret.png").write_bytes(b"\x89PNG")
+            return write(f'<asset><texture name="t" type="cube" {names}/></asset>')
+        case "height_field":
+            return write('<asset><hfield name="h" size="1 1 1 1" file="/etc/hostname"/></asset>')
+        case "skin":
+            return write('<asset><skin name="s" file="../secret.obj"/></asset>')
+        case "flex":
+            return write("", '<flexcomp name="f" type="mesh" file="../secret.obj"/>')
+        case _:
+            return write(mesh("..\\secret.obj"), USE)
+
+
+KINDS = [
+    "parent",
+    "absolute",
+    "link",
+    "link_to_folder",
+    "meshdir",
+    "assetdir",
+    "meshdir_of_an_include",
+    "include_of_an_include",
+    "sub_model",
+    "texture",
+    "height_field",
+    "skin",
+    "flex",
+    "backslash",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_outside_its_folder_is_read(write, kind):
+    line = problem_of(outside(write, kind))
+    assert "which is outside its folder" in line
+    assert "set REACH_RL_OUTSIDE_FILES=1 if you trust the model" in line
+
+
+@pytest.mark.parametrize("kind", ["parent", "meshdir_of_an_include", "link"])
+def test_unless_the_environment_says_so(write, kind, monkeypatch):
+    """The same models do read the file otherwise: the tests above test something."""
+    path = outside(write, kind)
+    monkeypatch.setenv("REACH_RL_OUTSIDE_FILES", "1")
+    assert compile_spec(read_spec(path), path).nmesh == 1
+
+
+def test_a_link_to_a_model_is_read_where_the_model_lies(write, tmp_path):
+    """What is checked is what MuJoCo reads."""
+    path = write(mesh("own.obj"), USE)
+    (path.parent / "own.obj").write_text(TETRAHEDRON)
+    link = tmp_path / "elsewhere" / "link.xml"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    assert compile_spec(read_spec(link), link).nmesh == 1
+
+
+def test_a_pipe_is_not_waited_for(write):
+    path = write(mesh("own.obj"), USE)
+    os.mkfifo(path.parent / "own.obj")
+    assert "is no plain file" in problem_of(path)
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE mujoco [<!ENTITY a "ha">{}]>
+<mujoco model="&{};"><worldbody/></mujoco>"""
+
+
+def entity_bomb():
+    names = "abcdefghijklmnopqrstuvwxyz"
+    pairs = itertools.pairwise(names)
+    return BOMB.format("".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in pairs), "z")
+
+
+def replicated(depth, count=1000):
+    inner = "<body><geom size='.1'/></body>"
+    for _ in range(depth):
+        inner = f'<replicate count="{count}">{inner}</replicate>'
+    return MODEL.format("", inner, "")
+
+
+ABSURD = {
+    "entities": (entity_bomb, "declares a document type"),
+    "outside entity": (
+        lambda: '<!DOCTYPE m [<!ENTITY x SYSTEM "/etc/hostname">]><mujoco model="&x;"/>',
+        "declares a document type",
+    ),
+    "deep": (lambda: "<mujoco>" + 5000 * "<body>" + 5000 * "</body>", "nested deeper"),
+    "many": (lambda: MODEL.format("", "<body/>" * 300_000, ""), "more than 200,000 elements"),
+    "huge": (lambda: MODEL.format("", "<!--" + 30_000_000 * "x" + "-->", ""), "has 30 MB"),
+    "copies": (lambda: replicated(3), "asks for more than 10,000 copies by <replicate>"),
+    "one copy too many": (lambda: replicated(1, 10**9), "copies by <replicate>"),
+    "flex": (
+        lambda: MODEL.format("", '<flexcomp name="f" type="grid" count="900 900 900"/>', ""),
+        "copies by <flexcomp>",
+    ),
+    "texture": (
+        lambda: MODEL.format(
+            '<asset><texture name="t" builtin="flat" width="100000" height="9"/></asset>',
+            "",
+            "",
+        ),
+        'width="100000" of <texture> is beyond 16,384',
+    ),
+    "field": (
+        lambda: MODEL.format(
+            '<asset><hfield name="h" nrow="1e6" ncol="1e6" size="1 1 1 1"/></asset>', "", ""
+        ),
+        'nrow="1e6" of <hfield> is beyond',
+    ),
+    "memory": (lambda: MODEL.format('<size memory="900T"/>', "", ""), 'memory="900T" of <size>'),
+    "keys": (lambda: MODEL.format('<size nkey="2000000000"/>', "", ""), "of <size> is beyond"),
+    "empty": (lambda: "", "is not valid XML"),
+    "binary": (lambda: b"\x00\xff\xfe\x00" * 100, "is not valid XML"),
+    "other encoding": (
+        lambda: MODEL.format("", "", "").encode("utf-16"),
+        "is not valid XML",
+    ),
+    "no model": (lambda: "<html/>", "its root element is <html>"),
+    "long name": (lambda: MODEL.format(mesh("a" * 5000), USE, ""), "is no name of a file"),
+}
+
+
+@pytest.mark.parametrize("name", ABSURD)
+def test_absurd_files_are_one_line(tmp_path, name):
+    make, text = ABSURD[name]
+    content = make()
+    path = tmp_path / "arm.xml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert text in problem_of(path)
+
+
+def test_includes_cannot_multiply_copies(write):
+    """Each file is modest; together they ask for a billion bodies."""
+    path = write("", '<replicate count="9000"><include file="b.xml"/></replicate>')
+    inner = '<mujocoinclude><replicate count="9000"><body/></replicate></mujocoinclude>'
+    (path.parent / "b.xml").write_text(inner)
+    assert "asks for more than 1,000,000 elements in all" in problem_of(path)
+
+
+def test_a_file_that_includes_itself_comes_to_an_end(write):
+    assert problem_of(write('<include file="arm.xml"/>'))
+
+
+def test_the_shipped_models_pass():
+    for path in sorted((assets_dir() / "robots").glob("*.xml")):
+        assert scan(path)[0].tag == "mujoco"
+        assert isinstance(read_spec(path), mujoco.MjSpec)
+
+
+def test_the_limits_leave_room_for_robots(write):
+    path = write(
+        '<size memory="64M"/>', '<replicate count="100" offset="0 0 1"><site/></replicate>'
+    )
+    assert compile_spec(read_spec(path), path).nsite == 100
