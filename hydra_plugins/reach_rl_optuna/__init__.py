@@ -1,0 +1,1 @@
+"""Hydra's door to reach_rl.sweeps; Hydra imports this at every start, so it stays light."""

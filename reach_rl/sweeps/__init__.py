@@ -1,0 +1,1 @@
+"""Searches with Optuna: studies that survive, are shared, pruned, and told about."""

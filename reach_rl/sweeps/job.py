@@ -1,0 +1,313 @@
+"""One trial in its process: its runs one after the other, judged on the way, told at the end."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from reach_rl.config import context
+from reach_rl.config.files import write_json
+from reach_rl.config.load import compose
+from reach_rl.config.redact import redact
+from reach_rl.config.schema import Config
+from reach_rl.config.search import SCORE, Search, Wilcoxon
+from reach_rl.config.status import Status, read_status
+from reach_rl.sweeps import trials
+from reach_rl.sweeps.heart import Heart
+from reach_rl.sweeps.objective import combined, figure
+from reach_rl.sweeps.sampling import pruner
+from reach_rl.sweeps.storage import open_study, url_of
+from reach_rl.sweeps.trials import Ledger
+
+STOPPED = (130, 143)
+Observer = Callable[[int, float, dict[str, Any]], bool]
+Train = Callable[[Config, Path, Observer], dict[str, Any] | int]
+
+
+class Signalled(Protocol):
+    """Whether a signal asked this process to stop."""
+
+    @property
+    def exit_code(self) -> int:
+        """130 or 143 if one did, otherwise 0."""
+        ...
+
+
+Listening = Callable[[], contextlib.AbstractContextManager[Signalled]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One of the runs of a trial."""
+
+    name: str
+    """Its folder within the trial's; empty for the only one, which is the trial's own."""
+    config: Config
+
+
+def run_trial(
+    config: Config,
+    folder: Path,
+    search: Search,
+    number: int,
+    train: Train,
+    listening: Listening,
+) -> dict[str, Any]:
+    """Run a trial that the sweep claimed, and tell Optuna what came of it.
+
+    Args:
+        config: of the trial.
+        folder: of the trial.
+        search: what the sweep searches.
+        number: of the trial.
+        train: makes one run; see learning.session.train.
+        listening: notes signals; see learning.signals.
+
+    Returns:
+        number and state, and where the process was asked to stop its `exit_code`.
+
+    Raises:
+        Exception: what a run raised, after the trial was told as failed.
+    """
+    study = open_study(
+        url_of(search.storage, folder.parent),
+        search.study_name,
+        sampler=optuna.samplers.RandomSampler(),
+        pruner=pruner(search.pruner),
+    )
+    ledger = Ledger(study, folder.parent, search.retries)
+    here = _claimed_here(ledger, number)
+    trial = ledger.take(number)
+    if trial is None:
+        return {"number": number, "state": "another's"}
+    elsewhere = contextlib.nullcontext() if here else worker(listening)
+    quiet = (
+        contextlib.nullcontext() if search.verbose else contextlib.redirect_stdout(io.StringIO())
+    )
+    with Heart(folder, listens=True), elsewhere as stop, quiet:
+        return Job(search, ledger, trial, folder, train, stop).run(config)
+
+
+def _claimed_here(ledger: Ledger, number: int) -> bool:
+    """Whether the sweep itself is this process."""
+    return (ledger.get(number).user_attrs.get(trials.OWNER) or {}).get("pid") == os.getpid()
+
+
+@contextlib.contextmanager
+def worker(listening: Listening) -> Iterator[Signalled]:
+    """A process that a launcher keeps: it stops when the sweep says so, not for a key press.
+
+    A key press reaches all processes of a terminal; one that has nothing to save would die of it
+    and take the others along.
+    """
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with listening() as stop:
+        yield stop
+
+
+@dataclass(slots=True)
+class Job:
+    """A trial under way."""
+
+    search: Search
+    ledger: Ledger
+    trial: FrozenTrial
+    folder: Path
+    train: Train
+    stop: Signalled | None
+    done: list[Run] = field(default_factory=list)
+    values: list[list[float]] = field(default_factory=list)
+    summaries: list[Mapping[str, Any]] = field(default_factory=list)
+    enough: bool = False
+    """Whether the pruner said so."""
+
+    def run(self, config: Config) -> dict[str, Any]:
+        """All runs, and the verdict."""
+        number = self.trial.number
+        try:
+            code = self._runs(plan(config, self.search))
+        except (KeyboardInterrupt, SystemExit):
+            self.ledger.give_up(number, "stopped at once")
+            raise
+        except BaseException as error:
+            text = str(error) or traceback.format_exc().strip().splitlines()[-1]
+            kind = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
+            line = f"{kind}: {' '.join(text.split())}"[:500]
+            self._tell(TrialState.FAIL, redact(line))
+            raise
+        state = self.ledger.get(number).state.name.lower()
+        return {"number": number, "state": state} | ({"exit_code": code} if code else {})
+
+    def _runs(self, runs: Sequence[Run]) -> int:
+        """Run by run until the trial is over; the exit code of a stop, otherwise 0."""
+        for index, run in enumerate(runs):
+            folder = self.folder / run.name
+            code = self.stop.exit_code if self.stop is not None else 0
+            if not code and read_status(folder).get("state") == "pruned":
+                return self._pruned(folder)
+            outcome = code or self.train(going_on(run.config, folder), folder, self._look(index))
+            self.done.append(run)
+            if outcome in STOPPED:
+                self._note()
+                self.ledger.give_up(self.trial.number, "stopped")
+                return int(str(outcome))
+            if isinstance(outcome, int):
+                return self._ended(outcome, folder)
+            self.summaries.append(outcome)
+            self.values.append([figure(outcome, name) for name in self.search.objective])
+            if len(runs) > 1 and index + 1 < len(runs) and self._enough(index):
+                return self._pruned(self.folder)
+        if len(runs) > 1:
+            _write_mean(self.folder, self.summaries, [run.config.seed for run in runs])
+        self._tell(TrialState.COMPLETE, "", combined(self.search, self.values))
+        return 0
+
+    def _ended(self, code: int, folder: Path) -> int:
+        """A run ended before its time."""
+        status = read_status(folder)
+        if status.get("state") == "pruned":
+            return self._pruned(folder)
+        self.ledger.set(self.trial, **{trials.EXIT_CODE: code})
+        self._tell(TrialState.FAIL, f"{status.get('state')}: {status.get('reason')}")
+        return 0
+
+    def _pruned(self, folder: Path) -> int:
+        if folder == self.folder and not (folder / "status.json").exists():
+            Status(folder).set("pruned", "worse than the best trial, seed by seed")
+        count = len(self.ledger.get(self.trial.number).intermediate_values)
+        reason = f"{self.search.pruner.name} pruner, report {count}"
+        own = str(read_status(folder).get("reason") or "")
+        self._tell(TrialState.PRUNED, reason if self.enough or not own else own)
+        return 0
+
+    def _tell(self, state: TrialState, reason: str, values: Sequence[float] | None = None) -> None:
+        self._note()
+        if state == TrialState.COMPLETE:
+            self.ledger.set(self.trial, **{trials.EXIT_CODE: 0})
+        self.ledger.tell(self.trial.number, state, reason, values)
+
+    def _note(self) -> None:
+        """Keep what is known of the runs so far."""
+        single = [run[0] if len(run) == 1 else run for run in self.values]
+        self.ledger.set(
+            self.trial,
+            **{
+                trials.RUNS: [run.name for run in self.done],
+                trials.SEEDS: [run.config.seed for run in self.done],
+                trials.SEED_VALUES: single,
+                trials.ENV_STEPS: sum(map(steps_of, {self.folder / r.name for r in self.done})),
+            },
+        )
+
+    def _look(self, index: int) -> Observer:
+        """What a run is to call at its periodic evaluations."""
+        name = self.search.objective[0]
+
+        def observe(evaluation: int, score: float, figures: dict[str, Any]) -> bool:
+            try:
+                value = score if name == SCORE else figure(figures, name)
+            except ValueError:
+                return False
+            return self._report(value, index * _MOST_EVALUATIONS + evaluation)
+
+        return observe if self.search.prunes else lambda evaluation, score, figures: False
+
+    def _enough(self, index: int) -> bool:
+        """Whether the runs so far say enough, run by run."""
+        if not isinstance(self.search.pruner, Wilcoxon):
+            return False
+        return self._report(self.values[index][0], index)
+
+    def _report(self, value: float, step: int) -> bool:
+        trial = optuna.Trial(self.ledger.study, self.trial._trial_id)
+        if step not in self.ledger.get(self.trial.number).intermediate_values:
+            trial.report(value, step)
+        self.enough = trial.should_prune()
+        return self.enough
+
+
+_MOST_EVALUATIONS = 1000
+"""Reports of a trial's second run begin here."""
+
+
+def plan(config: Config, search: Search) -> list[Run]:
+    """The runs of a trial: each variant with each seed."""
+    seeds = range(config.seed, config.seed + search.seeds)
+    variants = [(_word(text), _variant(text)) for text in search.each] or [("", config)]
+    found = []
+    for word, variant in variants:
+        for seed in seeds:
+            words = [word] * bool(word) + [f"seed_{seed}"] * (len(seeds) > 1)
+            found.append(Run("_".join(words), dataclasses.replace(variant, seed=seed)))
+    return found
+
+
+def _word(override: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in override.partition("=")[2])
+
+
+def _variant(override: str) -> Config:
+    key = override.partition("=")[0]
+    own = [text for text in context.OVERRIDES.get() or () if text.partition("=")[0] != key]
+    return compose([*own, override])
+
+
+def going_on(config: Config, folder: Path) -> Config:
+    """The configuration with the wish to go on, if the run has begun already."""
+    begun = (folder / "checkpoints").exists() or (folder / "metrics.jsonl").exists()
+    if not begun:
+        return config
+    before = read_status(folder)
+    if before.get("state") == "running" and before.get("pid") != os.getpid():
+        Status(folder).set("stopped", "its process died")  # take() has seen to that
+    return dataclasses.replace(config, resume="auto")
+
+
+def steps_of(folder: Path) -> int:
+    """Environment steps of a run, by its records."""
+    try:
+        with (folder / "metrics.jsonl").open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - 65536))
+            lines = file.read().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            step = json.loads(line).get("global_step")
+            if isinstance(step, int):
+                return step
+    return 0
+
+
+def _write_mean(folder: Path, summaries: Sequence[Mapping[str, Any]], seeds: list[int]) -> None:
+    """summary.json of a trial with several runs: the means of theirs."""
+    mean = _mean(summaries)
+    if isinstance(mean, dict):
+        mean.get("evaluation", {}).pop("worst", None)
+        mean |= {"robot": summaries[0].get("robot"), "seeds": seeds, "runs": len(summaries)}
+        mean.pop("seed", None)
+        write_json(folder / "summary.json", mean)
+    Status(folder).set("finished")
+
+
+def _mean(values: Sequence[Any]) -> Any:  # noqa: ANN401  trees of the same shape
+    """Trees with the mean of their numbers; what is no number and differs is left out."""
+    if all(isinstance(value, Mapping) for value in values):
+        keys = [key for key in values[0] if all(key in value for value in values)]
+        return {key: _mean([value[key] for value in values]) for key in keys}
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return fmean(values)
+    return values[0] if all(value == values[0] for value in values) else None

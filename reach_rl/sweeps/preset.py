@@ -1,0 +1,187 @@
+"""A trial as conf/experiment/tuned_<study>.yaml: what was searched and what the command fixed."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reach_rl.config.composition import Composed, Composer
+from reach_rl.config.files import write_atomic
+from reach_rl.config.paths import checkout_dir, conf_dir
+from reach_rl.config.problems import show
+from reach_rl.config.redact import redact
+
+_OURS = "# study: "
+_SIDE = (
+    "seed",
+    "total_timesteps",
+    "run_dir",
+    "resume",
+    "progress",
+    "picture",
+    "profile",
+    "torch_threads",
+    "vec_env.threads",
+    "checkpoint",
+    "evaluation",
+    "wandb",
+    "hydra",
+)
+"""Keys of one run, its length, its machine and its judging, which a preset leaves to its user."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists of plain values on one line."""
+
+    def represent_list(self, data: list[Any]) -> yaml.Node:
+        flow = not any(isinstance(item, dict | list) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+
+
+def write(
+    name: str,
+    overrides: Sequence[str],
+    facts: Mapping[str, str],
+    folder: Path,
+    config_dir: Path | None = None,
+    searched: Sequence[str] = (),
+) -> Path:
+    """Write a preset, and return its path.
+
+    A file of the same study is replaced, any other one is kept and the new one gets a number.
+
+    Args:
+        name: of the study.
+        overrides: of the trial, as on the command line.
+        facts: provenance, a line each; `study` says which study this is.
+        folder: where to; see `default_folder`.
+        config_dir: the user's folder of groups, if the sweep had one.
+        searched: keys that stay, whatever they are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = place(name, facts["study"], folder)
+    parts = split(overrides, Composer(config_dir=config_dir), searched)
+    write_atomic(path, text(path.stem, facts, *parts))
+    return path
+
+
+def default_folder(sweep: Path, config_dir: Path | None = None) -> Path:
+    """Where presets go: into the checkout's conf/experiment if that can be written.
+
+    Otherwise into the user's own folder of groups, or into conf/experiment of the sweep's folder,
+    which --config-dir makes known.
+    """
+    own = conf_dir() / "experiment"
+    if conf_dir() == checkout_dir() / "conf" and os.access(own, os.W_OK):
+        return own
+    return (config_dir or sweep / "conf") / "experiment"
+
+
+def command(path: Path) -> str:
+    """How to train with a preset."""
+    flag = "" if path.parent.parent == conf_dir() else f" --config-dir {path.parent.parent}"
+    return f"python -m reach_rl.train{flag} experiment={path.stem}"
+
+
+def place(name: str, study: str, folder: Path) -> Path:
+    """The file of a study: tuned_<name>.yaml, or with a number where another study has it."""
+    stem = "tuned_" + re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+    number = 1
+    while True:
+        path = folder / f"{stem}.yaml" if number == 1 else folder / f"{stem}_{number}.yaml"
+        if not path.exists() or f"{_OURS}{study}\n" in path.read_text(encoding="utf-8"):
+            return path
+        number += 1
+
+
+def text(stem: str, facts: Mapping[str, str], defaults: list[Any], tree: dict[str, Any]) -> str:
+    """The file; its comments pass on no credentials."""
+    lines = [
+        "# @package _global_",
+        f"# What a sweep found best.   python -m reach_rl.train experiment={stem}",
+        *(f"# {key}: {' '.join(str(redact(fact)).split())}" for key, fact in facts.items()),
+    ]
+    content: dict[str, Any] = {"defaults": defaults} if defaults else {}
+    body = yaml.dump(content | tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return "\n".join(lines) + "\n" + (body if content or tree else "")
+
+
+def split(
+    overrides: Sequence[str], composer: Composer, searched: Sequence[str] = ()
+) -> tuple[list[Any], dict[str, Any]]:
+    """Overrides as a defaults list and the values that differ from what it alone gives.
+
+    What a chosen sweep= sets counts too, but for Hydra's own keys.
+    """
+    sides = [side for side in _SIDE if not any(_within(key, side) for key in searched)]
+    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
+    kept = [
+        text
+        for text, key in zip(overrides, keys, strict=True)
+        if not any(_within(key, side) for side in sides)
+    ]
+    full = composer.compose(kept)
+    experiment = full.choices.get("experiment")
+    presets = [f"experiment={_option(experiment)}"] if experiment else []
+    usual = composer.compose(presets).choices
+    chosen = {
+        group: option
+        for group, option in full.choices.items()
+        if option != usual.get(group) and group not in ("sweep", "experiment", *_SIDE)
+    }
+    groups = [f"{group}={_option(option)}" for group, option in chosen.items()]
+    tree = _difference(_values(composer.compose([*presets, *groups])), _values(full))
+    for side in sides:
+        _drop(tree, side.split("."))
+    names: list[Any] = experiment if isinstance(experiment, list) else [experiment]
+    overriding = [{f"override /{group}": option} for group, option in chosen.items()]
+    return [*(name for name in names if name), *overriding], tree
+
+
+def _within(key: str, side: str) -> bool:
+    return key == side or key.startswith((f"{side}.", f"{side}/"))
+
+
+def _option(option: object) -> str:
+    """An option, or several, as on the command line."""
+    return f"[{','.join(map(str, option))}]" if isinstance(option, list) else show(option)
+
+
+def _values(composed: Composed) -> dict[str, Any]:
+    """The values as written, interpolations included."""
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.to_container(composed.cfg, resolve=False)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What after has otherwise than before; null for what it lacks."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if below := _difference(old, new):
+                found[key] = below
+        elif old != new or (key in after) != (key in before):
+            found[key] = new
+    return found
+
+
+def _drop(tree: dict[str, Any], path: Sequence[str]) -> None:
+    """Take a key out, and what is empty without it."""
+    key, *rest = path
+    if rest and isinstance(tree.get(key), dict):
+        _drop(tree[key], rest)
+        if tree[key]:
+            return
+    elif rest:
+        return
+    tree.pop(key, None)

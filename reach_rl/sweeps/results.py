@@ -1,0 +1,359 @@
+"""What a study found, as plain data: results.csv, results.json, and the series that plots show.
+
+Everything here only reads a study; nothing imports a plotting library. For a page about a sweep:
+`find(folder)` opens its study; `header`, `rows`, `history`, `parallel`, `slices`, `importance`,
+`pruning_curves` and `front` give numbers, texts, lists and dictionaries that JSON can hold.
+"""
+
+import csv
+import io
+import math
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from reach_rl.config.files import write_atomic, write_json
+from reach_rl.config.problems import ConfigError, listing
+from reach_rl.config.redact import HIDDEN
+from reach_rl.sweeps.trials import ENV_STEPS, FOLDER, REASON, SEED_VALUES, SEEDS
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+COLUMNS = ("number", "state", "seconds", "env_steps", "reason", "folder")
+"""Of results.csv, around one column per objective and one per searched key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a study makes large or small."""
+
+    name: str
+    maximise: bool
+
+    def better(self, first: float, second: float) -> bool:
+        """Whether the first value is better than the second."""
+        return first > second if self.maximise else first < second
+
+
+def objectives(study: "Study") -> list[Objective]:
+    """The objectives of a study, in the order of its values."""
+    directions = study.directions
+    names = study.metric_names or ["value"] * (len(directions) == 1)
+    names = names or [f"value {number}" for number in range(len(directions))]
+    return [
+        Objective(name, direction.name == "MAXIMIZE")
+        for name, direction in zip(names, directions, strict=True)
+    ]
+
+
+def trials(study: "Study", *states: str) -> "list[FrozenTrial]":
+    """The trials in these states (all without one), by number; not to be changed."""
+    found = study.get_trials(deepcopy=False)
+    return [trial for trial in found if not states or trial.state.name in states]
+
+
+def state(trial: "FrozenTrial") -> str:
+    """The state in words: waiting, running, complete, pruned or failed."""
+    return {"FAIL": "failed"}.get(trial.state.name, trial.state.name.lower())
+
+
+def best(study: "Study") -> "FrozenTrial | None":
+    """The complete trial with the best value, of several objectives the first; None without.
+
+    With several objectives it is the one of the Pareto front that is best in the first.
+    """
+    candidates = front(study) if len(study.directions) > 1 else trials(study, "COMPLETE")
+    found = [trial for trial in candidates if math.isfinite(trial.values[0])]
+    pick = max if objectives(study)[0].maximise else min
+    return pick(found, key=lambda trial: trial.values[0], default=None)
+
+
+def front(study: "Study") -> "list[FrozenTrial]":
+    """The complete trials that no other beats in every objective, best in the first one first."""
+    if len(study.directions) == 1:
+        return [trial for trial in [best(study)] if trial is not None]
+    first = objectives(study)[0]
+    return sorted(study.best_trials, key=lambda trial: trial.values[0], reverse=first.maximise)
+
+
+def rows(study: "Study") -> list[dict[str, Any]]:
+    """One dictionary per trial: number, state, values, params, seconds and what else is known."""
+    return [_row(study, trial) for trial in trials(study)]
+
+
+def _row(study: "Study", trial: "FrozenTrial") -> dict[str, Any]:
+    values = trial.values or [None] * len(study.directions)
+    attrs = trial.user_attrs
+    return {
+        "number": trial.number,
+        "state": state(trial),
+        "values": {o.name: _finite(v) for o, v in zip(objectives(study), values, strict=True)},
+        "params": dict(trial.params),
+        "seconds": seconds(trial),
+        "env_steps": attrs.get(ENV_STEPS),
+        "reports": len(trial.intermediate_values),
+        "reason": attrs.get(REASON, ""),
+        "folder": attrs.get(FOLDER, ""),
+        "seeds": attrs.get(SEEDS),
+        "seed_values": attrs.get(SEED_VALUES),
+    }
+
+
+def seconds(trial: "FrozenTrial") -> float | None:
+    """How long a trial took, or has been running; None before it began."""
+    if trial.datetime_start is None:
+        return None
+    end = trial.datetime_complete
+    if end is None:
+        from datetime import datetime
+
+        end = datetime.now(trial.datetime_start.tzinfo)
+    return round((end - trial.datetime_start).total_seconds(), 3)
+
+
+def header(study: "Study") -> dict[str, Any]:
+    """What stands above the trials: study, objectives, counts, best, front, importances."""
+    rows_of = {trial.number: _row(study, trial) for trial in trials(study)}
+    states = [row["state"] for row in rows_of.values()]
+    winner = best(study)
+    attrs = study.user_attrs
+    steps = [row["env_steps"] for row in rows_of.values() if row["env_steps"]]
+    return {
+        "study": study.study_name,
+        "objectives": {o.name: "maximise" if o.maximise else "minimise" for o in objectives(study)},
+        "trials": {name: states.count(name) for name in dict.fromkeys(states)},
+        "best": None if winner is None else rows_of[winner.number],
+        "front": [trial.number for trial in front(study)] if len(study.directions) > 1 else None,
+        "importance": importance(study),
+        "env_steps": sum(steps),
+        "seconds": sum(row["seconds"] or 0.0 for row in rows_of.values()),
+        **{key: attrs[key] for key in ("command", "overrides", "space", "version") if key in attrs},
+    }
+
+
+def history(study: "Study") -> dict[str, dict[str, list[Any]]]:
+    """Objective -> number, value and best so far of the complete trials, as they ended."""
+    done = sorted(trials(study, "COMPLETE"), key=_ended)
+    return {o.name: _history(o, i, done) for i, o in enumerate(objectives(study))}
+
+
+def _ended(trial: "FrozenTrial") -> tuple[float, int]:
+    at = trial.datetime_complete
+    return (0.0 if at is None else at.timestamp(), trial.number)
+
+
+def _history(objective: Objective, index: int, done: "list[FrozenTrial]") -> dict[str, list[Any]]:
+    values = [_finite(trial.values[index]) for trial in done]
+    top: float | None = None
+    bests: list[float | None] = []
+    for value in values:
+        if value is not None and (top is None or objective.better(value, top)):
+            top = value
+        bests.append(top)
+    return {"number": [trial.number for trial in done], "value": values, "best": bests}
+
+
+def parallel(study: "Study") -> dict[str, Any]:
+    """For parallel coordinates: `number`, `values` (objective -> list) and `axes`.
+
+    An axis has `name`, `log`, `values` (one a trial; None where the trial lacks the key) and
+    `choices`, the texts of a categorical key in their order, whose values are then indices.
+    """
+    done = trials(study, "COMPLETE")
+    return {
+        "number": [trial.number for trial in done],
+        "values": {
+            o.name: [_finite(trial.values[i]) for trial in done]
+            for i, o in enumerate(objectives(study))
+        },
+        "axes": [_axis(name, done) for name in searched(study)],
+    }
+
+
+def searched(study: "Study") -> list[str]:
+    """The searched keys, in the order in which trials have them."""
+    return list(dict.fromkeys(name for trial in trials(study) for name in trial.params))
+
+
+def _axis(name: str, done: "list[FrozenTrial]") -> dict[str, Any]:
+    kinds = [trial.distributions[name] for trial in done if name in trial.distributions]
+    choices = getattr(kinds[0], "choices", None) if kinds else None
+    values = [trial.params.get(name) for trial in done]
+    if choices is not None:
+        places = {choice: place for place, choice in enumerate(choices)}
+        values = [places.get(value) for value in values]
+    return {
+        "name": name,
+        "log": bool(kinds) and bool(getattr(kinds[0], "log", False)),
+        "choices": None if choices is None else [str(choice) for choice in choices],
+        "values": values,
+    }
+
+
+def slices(study: "Study") -> list[dict[str, Any]]:
+    """One axis as in `parallel` per searched key, with `number`, and `objective` (name -> list).
+
+    Only the complete trials that have the key.
+    """
+    every = parallel(study)
+    found = []
+    for axis in every["axes"]:
+        has = [i for i, value in enumerate(axis["values"]) if value is not None]
+        found.append(
+            axis
+            | {
+                "values": [axis["values"][i] for i in has],
+                "number": [every["number"][i] for i in has],
+                "objective": {
+                    name: [values[i] for i in has] for name, values in every["values"].items()
+                },
+            }
+        )
+    return found
+
+
+def importance(study: "Study") -> dict[str, dict[str, float]]:
+    """Objective -> key -> its share of what made the value (PED-ANOVA); largest first.
+
+    What sets the best five trials apart, or the best tenth. Empty while fewer than four values
+    differ.
+    """
+    return {o.name: _importance(study, i, o.maximise) for i, o in enumerate(objectives(study))}
+
+
+def _importance(study: "Study", index: int, maximise: bool) -> dict[str, float]:
+    done = trials(study, "COMPLETE")
+    keys = searched(study)
+    if len({t.values[index] for t in done if math.isfinite(t.values[index])}) < 4:
+        return {}
+    if len(keys) == 1:
+        return {keys[0]: 1.0}
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    judge = PedAnovaImportanceEvaluator(target_quantile=min(max(5 / len(done), 0.1), 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it looks at the smallest, which is meant
+        shares = get_param_importances(study, evaluator=judge, target=_Value(index, maximise))
+    return {name: float(share) for name, share in shares.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """One objective of a trial; PED-ANOVA looks at the smallest values of a target."""
+
+    index: int
+    maximise: bool
+
+    def __call__(self, trial: "FrozenTrial") -> float:
+        value = trial.values[self.index]
+        return -value if self.maximise else value
+
+
+def pruning_curves(study: "Study") -> list[dict[str, Any]]:
+    """Per trial with reports: number, state, and reported `values` at evaluation `indices`."""
+    return [
+        {
+            "number": trial.number,
+            "state": state(trial),
+            "indices": list(reports),
+            "values": [_finite(value) for value in reports.values()],
+        }
+        for trial in trials(study)
+        if (reports := dict(sorted(trial.intermediate_values.items())))
+    ]
+
+
+def write(study: "Study", folder: Path) -> None:
+    """Write results.csv and results.json into the sweep's folder."""
+    write_json(folder / "results.json", header(study) | {"results": rows(study)})
+    write_atomic(folder / "results.csv", as_csv(study))
+
+
+def as_csv(study: "Study") -> str:
+    """One line per trial under a line of column names."""
+    names, keys = [o.name for o in objectives(study)], searched(study)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS[:2], *names, *keys, *COLUMNS[2:]])
+    for row in rows(study):
+        front_cells = [row[name] for name in COLUMNS[:2]]
+        values = [row["values"][name] for name in names]
+        params = [row["params"].get(key) for key in keys]
+        writer.writerow([*front_cells, *values, *params, *(row[name] for name in COLUMNS[2:])])
+    return text.getvalue()
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def find(folder: Path, storage: str | None = None) -> "Study":
+    """The study of a sweep's folder.
+
+    Args:
+        folder: of the sweep.
+        storage: its URL, where the folder does not say it or hides its password; None: the
+            folder's study.journal, or what multirun.yaml says.
+
+    Raises:
+        ConfigError: it is no folder of a search, or its storage cannot be reached.
+    """
+    import optuna
+
+    from reach_rl.sweeps.storage import JOURNAL, open_storage, open_study, url_of
+
+    settings = _settings(folder)
+    journal = (folder / JOURNAL).is_file()
+    given = storage or (None if journal else settings.get("storage"))
+    if given is None and not journal:
+        raise ConfigError(f"{folder}: not the folder of a search (no {JOURNAL} in it)")
+    if given is not None and HIDDEN in given:
+        raise ConfigError(
+            f"{folder}: the password of its storage was not kept; try "
+            f"python -m reach_rl.sweeps.results {folder} {given.replace(HIDDEN, 'USER:PASSWORD')}"
+        )
+    url = url_of(given, folder)
+    names = optuna.get_all_study_names(open_storage(url))
+    name = settings.get("study_name") or (names[0] if len(names) == 1 else None)
+    if name not in names:
+        raise ConfigError(
+            f"{folder}: its storage has no study {name}; it has {listing(names or ['none'])}"
+        )
+    return open_study(url, name)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """`hydra.sweeper` as the sweep left it in its folder."""
+    try:
+        tree = yaml.safe_load((folder / "multirun.yaml").read_text(encoding="utf-8"))
+        return dict(tree["hydra"]["sweeper"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m reach_rl.sweeps.results DIR [STORAGE]`: write the results of a sweep anew."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not 1 <= len(words) <= 2 or {"-h", "--help"} & set(words):
+        print("usage: python -m reach_rl.sweeps.results SWEEP_DIR [STORAGE]", file=sys.stderr)
+        return 2
+    folder = Path(words[0])
+    try:
+        study = find(folder, words[1] if len(words) > 1 else None)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    write(study, folder)
+    print(f"{len(trials(study))} trials in {folder / 'results.csv'} and {folder / 'results.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

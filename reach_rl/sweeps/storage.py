@@ -1,0 +1,236 @@
+"""Where a study is kept: a journal file that a kill cannot break, or any Optuna URL."""
+
+import fcntl
+import importlib.util
+import os
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import StudyDirection
+
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.redact import redact
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+JOURNAL = "study.journal"
+_GRACE_SECONDS = 30.0
+_TRIES = 8
+_SQLITE_SECONDS = 60
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Without Optuna's word that what is used here may change; the version is pinned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+class KillSafeLock(JournalFileSymlinkLock):
+    """Optuna's lock of a journal, which a process that dies with it does not leave behind.
+
+    Other programs, such as optuna-dashboard, hold a journal by a link beside it and wait half a
+    minute for one that was left. Ours take a lock of the kernel first: who has that and finds a
+    link of ours knows that its owner is dead.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        """Guard this file."""
+        super().__init__(str(journal))
+        self.guard = journal.with_name(f"{journal.name}.guard")
+        self.link = journal.with_name(f"{journal.name}.lock")
+        self._held: int | None = None
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        self._held, safe = _flock(self.guard)
+        waited, pause = 0.0, 0.001
+        while True:
+            try:
+                os.symlink(self.guard.name, self.link)
+                return True
+            except FileExistsError:
+                ours = self.link.is_symlink() and os.readlink(self.link) == self.guard.name
+                if (safe and ours) or waited > _GRACE_SECONDS:
+                    self.link.unlink(missing_ok=True)
+                    continue
+            time.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, 0.1)
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        self.link.unlink(missing_ok=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+
+class KillSafeJournal(JournalFileBackend):
+    """A journal whose last line, if a kill cut it short, goes before the next is written."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file."""
+        self._path = path
+        self._own_lock = KillSafeLock(path)
+        super().__init__(str(path), lock_obj=self._own_lock)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write these lines."""
+        self._own_lock.acquire()
+        try:
+            _mend(self._path)
+        finally:
+            self._own_lock.release()
+        super().append_logs(logs)
+
+
+def _mend(path: Path) -> None:
+    """Cut off a line that does not end."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _flock(path: Path) -> tuple[int, bool]:
+    """A file held by the kernel's lock; False where the file system knows none."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return handle, False
+    return handle, True
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone among all processes that share a file system; a process that dies lets go."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, _ = _flock(path)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def url_of(given: str | None, folder: Path) -> str:
+    """The storage of a sweep's folder, as the text that open_storage takes."""
+    return given if given is not None else str((folder / JOURNAL).absolute())
+
+
+def open_storage(url: str) -> BaseStorage:
+    """The storage behind an URL or the path of a journal; one per process.
+
+    Raises:
+        ConfigError: it cannot be reached, or a library for it is missing.
+    """
+    return _open(url, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _open(url: str, _pid: int) -> BaseStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if "://" not in url:
+        path = Path(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(KillSafeJournal(path))
+    scheme = url.partition("://")[0].partition("+")[0]
+    try:
+        if scheme == "grpc":
+            return _grpc(url)
+        return _patient(lambda: _relational(url, scheme))
+    except ImportError as error:
+        extra = {"postgresql": "'reach_rl[postgres]'", "grpc": "grpcio protobuf"}
+        wanted = extra.get(scheme, str(error.name or error))
+        raise ConfigError(
+            f"hydra.sweeper.storage={redact(url)}: a library is missing; try pip install {wanted}"
+        ) from error
+    except Exception as error:
+        text = " ".join(str(getattr(error, "__cause__", None) or error).split())
+        raise ConfigError(
+            f"hydra.sweeper.storage={redact(url)}: cannot be reached ({redact(text)[:200]})"
+        ) from error
+
+
+def _grpc(url: str) -> BaseStorage:
+    from optuna.storages import GrpcStorageProxy
+
+    place = urlsplit(url)
+    return GrpcStorageProxy(host=place.hostname or "localhost", port=place.port or 13000)
+
+
+def _relational(url: str, scheme: str) -> BaseStorage:
+    if url.startswith("postgresql://") and importlib.util.find_spec("psycopg2") is None:
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if scheme == "sqlite":
+        options = {"connect_args": {"timeout": _SQLITE_SECONDS}}
+    return RDBStorage(url, engine_kwargs=options)
+
+
+def _patient(make: Callable[[], BaseStorage]) -> BaseStorage:
+    """Make a storage; two processes that lay out one database at once get in each other's way."""
+    for attempt in range(_TRIES):
+        try:
+            return make()
+        except ImportError:
+            raise
+        except Exception as error:
+            known = ("already exists", "locked", "duplicate", "unique", "concurrently")
+            text = f"{error} {error.__cause__ or ''}".lower()
+            if attempt == _TRIES - 1 or not any(word in text for word in known):
+                raise
+            time.sleep(random.uniform(0.05, 0.3) * (attempt + 1))
+    raise AssertionError("never reached")
+
+
+def open_study(url: str, name: str, **options: Any) -> "Study":  # noqa: ANN401  of load_study
+    """A study that is there. Raises ConfigError; KeyError if there is no such study."""
+    return optuna.load_study(study_name=name, storage=open_storage(url), **options)
+
+
+def make_study(
+    url: str, name: str, directions: Sequence[str], names: Sequence[str], about: Mapping[str, Any]
+) -> "Study":
+    """The study of this name, made if it is not there.
+
+    Args:
+        url: see open_storage.
+        name: of the study.
+        directions: maximize or minimize, per objective.
+        names: of the objectives.
+        about: user attributes of a study that is new.
+
+    Raises:
+        ConfigError: the storage cannot be used.
+    """
+    storage = open_storage(url)
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        load_if_exists=True,
+    )
+    if "space" not in study.user_attrs:
+        with hushed():
+            study.set_metric_names(list(names))
+        for key in sorted(about, key=lambda key: key == "space"):  # last: it says that all is there
+            study.set_user_attr(key, about[key])
+    return study

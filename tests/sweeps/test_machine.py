@@ -1,0 +1,49 @@
+import os
+
+import pytest
+
+from reach_rl.sweeps import machine
+
+JOBLIB = {"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"}
+LOCAL = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"}
+SLURM = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"}
+BASIC = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
+
+
+@pytest.fixture
+def eight(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "parallel", "share"),
+    [
+        (BASIC, 1, []),
+        (JOBLIB | {"n_jobs": 2}, 2, ["vec_env.threads=4"]),
+        (JOBLIB | {"n_jobs": 3}, 3, ["vec_env.threads=2"]),
+        (JOBLIB | {"n_jobs": -1}, 8, ["vec_env.threads=1"]),
+        (JOBLIB | {"n_jobs": -3}, 6, ["vec_env.threads=1"]),
+        (JOBLIB | {"n_jobs": 20}, 20, ["vec_env.threads=1"]),
+        (LOCAL | {"cpus_per_task": 4}, 2, ["vec_env.threads=4"]),
+        (LOCAL | {"cpus_per_task": None}, 8, ["vec_env.threads=1"]),
+        (SLURM | {"cpus_per_task": 16, "array_parallelism": 256}, 4, ["vec_env.threads=16"]),
+        (SLURM | {"cpus_per_task": None, "array_parallelism": 2}, 2, []),
+    ],
+)
+def test_cores_are_divided_and_never_shared(eight, launcher, parallel, share):
+    assert machine.workers(launcher) == parallel
+    assert machine.shares(launcher, parallel) == share
+
+
+def test_what_the_user_says_wins(eight):
+    assert machine.shares(JOBLIB | {"n_jobs": 2}, 2, ["vec_env.threads=3"]) == []
+    assert machine.workers(SLURM | {"array_parallelism": 256}, asked=12) == 12
+    assert machine.workers(BASIC, asked=12) == 1
+
+
+def test_the_launchers_are_told_apart_by_what_hydra_itself_calls_them():
+    from reach_rl.config.composition import Composer
+
+    for name in ("basic", "joblib", "submitit_local", "submitit_slurm"):
+        composed = Composer().compose([f"hydra/launcher={name}"])
+        assert machine.kind(composed.hydra["launcher"]) == name
