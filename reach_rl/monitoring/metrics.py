@@ -36,18 +36,32 @@ _UP, _DOWN = Better.UP, Better.DOWN
 # What an evaluation measures, under eval/ (periodic) and final/<region>/ (at the end).
 _EVALUATION = (
     Metric("success_rate", "share", "goals reached and held", better=_UP),
-    Metric("success_ci95_low", "share", "lower end of its 95 % Wilson interval", better=_UP),
-    Metric("success_ci95_high", "share", "upper end of its 95 % Wilson interval", better=_UP),
+    Metric(
+        "success_ci95_low", "share", "lower end of the 95 % Wilson interval of success", better=_UP
+    ),
+    Metric(
+        "success_ci95_high", "share", "upper end of the 95 % Wilson interval of success", better=_UP
+    ),
     Metric("position_error_mm_median", "mm", "median final distance to the goal", better=_DOWN),
-    Metric("position_error_mm_p95", "mm", "95th percentile of it", better=_DOWN),
+    Metric("position_error_mm_p95", "mm", "95th percentile of that distance", better=_DOWN),
     Metric("orientation_error_deg_median", "deg", "median final angle to the goal", better=_DOWN),
-    Metric("orientation_error_deg_p95", "deg", "95th percentile of it", better=_DOWN),
+    Metric("orientation_error_deg_p95", "deg", "95th percentile of that angle", better=_DOWN),
     Metric("time_to_success_s_median", "s", "median time until a goal was held", better=_DOWN),
-    Metric("time_to_success_s_p95", "s", "95th percentile of it", better=_DOWN),
+    Metric("time_to_success_s_p95", "s", "95th percentile of that time", better=_DOWN),
     Metric("final_joint_speed_rad_s_median", "rad/s", "median final joint speed", better=_DOWN),
-    Metric("final_joint_speed_rad_s_p95", "rad/s", "95th percentile of it", better=_DOWN),
+    Metric("final_joint_speed_rad_s_p95", "rad/s", "95th percentile of that speed", better=_DOWN),
     Metric("self_collision_rate", "share", "episodes with self-contact", better=_DOWN),
     Metric("table_collision_rate", "share", "episodes with table contact", better=_DOWN),
+    Metric(
+        "action_rate_median",
+        "1",
+        "median over the goals of the mean squared change of the action",
+        better=_DOWN,
+    ),
+    Metric("action_rate_p95", "1", "95th percentile of that change", better=_DOWN),
+    Metric(
+        "physics_reset_rate", "share", "episodes whose physics became unstable", (0.0, 0.0), _DOWN
+    ),
     Metric("goals", "count", "goals evaluated"),
 )
 _EVALUATION_NAMES = {metric.name: metric for metric in _EVALUATION}
@@ -62,9 +76,28 @@ _SINGLE = (
     Metric(
         "rollout/position_error_mm", "mm", "median distance to the goal at its end", better=_DOWN
     ),
+    Metric("rollout/position_error_mm_p95", "mm", "95th percentile of that distance", better=_DOWN),
     Metric("rollout/orientation_error_deg", "deg", "median angle at a goal's end", better=_DOWN),
+    Metric(
+        "rollout/orientation_error_deg_p95", "deg", "95th percentile of that angle", better=_DOWN
+    ),
     Metric("rollout/self_collision_rate", "share", "episodes with self-contact", better=_DOWN),
     Metric("rollout/table_collision_rate", "share", "episodes with table contact", better=_DOWN),
+    Metric("rollout/time_to_success_s", "s", "median time until a goal was held", better=_DOWN),
+    Metric("rollout/tool_speed", "m/s", "mean speed of the tool"),
+    Metric("rollout/action_rate", "1", "mean squared change of the action", better=_DOWN),
+    Metric("rollout/jerk", "rad/s³", "joint jerk between control steps, root mean square"),
+    Metric("rollout/action_saturation", "share", "numbers of the actions at their bound"),
+    Metric("rollout/goal_share", "share", "time inside both thresholds", better=_UP),
+    Metric(
+        "rollout/goal_joint_speed", "rad/s", "mean joint speed inside both thresholds", better=_DOWN
+    ),
+    Metric(
+        "rollout/goal_action_rate",
+        "1",
+        "mean squared change of the action inside both thresholds",
+        better=_DOWN,
+    ),
     Metric(
         "eval/score",
         "1",
@@ -90,6 +123,37 @@ _SINGLE = (
     Metric("train/loss", "1", "sum of all losses of the last minibatch"),
     Metric("train/n_updates", "count", "passes over rollouts so far"),
     Metric("train/grad_norm", "1", "mean gradient norm before clipping"),
+    Metric("train/value_mean", "reward", "mean value of the last rollout"),
+    Metric("train/value_std", "reward", "deviation of the values"),
+    Metric("train/return_mean", "reward", "mean return of the last rollout, as it is learned"),
+    Metric("train/return_std", "reward", "deviation of the returns"),
+    Metric("train/advantage_mean", "reward", "mean advantage, before normalisation"),
+    Metric("train/advantage_std", "reward", "deviation of the advantages"),
+    Metric("train/advantage_max", "reward", "largest advantage, without its sign"),
+    Metric("normalizer/clipped", "share", "observed numbers that were clipped", (0.0, 0.01)),
+    Metric("normalizer/seen_std_max", "1", "largest deviation of a number as the networks see it"),
+    Metric("normalizer/seen_mean_max", "1", "largest mean of a number as the networks see it"),
+    Metric(
+        "normalizer/observation_std_min", "raw", "least running deviation of an observed number"
+    ),
+    Metric(
+        "normalizer/observation_std_max", "raw", "largest running deviation of an observed number"
+    ),
+    Metric(
+        "normalizer/observation_mean_max",
+        "raw",
+        "largest running mean of an observed number, without its sign",
+    ),
+    Metric(
+        "normalizer/return_std",
+        "reward",
+        "running deviation of the return; rewards are divided by it",
+    ),
+    Metric("curriculum/progress", "share", "how far the ramps have gone"),
+    Metric("curriculum/stage", "index", "stage of the curriculum"),
+    Metric("curriculum/position_threshold", "m", "distance below which a goal is reached"),
+    Metric("curriculum/orientation_threshold", "rad", "angle below which a goal is reached"),
+    Metric("curriculum/region_share", "share", "how much of the joint range goals come from"),
     Metric("time/fps", "steps/s", "environment steps per second", better=_UP),
     Metric("time/time_elapsed", "s", "time since training began"),
     Metric("time/total_timesteps", "steps", "environment steps so far"),
@@ -100,6 +164,15 @@ _SINGLE = (
     Metric("time/update", "share", "share of time spent on updating the networks"),
     Metric("time/iteration_s", "s", "time of the last rollout and its update", better=_DOWN),
     Metric("health/physics_resets", "count", "unstable simulations reset so far", (0.0, 0.0)),
+    Metric("health/physics_reset_rate", "1/1000 steps", "unstable simulations of late", (0.0, 0.0)),
+    Metric("health/worker_restarts", "count", "environment processes replaced so far", (0.0, 0.0)),
+    Metric(
+        "health/joint_speed_of_limit",
+        "share",
+        "fastest joint of the last episodes, of its limit",
+        (0.0, 1.0),
+    ),
+    Metric("health/check", "text", "name of the warning's check, as in health.stop_on"),
     Metric("health/alert", "text", "title of a warning"),
     Metric("health/alert_text", "text", "what was seen, and what to do"),
 )
@@ -114,9 +187,13 @@ FAMILIES: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("reward/", "reward", "mean contribution of the reward term per episode"),
-        Metric("curriculum/", "1", "value that the curriculum sets now"),
+        Metric("curriculum/", "1", "weight that the curriculum sets now"),
+        Metric(
+            "observation/", "1", "least deviation of the term's numbers, as the networks see them"
+        ),
         Metric("std/", "1", "exploration deviation of the joint's action"),
-        Metric("final/", "", "final evaluation, final/<region>/<name as under eval/>"),
+        Metric("video/", "film", "film of evaluation episodes"),
+        Metric("final/", "", "the figure NAME of eval/, in the final evaluation on the region"),
     )
 }
 """Metrics whose name ends in a term, a weight, a joint or a region; by prefix."""

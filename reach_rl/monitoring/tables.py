@@ -181,9 +181,14 @@ def _pair(key: str, unit: str) -> Any:  # noqa: ANN401
         figures = evaluation.get(key) or {}
         if figures.get("median") is None:
             return "-"
-        return f"{figures['median']:.3g} / {figures['p95']:.3g} {unit}"
+        return f"{_plain(figures['median'])} / {_plain(figures['p95'])} {unit}"
 
     return cell
+
+
+def _plain(value: float) -> str:
+    """Three digits; rounding errors of a controller that is exact are nought."""
+    return f"{value:.3g}" if abs(value) >= 1e-6 else "0"
 
 
 _EVALUATION_ROWS = {

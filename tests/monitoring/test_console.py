@@ -1,7 +1,9 @@
 import io
+from pathlib import Path
 
 from rich.text import Text
 
+from reach_rl.config.disk import Appender
 from reach_rl.monitoring.console import TeeConsole, open_console
 
 
@@ -47,7 +49,7 @@ def test_a_terminal_that_went_away_does_not_stop_a_run(tmp_path):
 
 def test_a_full_disk_silences_the_log_alone():
     screen = io.StringIO()
-    console = TeeConsole(Closed(OSError(28, "No space left on device")), file=screen)
+    console = TeeConsole(Appender(Path("/dev/full")), file=screen)
     console.print("one")
     console.print("two")
     assert screen.getvalue() == "one\ntwo\n"

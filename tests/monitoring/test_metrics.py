@@ -1,5 +1,7 @@
 import pytest
 
+from reach_rl.config.names import HEALTH_CHECKS
+from reach_rl.monitoring import reference
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, describe, evaluation_metrics
 
 
@@ -39,10 +41,21 @@ def test_unknown_names_raise(name):
         describe(name)
 
 
-def test_family_prefixes_end_in_a_slash_and_clash_with_no_fixed_name():
-    for prefix in FAMILIES:
-        assert prefix.endswith("/")
-        assert not any(name.startswith(prefix) for name in CATALOGUE)
+def test_family_prefixes_end_in_a_slash_and_fixed_names_come_first():
+    assert all(prefix.endswith("/") for prefix in FAMILIES)
+    assert describe("curriculum/stage") is CATALOGUE["curriculum/stage"]
+
+
+def test_the_reference_is_in_step():
+    assert reference.main(["--check"]) == 0, (
+        "run make docs (python -m reach_rl.monitoring.reference)"
+    )
+
+
+def test_the_reference_has_every_metric_and_every_warning():
+    page = reference.page()
+    for name in (*CATALOGUE, *HEALTH_CHECKS):
+        assert f"| `{name}` |" in page
 
 
 def test_evaluation_flattens_to_catalogued_names():

@@ -87,6 +87,24 @@ def test_resume_cuts_later_records_and_a_torn_line(tmp_path, config):
     assert [step for step, _ in scalars(tmp_path, "rollout/success_rate")] == [100, 200, 300]
 
 
+def test_what_was_recorded_after_the_checkpoint_of_the_same_step_is_cut(tmp_path, config):
+    """A run that was killed after its verdict was recorded gives it again."""
+    with open_record(tmp_path, config) as record:
+        record.write(100, {"rollout/success_rate": 0.1})
+        record.write(200, {"rollout/success_rate": 0.2})
+        state = record.state()
+        record.evaluation(200, {"front": {"success_rate": 0.9}})
+    assert state == {"records": 2}
+    with open_record(tmp_path, config, resume=True, step=200, state=state) as record:
+        record.evaluation(200, {"front": {"success_rate": 0.9}})
+    assert [r["global_step"] for r in records(tmp_path)] == [100, 200, 200]
+    assert scalars(tmp_path, "rollout/success_rate") == [
+        (100, pytest.approx(0.1)),
+        (200, pytest.approx(0.2)),
+    ]
+    assert scalars(tmp_path, "final/front/success_rate") == [(200, pytest.approx(0.9))]
+
+
 def test_a_new_run_does_not_mix_with_the_records_of_another(tmp_path, config):
     with open_record(tmp_path, config) as record:
         record.write(1, {"rollout/success_rate": 0.1})

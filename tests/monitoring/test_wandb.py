@@ -1,18 +1,20 @@
-"""Real W&B: offline runs are read back with W&B's own reader, `wandb leet inspect`."""
+"""Real W&B: offline runs are read back with W&B's own reader."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from reach_rl.config.kinds import WandbMode
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import open_record
+from reach_rl.monitoring.record import open_record, provenance, run_info
 from reach_rl.monitoring.writers.json_lines import read_records
 from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
 from reach_rl.monitoring.writers.wandb_access import resolve
@@ -20,50 +22,7 @@ from reach_rl.monitoring.writers.wandb_access import resolve
 KEY = "0123456789" * 4
 
 
-@pytest.fixture
-def wandb_home(tmp_path, monkeypatch):
-    """No account, no W&B settings, and W&B's caches in the test's folder."""
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NETRC", os.devnull)
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def fresh_service():
-    """A W&B service that reads the environment of this test."""
-    import wandb
-
-    wandb.teardown()
-    yield
-    wandb.teardown()
-
-
-def read_back(run_dir):
-    """The records of the only W&B run in a run's folder, by type."""
-    (path,) = run_dir.glob("wandb/offline-run-*/*.wandb")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(path), "--json"]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = {}
-    for line in lines.splitlines():
-        record = json.loads(line)
-        found.setdefault(record["type"], []).append(record.get(record["type"]))
-    return found
-
-
-def history(found):
-    return [
-        {name: value for name, value in row["item"].items() if not name.startswith("_")}
-        for row in found["history"]
-    ]
-
-
-def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home):
+def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, history):
     run_dir = wandb_home / "run"
     run_dir.mkdir()
     checkpoint = run_dir / "step_000000000200"
@@ -79,14 +38,14 @@ def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home):
         record.write(step, {"rollout/success_rate": step / 1000, "train/loss": float("nan")})
     record.alert(200, "KL too high", "0.3 against 0.02")
     record.checkpoint(200, checkpoint, ["best"])
+    shutil.rmtree(checkpoint)  # as training does with old ones
     record.evaluation(200, {"front": {"success_rate": 0.5}})
     record.close(3)
 
     found = read_back(run_dir)
-    rows = history(found)
-    table = rows.pop()
     truth = list(read_records(run_dir / "metrics.jsonl"))
-    assert rows == truth and len(truth) == 4
+    assert history(found) == truth and len(truth) == 4
+    (table,) = [row["item"] for row in found["history"] if "evaluation.nrows" in row["item"]]
     assert (table["global_step"], table["evaluation.nrows"]) == (200, 1)
     (run,) = found["run"]
     assert (run["project"], run["run_group"], run["display_name"]) == ("arms", "seeds", "first")
@@ -97,11 +56,15 @@ def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home):
     assert found["alert"][0]["title"] == "KL too high"
     model = next(a for a in found["artifact"] if a["type"] == "model")
     assert {"best", "step_000000000200"} <= set(model["aliases"])
+    (kept,) = [Path(file["local_path"]) for file in model["manifest"]["contents"]]
+    assert kept.read_text() == "{}" and run_dir in kept.parents
+    hidden = [m["name"] for m in found["metric"] if (m.get("options") or {}).get("hidden")]
+    assert {"health/alert", "health/alert_text"} <= set(hidden)
     assert found["exit"][0]["exit_code"] == 3
     assert len(said) == 1 and "wandb sync" in said[0] and "offline-run-" in said[0]
 
 
-def test_a_resumed_run_keeps_its_identity_and_counts_on(wandb_home):
+def test_a_resumed_run_keeps_its_identity_and_counts_on(wandb_home, read_back):
     config = compose(["wandb=offline"])
     for resume, step in ((False, 0), (True, 200)):
         record = open_record(wandb_home, config, resume, step, say=lambda line: None)
@@ -116,7 +79,9 @@ def test_a_resumed_run_keeps_its_identity_and_counts_on(wandb_home):
     assert [row["step"]["num"] for row in rows] == [2, 3]
 
 
-def test_a_multirun_in_one_process_is_three_finished_runs_in_one_group(wandb_home):
+def test_a_multirun_in_one_process_is_three_finished_runs_in_one_group(
+    wandb_home, read_back, history
+):
     config = compose(["wandb=offline"])
     folders = [wandb_home / "multirun" / "2026-11-22" / "10-00-00" / str(n) for n in range(3)]
     for n, folder in enumerate(folders):
@@ -135,40 +100,57 @@ def test_a_multirun_in_one_process_is_three_finished_runs_in_one_group(wandb_hom
     assert len(identities) == 3
 
 
-def test_a_crash_ends_the_run_with_an_exit_code(wandb_home):
+class Sick(Exception):
+    exit_code = 3
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RuntimeError("boom"), 1), (Sick("boom"), 3), (KeyboardInterrupt(), 130)]
+)
+def test_a_crash_ends_the_run_with_its_exit_code(wandb_home, read_back, error, code):
     config = compose(["wandb=offline"])
     with (
-        pytest.raises(RuntimeError),
+        pytest.raises(type(error)),
         open_record(wandb_home, config, say=lambda line: None) as record,
     ):
         record.write(1, {"train/loss": 1.0})
-        raise RuntimeError("boom")
-    assert read_back(wandb_home)["exit"][0]["exit_code"] == 1
+        raise error
+    assert read_back(wandb_home)["exit"][0]["exit_code"] == code
 
 
-def service_pids():
-    """Services that this process started."""
-    command = ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="]
-    rows = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-    return [int(row.split()[0]) for row in rows if "wandb-core" in row]
+def test_any_sweep_folder_makes_a_group(tmp_path):
+    (tmp_path / "search" / "7").mkdir(parents=True)
+    config = compose(["wandb.timeout=4"])
+    alone = run_info(tmp_path / "search" / "7", config, "train", None, {}, None)
+    assert (alone.group, alone.name, alone.timeout) == (None, "7", 4.0)
+    (tmp_path / "search" / "multirun.yaml").touch()
+    one = run_info(tmp_path / "search" / "7", config, "train", None, {}, None)
+    assert (one.group, one.name) == ("search", "search_7")
 
 
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+def test_the_config_tells_code_and_machine_but_no_secrets(wandb_home):
+    found = {
+        "git": {"commit": "abc", "dirty": True, "diff": "+ secret"},
+        "packages": {"torch": "2"},
+    }
+    (wandb_home / "provenance.json").write_text(json.dumps(found))
+    assert provenance(wandb_home) == {
+        "provenance": {"packages": {"torch": "2"}, "git_commit": "abc", "git_dirty": True}
+    }
+    assert provenance(wandb_home / "home") == {}
 
 
-def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(wandb_home):
+def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(
+    wandb_home, read_back, history, service_pids, wait_until
+):
     config, said = compose(["wandb=offline"]), []
     for name in ("one", "two"):
         (wandb_home / name).mkdir()
     record = open_record(wandb_home / "one", config, say=said.append)
     record.write(1, {"train/loss": 1.0})
     writer = record._writers[-1]
-    wait_until(lambda: service_pids() and writer._jobs.empty())
-    for pid in service_pids():
+    wait_until(lambda: service_pids(os.getpid()) and writer._jobs.empty())
+    for pid in service_pids(os.getpid()):
         os.kill(pid, signal.SIGKILL)
     started = time.monotonic()
     for step in range(2, 200):
@@ -183,18 +165,15 @@ def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(wandb_home):
 
 
 def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
-    wandb_home, monkeypatch, fresh_service
+    wandb_home, monkeypatch, fresh_service, read_back, history
 ):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{mute.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         said = []
         started = time.monotonic()
-        writer = WandbWriter(
-            RunInfo(wandb_home, "p", {}, init_seconds=1.0, finish_seconds=1.0),
-            WandbMode.ONLINE,
-            said.append,
-        )
+        info = RunInfo(wandb_home, "p", {}, timeout=1.0)
+        writer = WandbWriter(info, WandbMode.ONLINE, said.append)
         writer.write(5, {"train/loss": 1.0})
         assert time.monotonic() - started < 0.5
         writer.close(0)
@@ -203,12 +182,58 @@ def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
     assert history(read_back(wandb_home)) == [{"global_step": 5, "train/loss": 1}]
 
 
+def test_a_key_that_is_refused_ends_offline(wandb_home, wandb_server, read_back, history):
+    wandb_server(401)
+    said = []
+    writer = WandbWriter(RunInfo(wandb_home, "p", {}), WandbMode.ONLINE, said.append)
+    writer.write(5, {"train/loss": 1.0})
+    writer.close(0)
+    assert "not online" in said[0] and "401" in said[0] and len(said[0]) < 300
+    assert "wandb sync" in said[-1]
+    assert history(read_back(wandb_home)) == [{"global_step": 5, "train/loss": 1}]
+
+
+def test_online_tells_the_server_who_the_run_is_and_goes_on_as_itself(wandb_home, wandb_server):
+    server = wandb_server("ok")
+    info = RunInfo(
+        wandb_home, "arms", {"seed": 1}, entity="team", group="seeds", name="first", tags=["a"],
+        notes="hello",
+    )  # fmt: skip
+    said = []
+    for _ in range(2):
+        writer = WandbWriter(info, WandbMode.ONLINE, said.append)
+        writer.write(5, {"train/loss": 1.0})
+        writer.close(0)
+    assert all(f"{server.url}/team/arms/runs/" in line for line in said) and len(said) == 2
+    first = server.runs[0]
+    assert (first["project"], first["entity"], first["groupName"]) == ("arms", "team", "seeds")
+    assert (first["displayName"], first["jobType"], first["tags"]) == ("first", "train", ["a"])
+    assert first["notes"] == "hello"
+    assert len({run["name"] for run in server.runs}) == 1
+
+
+def test_a_server_that_stalls_is_left_after_the_time_out(
+    wandb_home, wandb_server, read_back, history
+):
+    wandb_server("stall")
+    said = []
+    info = RunInfo(wandb_home, "p", {}, timeout=1.0)
+    writer = WandbWriter(info, WandbMode.ONLINE, said.append)
+    for step in range(50):
+        writer.write(step, {"train/loss": 1.0})
+    started = time.monotonic()
+    writer.close(0)
+    assert time.monotonic() - started < 20.0
+    assert "W&B failed" in said[-1] and "wandb sync" in said[-1]
+    assert len(history(read_back(wandb_home, "run-*"))) == 50
+
+
 def test_auto_without_credentials_is_off_says_how_and_imports_nothing(wandb_home):
     code = """
 import sys
 from pathlib import Path
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import open_record
+from reach_rl.monitoring.record import open_record, provenance, run_info
 with open_record(Path(sys.argv[1]), compose(["wandb=auto"])) as record:
     record.write(1, {"train/loss": 1.0})
 assert "wandb" not in sys.modules

@@ -1,30 +1,59 @@
 """TensorBoard event files, with each metric's unit and meaning as its description."""
 
+import io
+import itertools
+import os
+import socket
+import struct
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+from reach_rl.config.disk import Appender, Told, ignore
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.writers.base import Values, Writer
 
-FLUSH_SECONDS = 5
+Record = tuple[int, Values]
+
+_NUMBER = itertools.count()
 
 
 class TensorBoardWriter(Writer):
-    """Writes scalars, and texts as text."""
+    """Writes scalars, and texts as text; what the disk refuses is written later."""
 
     name = "TensorBoard"
 
-    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
-        """Open an event file in the folder; on a resume, hide what came after `resume_step`."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    def __init__(
+        self,
+        folder: Path,
+        resume_step: int | None = None,
+        again: Iterable[Record] = (),
+        told: Told = ignore,
+    ) -> None:
+        """Open an event file in the folder.
 
-        self._events = EventFileWriter(str(folder), flush_secs=FLUSH_SECONDS)
+        Args:
+            folder: of the event files.
+            resume_step: None for a new run; else what was written from this step on is hidden.
+            again: records of that step that hold, to be written once more.
+            told: of a disk that refuses, and of the end of that.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
+
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBER)}"
+        path = folder / f"events.out.tfevents.{name}"
+        self._file = Appender(path, told, self.name)
         self._described: set[str] = set()
+        self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
         if resume_step is not None:
             start = SessionLog(status=SessionLog.SessionStatus.START)
-            event = Event(step=resume_step + 1, wall_time=time.time(), session_log=start)
-            self._events.add_event(event)
+            self._add(Event(step=resume_step, wall_time=time.time(), session_log=start))
+        for step, values in again:
+            self.write(step, values)
 
     def write(self, step: int, values: Values) -> None:
         """Write one event with all values."""
@@ -43,11 +72,34 @@ class TensorBoardWriter(Writer):
                 self._described.add(name)
                 entry.metadata.summary_description = _description(name)
                 entry.metadata.plugin_data.plugin_name = "scalars"
-        self._events.add_event(Event(step=step, wall_time=time.time(), summary=summary))
+        self._add(Event(step=step, wall_time=time.time(), summary=summary))
+
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Show the film's small moving picture among the images, if it has one."""
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+
+        preview = path.with_suffix(".gif")
+        if not preview.is_file():
+            return
+        data = preview.read_bytes()
+        width, height = struct.unpack("<HH", data[6:10])
+        summary = Summary()
+        image = summary.value.add(tag=name).image
+        image.width, image.height, image.colorspace = width, height, 3
+        image.encoded_image_string = data
+        self._add(Event(step=step, wall_time=time.time(), summary=summary))
 
     def close(self, exit_code: int) -> None:
-        """Flush and close."""
-        self._events.close()
+        """Close the file."""
+        self._file.close()
+
+    def _add(self, event: object) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        framed = io.BytesIO()
+        RecordWriter(framed).write(event.SerializeToString())  # type: ignore[attr-defined]
+        self._file.append([framed.getvalue()])
 
     def _add_text(self, summary: object, name: str, text: str) -> None:
         from tensorboard.plugins.text.summary_v2 import text_pb

@@ -3,24 +3,26 @@
 The package is imported on that thread, and only when a mode asks for it.
 """
 
+import os
 import queue
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reach_rl.config.kinds import WandbMode
 from reach_rl.config.redact import redact
-from reach_rl.monitoring.metrics import evaluation_metrics
+from reach_rl.monitoring.metrics import CATALOGUE, evaluation_metrics
 from reach_rl.monitoring.writers.base import Values, Writer
+from reach_rl.monitoring.writers.wandb_models import Models, log_model
 
-INIT_SECONDS = 15.0
-FINISH_SECONDS = 30.0
-GRACE_SECONDS = 15.0
+GRACE_SECONDS = 10.0
+LONGEST_LINE = 200
 QUEUE_RECORDS = 20_000
 
 Job = Callable[[Any], None]
@@ -43,8 +45,10 @@ class RunInfo:
     job_type: str = "train"
     first_record: int | None = None
     """Number of the next record of a resumed run; None for a new run."""
-    init_seconds: float = field(default=INIT_SECONDS)
-    finish_seconds: float = field(default=FINISH_SECONDS)
+    run_id: str | None = None
+    """W&B's identity of a resumed run; None: what the folder holds, or a new one."""
+    timeout: float = 15.0
+    """Longest wait to go online and, at the end, for what is still to be sent (s)."""
 
 
 class WandbWriter(Writer):
@@ -63,6 +67,9 @@ class WandbWriter(Writer):
             info: about the run.
             mode: online or offline.
             say: tells the user a line; called from the thread.
+
+        Raises:
+            OSError: the run's identity cannot be kept in its folder.
         """
         self._info = info
         self._mode = mode
@@ -72,6 +79,10 @@ class WandbWriter(Writer):
         self._complained: set[str] = set()
         self._records = 0
         self._folder: Path | None = None
+        self._id = _run_id(info.run_dir, info.run_id)
+        self._models = Models(info.run_dir)
+        self._started = time.monotonic()
+        self._open_or_over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
@@ -89,15 +100,10 @@ class WandbWriter(Writer):
 
     def checkpoint(self, step: int, path: Path, aliases: Sequence[str]) -> None:
         """Log the folder as a version of the run's model artifact."""
-
-        def job(run: Any) -> None:  # noqa: ANN401
-            import wandb
-
-            artifact = wandb.Artifact(f"policy-{run.id}", type="model", metadata={"step": step})
-            artifact.add_dir(str(path))
-            run.log_artifact(artifact, aliases=[*aliases, path.name])
-
-        self._try("checkpoints", job)
+        if self._dead:
+            return
+        kept = self._models.keep(path)
+        self._try("checkpoints", lambda run: log_model(run, kept, step, aliases))
 
     def video(self, step: int, name: str, path: Path) -> None:
         """Log a video file."""
@@ -124,12 +130,18 @@ class WandbWriter(Writer):
 
         self._try("the evaluation table", job)
 
+    def state(self) -> dict[str, Any]:
+        """W&B's identity of the run."""
+        return {"wandb_run_id": self._id}
+
     def close(self, exit_code: int) -> None:
         """Finish the run, waiting a bounded time for what is still to be sent."""
         if not self._dead:
             with suppress(queue.Full):
                 self._jobs.put(exit_code, timeout=GRACE_SECONDS)
-        self._thread.join(self._info.init_seconds + self._info.finish_seconds + 2 * GRACE_SECONDS)
+        beginning = self._started + self._info.timeout + GRACE_SECONDS - time.monotonic()
+        if self._open_or_over.wait(max(1.0, beginning)):
+            self._thread.join(self._info.timeout + GRACE_SECONDS)
         if self._thread.is_alive():
             self._dead = True
             self._say(f"W&B does not answer; it is left alone.{self._how_to_sync()}")
@@ -161,11 +173,14 @@ class WandbWriter(Writer):
     def _work(self) -> None:
         try:
             run = self._open()
+            self._open_or_over.set()
             while callable(job := self._jobs.get()):
                 job(run)
             run.finish(exit_code=job)
             if run.offline:
                 self._say(f"W&B: recorded on this machine.{self._how_to_sync()}")
+            else:
+                self._models.clear()
         except Exception as error:
             if not self._dead:
                 self._say(
@@ -173,12 +188,16 @@ class WandbWriter(Writer):
                 )
         finally:
             self._dead = True
+            self._open_or_over.set()
 
     def _open(self) -> Any:  # noqa: ANN401  a wandb.Run
         run = self._init()
         self._folder = Path(run.settings.sync_dir)
         run.define_metric("global_step", hidden=True)
         run.define_metric("*", step_metric="global_step")
+        for metric in CATALOGUE.values():
+            if metric.unit == "text":
+                run.define_metric(metric.name, step_metric="global_step", hidden=True)
         if not run.offline:
             self._say(f"W&B: {run.url}")
         return run
@@ -203,6 +222,7 @@ class WandbWriter(Writer):
         import wandb
 
         info = self._info
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its failures would be printed
         wandb.setup(wandb.Settings(silent=True))
         return wandb.init(
             mode=mode,  # type: ignore[arg-type]
@@ -215,7 +235,7 @@ class WandbWriter(Writer):
             job_type=info.job_type,
             config=dict(info.config),
             dir=str(info.run_dir),
-            id=_run_id(info.run_dir),
+            id=self._id,
             resume="allow" if mode == "online" else None,
             reinit="create_new",
             settings=wandb.Settings(
@@ -225,8 +245,8 @@ class WandbWriter(Writer):
                 disable_code=True,
                 save_code=False,
                 x_disable_meta=redact(sys.argv) != sys.argv,  # it would tell the arguments
-                init_timeout=info.init_seconds,
-                finish_timeout=info.finish_seconds,
+                init_timeout=info.timeout,
+                finish_timeout=info.timeout,
                 finish_timeout_raises=True,
             ),
         )
@@ -235,12 +255,12 @@ class WandbWriter(Writer):
         return f" Send it later with: wandb sync {self._folder}" if self._folder else ""
 
 
-def _run_id(run_dir: Path) -> str:
+def _run_id(run_dir: Path, known: str | None) -> str:
     """The W&B identity of a run, kept in its folder so that a resumed run goes on as itself."""
     path = run_dir / "wandb" / "run_id"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(uuid.uuid4().hex[:12])
+        path.write_text(known or uuid.uuid4().hex[:12])
     return path.read_text().strip()
 
 
@@ -249,5 +269,6 @@ def _service_died(error: BaseException) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an error."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of an error, not too long."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 3] + "..."

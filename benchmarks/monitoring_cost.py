@@ -1,0 +1,152 @@
+"""What all monitoring together costs of training time.
+
+    python benchmarks/monitoring_cost.py [--what video] [--repeats 10] [--out FILE.json] [KEY=VALUE]
+
+Pairs of equal runs, each in a process of its own, in the order on off, off on, ...:
+
+on    metrics.jsonl, TensorBoard, W&B offline (its service and the start of it included), every
+      figure, the health checks, the records of the periodic evaluations, checkpoints to W&B
+off   none of these: no writer, no figure is computed, nothing is checked
+
+Both take the same steps with the same seed, and judge and save at the same steps, since the best
+checkpoint is chosen by that. With --what video both are monitored, and "on" also films every new
+best and every quarter of the run. Measured is the learning, from the first rollout to the last
+checkpoint; how long the record takes to close afterwards is told beside it. Let nothing else run.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CONFIDENCE = 0.95
+
+
+def main() -> None:
+    """Measure pairs and print the ratio with its interval; or, as a child, do one run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--repeats", type=int, default=10, help="pairs of runs")
+    parser.add_argument("--steps", type=int, default=1_200_000, help="environment steps of a run")
+    parser.add_argument("--what", choices=("monitoring", "video"), default="monitoring")
+    parser.add_argument("--out", type=Path, help="file for the figures")
+    parser.add_argument("--one", choices=("on", "off"), help=argparse.SUPPRESS)
+    parser.add_argument("overrides", nargs="*", help="of the configuration")
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(one(args.one == "on", args.what, args.steps, args.overrides)))
+        return
+    pairs = []
+    for k in range(args.repeats):
+        order = ("on", "off") if k % 2 == 0 else ("off", "on")
+        pair = {which: child(which, args.what, args.steps, args.overrides) for which in order}
+        pairs.append(pair)
+        print(
+            f"{k + 1:>3}  on {pair['on']['learn_s']:.2f} s, off {pair['off']['learn_s']:.2f} s: "
+            f"{pair['on']['learn_s'] / pair['off']['learn_s'] - 1:+.2%}",
+            flush=True,
+        )
+    about = {"what": args.what, "steps": args.steps, "overrides": args.overrides}
+    result = about | figures(pairs) | {"pairs": pairs}
+    low, high = result["cost_ci95"]
+    print(
+        f"{args.what} costs {result['cost']:+.2%} of training time ({low:+.2%} to {high:+.2%}, "
+        f"{len(pairs)} pairs); closing it takes {result['close_s']:.1f} s"
+    )
+    if args.out is not None:
+        args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def child(which: str, what: str, steps: int, overrides: list[str]) -> dict[str, float]:
+    """One run in a process of its own."""
+    words = [sys.executable, __file__, "--one", which, "--what", what, "--steps", str(steps)]
+    words += overrides
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, float]:
+    """Learn once; seconds of learning and of closing the record."""
+    import os
+
+    from reach_rl.config.load import compose
+    from reach_rl.learning.run import Run
+    from reach_rl.learning.signals import listening
+    from reach_rl.monitoring.console import TeeConsole
+    from reach_rl.monitoring.record import Record, open_record
+
+    with tempfile.TemporaryDirectory() as name, listening() as stop:
+        folder = Path(name)
+        os.environ.update({"WANDB_DATA_DIR": name, "WANDB_CACHE_DIR": name})
+        filmed = on and what == "video"
+        watched = on or what == "video"
+        config = compose(
+            [
+                f"total_timesteps={steps}",
+                "progress=false",
+                f"wandb={'offline' if watched else 'disabled'}",
+                f"health.enabled={str(watched).lower()}",
+                f"video={str(filmed).lower()}",
+                f"video_every={max(1, steps // 4)}",
+                *overrides,
+            ]
+        )
+        console = TeeConsole(file=sys.stderr, quiet=True)
+        run = Run(config, folder, console)
+        if not watched:
+            without_figures()
+        record = open_record(folder, config, say=lambda _: None) if watched else Record([])
+        begin = time.perf_counter()
+        run.learn(record, stop)
+        learned = time.perf_counter()
+        record.close(0)
+        closed = time.perf_counter()
+        run.close()
+    return {"learn_s": learned - begin, "close_s": closed - learned}
+
+
+def without_figures() -> None:
+    """Leave out the figures that are computed for the records alone."""
+    from reach_rl.learning import run
+    from reach_rl.learning.numbers import Watch
+    from reach_rl.learning.window import Window
+    from reach_rl.mdp.curriculum import Curriculum
+
+    def nothing(*_: object) -> dict[str, Any]:
+        return {}
+
+    run.learner_figures = nothing
+    for owner in (Window, Curriculum, Watch):
+        owner.metrics = nothing  # type: ignore[method-assign]
+
+
+def figures(pairs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """The mean ratio on / off less 1, with Student's interval of the logarithms."""
+    logs = [math.log(pair["on"]["learn_s"] / pair["off"]["learn_s"]) for pair in pairs]
+    mean = statistics.mean(logs)
+    half = 0.0
+    if len(logs) > 1:
+        half = student(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return {
+        "cost": math.expm1(mean),
+        "cost_ci95": [math.expm1(mean - half), math.expm1(mean + half)],
+        "close_s": statistics.median(pair["on"]["close_s"] for pair in pairs),
+    }
+
+
+def student(freedom: int) -> float:
+    """Two-sided quantile of Student's t (Cornish-Fisher expansion; 2 % low at 4 degrees)."""
+    z = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    first = (z**3 + z) / (4 * freedom)
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    return z + first + second + third
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Build the project's W&B workspace: python -m reach_rl.dashboard entity=NAME dry_run=true."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from reach_rl.config.app import run
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.verbs import DashboardConfig
+
+
+def main() -> None:
+    """Build what the command line says, and exit."""
+    run("dashboard", job)
+
+
+def job(wanted: DashboardConfig) -> dict[str, Any]:
+    """Save the workspace, or with dry_run write its JSON; returns where it is, under `workspace`.
+
+    Raises:
+        ConfigError: a package or the credentials are missing, W&B refuses, or the file cannot be
+            written.
+    """
+    from reach_rl.monitoring.writers.wandb_access import has_credentials
+    from reach_rl.viz.workspace import workspace
+
+    if not wanted.dry_run and not has_credentials(os.environ):
+        raise ConfigError(
+            "no W&B credentials: log in with `wandb login`, or see what would be built by "
+            "dry_run=true"
+        )
+    try:
+        made = workspace(wanted.entity or "ENTITY", wanted.project, wanted.name)
+    except ImportError as error:
+        raise ConfigError(
+            f"{error.name or 'wandb_workspaces'} is missing; pip install 'reach_rl[dashboards]'"
+        ) from error
+    if wanted.dry_run:
+        return {"workspace": _write(made, wanted.out)}
+    return {"workspace": _save(made)}
+
+
+def _write(made: Any, out: str | None) -> str | None:  # noqa: ANN401  a Workspace
+    """The workspace as JSON, into a file or onto the terminal."""
+    view = made._to_model()
+    content = {
+        "entity": view.entity,
+        "project": view.project,
+        "name": view.display_name,
+        "spec": view.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    if out is None:
+        print(text, end="")
+        return None
+    try:
+        Path(out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"out={out}: cannot be written, {error.strerror or error}") from error
+    print(f"workspace in {out}")
+    return out
+
+
+def _save(made: Any) -> str:  # noqa: ANN401  a Workspace
+    import wandb
+
+    wandb.termsetup(wandb.Settings(silent=True), None)
+    try:
+        made.save()
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"W&B did not take the workspace: {line}") from error
+    print(f"workspace: {made.url}")
+    return str(made.url)
+
+
+if __name__ == "__main__":
+    main()

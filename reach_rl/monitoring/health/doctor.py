@@ -1,0 +1,113 @@
+"""From signs to findings: once each, after they lasted."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reach_rl.config.schema import Config
+from reach_rl.monitoring.health.history import History
+from reach_rl.monitoring.health.signs import CHECKS, Check, Sign
+from reach_rl.monitoring.record import Record
+from reach_rl.monitoring.writers.json_lines import STEP, read_records
+
+Say = Callable[[str], None]
+
+SILENT = 8
+"""Records before the first finding; shorter runs say nothing."""
+
+LASTING = 3
+"""Records for which a sign must last, at least."""
+
+NAME = "health/check"
+"""In the record of a warning: the name of its check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A sign that lasted."""
+
+    check: Check
+    step: int
+    sign: Sign
+
+    @property
+    def title(self) -> str:
+        """One short line."""
+        return self.check.title
+
+    @property
+    def text(self) -> str:
+        """What was seen, against what, and what to type."""
+        first, second = self.sign.remedies
+        return f"{self.sign.seen}; {self.sign.against}; try {first} or {second}"
+
+
+class Doctor:
+    """Reads the records of one run in their order."""
+
+    def __init__(self, config: Config) -> None:
+        """Begin with a run's first record."""
+        self.config = config.health
+        self.history = History(config)
+        self._since: dict[str, tuple[int, int]] = {}
+        """Check -> step and number of the record with which its sign began."""
+        self._told: set[str] = set()
+        self.stop = ""
+        """Why the run is to end, if it is."""
+
+    def feed(self, step: int, values: Mapping[str, Any]) -> list[Finding]:
+        """Read a record; what has now lasted long enough to tell."""
+        if NAME in values:
+            self._told.add(values[NAME])
+            return []
+        if not self.config.enabled or "train/n_updates" not in values:
+            return []
+        self.history.add(step, values)
+        found = [finding for check in CHECKS.values() if (finding := self._look(check))]
+        self._told |= {finding.check.name for finding in found}
+        return found
+
+    def replay(self, path: Path) -> None:
+        """Read what earlier processes recorded in metrics.jsonl; they have told what there was."""
+        for record in read_records(path) if path.exists() else ():
+            self.feed(record[STEP], record)
+
+    def report(self, record: Record, step: int, values: Mapping[str, Any], say: Say) -> None:
+        """Read a record; tell what there is to tell, once, and note whether to stop."""
+        for finding in self.feed(step, values):
+            say(f"warning: {finding.title} ({finding.check.name}): {finding.text}")
+            record.alert(step, finding.title, finding.text, finding.check.name)
+            if {"any", finding.check.name} & set(self.config.stop_on):
+                self.stop = self.stop or (
+                    f"{finding.title} (health.stop_on={finding.check.name}) at step {step:,}; "
+                    f"{finding.text}"
+                )
+
+    def _look(self, check: Check) -> Finding | None:
+        history, name = self.history, check.name
+        begun = history.progress >= check.warm_up * self.config.warm_up
+        begun &= history.step >= check.episodes * history.config.task.episode_steps
+        if name in self._told or not begun:
+            return None
+        sign = check.look(history)
+        if sign is None:
+            self._since.pop(name, None)
+            return None
+        begin, record = self._since.setdefault(name, (history.step, history.records))
+        lasted = history.step - begin >= check.lasts * self.config.persistence * history.total
+        enough = history.records - record >= LASTING - 1 and history.records >= SILENT
+        return Finding(check, history.step, sign) if lasted and enough else None
+
+
+def diagnose(config: Config, records: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """The findings in the records of a run, in order; warnings among the records are passed over.
+
+    Args:
+        config: of the run.
+        records: as in metrics.jsonl.
+    """
+    doctor = Doctor(config)
+    for record in records:
+        if NAME not in record:
+            yield from doctor.feed(record[STEP], record)

@@ -1,0 +1,82 @@
+"""Writes docs/metrics.md, the reference of every metric and warning; make docs calls it.
+
+python -m reach_rl.monitoring.reference [--check]
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from reach_rl.config.names import HEALTH_CHECKS
+from reach_rl.config.paths import checkout_dir
+from reach_rl.monitoring.health import CHECKS
+from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, Metric
+
+MODULE = "reach_rl.monitoring.reference"
+HEAD = """# Every metric and every warning
+
+Generated from `reach_rl/monitoring` by `make docs`; do not edit. [monitoring.md](monitoring.md)
+is the guide. Every metric is recorded at `global_step`, the environment steps of all environments
+together so far.
+"""
+SECTIONS = {
+    "rollout/": "Training: the last goals and episodes, `ppo.stats_window_size` of them",
+    "eval/": "Periodic evaluations, on goals of their own, acting as configured by `evaluation`",
+    "final/": "The verdict",
+    "train/": "PPO: the last rollout and its update",
+    "std/": "Exploration, per joint",
+    "reward/": "Reward terms",
+    "curriculum/": "Curriculum",
+    "observation/": "Observation terms",
+    "normalizer/": "Observations and the normaliser",
+    "time/": "Time",
+    "health/": "Health",
+}
+_ARROWS = {Better.UP: "higher", Better.DOWN: "lower", Better.NEITHER: ""}
+
+
+def page() -> str:
+    """The whole reference as Markdown."""
+    parts = [HEAD]
+    for prefix, title in SECTIONS.items():
+        found = [m for name, m in CATALOGUE.items() if name.startswith(prefix)]
+        found += [m for name, m in FAMILIES.items() if name == prefix]
+        parts += [f"## {title}", "", *_table(found), ""]
+    parts += [
+        "## Warnings",
+        "",
+        "What `health.stop_on` may name. A sign must last; see the guide.",
+        "",
+    ]
+    parts += ["| name | title | when |", "|---|---|---|"]
+    for name in HEALTH_CHECKS:
+        check = CHECKS[name]
+        meaning = " ".join((check.look.__doc__ or "").split())
+        parts.append(f"| `{name}` | {check.title} | {meaning} |")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(metrics: Iterable[Metric]) -> list[str]:
+    rows = ["| name | unit | healthy | better | meaning |", "|---|---|---|---|---|"]
+    for m in metrics:
+        name = f"{m.name}NAME" if m.name in FAMILIES else m.name
+        name = "final/REGION/NAME" if m.name == "final/" else name
+        healthy = "" if m.healthy is None else f"{m.healthy[0]:g} to {m.healthy[1]:g}"
+        rows.append(f"| `{name}` | {m.unit} | {healthy} | {_ARROWS[m.better]} | {m.meaning} |")
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page, or with --check say whether it is in step; returns the exit code."""
+    path = checkout_dir() / "docs" / "metrics.md"
+    text = page()
+    if "--check" in (sys.argv[1:] if argv is None else argv):
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"error: {path} is out of step; run make docs (python -m {MODULE})")
+        return 1
+    path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,49 @@
+"""One HTML page of a run, of several runs, or of a sweep: python -m reach_rl.report path=DIR."""
+
+from pathlib import Path
+
+from reach_rl.config.app import run
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.verbs import ReportConfig
+
+NAME = "report.html"
+
+
+def main() -> None:
+    """Write the page that the command line asks for, and exit."""
+    run("report", job)
+
+
+def job(wanted: ReportConfig) -> dict[str, str]:
+    """Write the page and say where it is; returns that, under `report`.
+
+    Raises:
+        ConfigError: there is nothing to report on, or the page cannot be written there.
+    """
+    from reach_rl.monitoring.console import open_console
+    from reach_rl.viz.report import write_report
+
+    paths = [wanted.path] if isinstance(wanted.path, str) else list(wanted.path)
+    out = _out(wanted.out, paths)
+    try:
+        write_report(paths, out, wanted.video_mb)
+    except OSError as error:
+        raise ConfigError(f"out={out}: cannot be written, {error.strerror or error}") from error
+    open_console().print(f"report in {out}", soft_wrap=True, markup=False, highlight=False)
+    return {"report": str(out)}
+
+
+def _out(given: str | None, paths: list[str]) -> Path:
+    """Where the page goes."""
+    if given is None:
+        return Path(paths[0]) / NAME if len(paths) == 1 else Path(NAME)
+    out = Path(given)
+    if out.is_dir():
+        raise ConfigError(f"out={given}: is a folder; try out={out / NAME}")
+    if not out.parent.is_dir():
+        raise ConfigError(f"out={given}: there is no folder {out.parent}; make it first")
+    return out
+
+
+if __name__ == "__main__":
+    main()

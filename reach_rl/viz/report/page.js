@@ -1,0 +1,135 @@
+"use strict";
+(() => {
+  const PAPER = { narrow: 326, wide: 680 }; // pixels, as page.css has them
+  const coarse = matchMedia("(pointer: coarse)").matches;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const figures = [...document.querySelectorAll(".figure")];
+  let paper = false;
+
+  const color = (name) =>
+    getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+  // "$blue" and "$blue/0.2" stand for colours of the style sheet.
+  const coloured = (text) => {
+    const [name, opacity] = text.slice(1).split("/");
+    const hex = color(name);
+    if (opacity === undefined) return hex;
+    const part = (i) => parseInt(hex.slice(i, i + 2), 16);
+    return `rgba(${part(1)},${part(3)},${part(5)},${opacity})`;
+  };
+
+  const resolved = (tree) => {
+    if (typeof tree === "string") return /^\$[a-z]+(\/[\d.]+)?$/.test(tree) ? coloured(tree) : tree;
+    if (Array.isArray(tree)) {
+      return typeof tree[0] === "number" ? tree : tree.map(resolved);
+    }
+    if (tree === null || typeof tree !== "object") return tree;
+    return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, resolved(value)]));
+  };
+
+  const merged = (base, own) => {
+    const both = { ...base };
+    for (const [key, value] of Object.entries(own)) {
+      const nested = value && typeof value === "object" && !Array.isArray(value);
+      both[key] = nested ? merged(base[key] || {}, value) : value;
+    }
+    return both;
+  };
+
+  const axis = () => ({
+    gridcolor: "$grid", linecolor: "$line", zerolinecolor: "$line", tickcolor: "$line",
+    automargin: true, fixedrange: coarse, tickfont: { color: "$muted" },
+    title: { font: { size: 12, color: "$muted" }, standoff: 6 },
+  });
+
+  const base = (own) => {
+    const layout = {
+      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 8, r: 8, t: 14, b: 8 },
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "$ink" },
+      hoverlabel: { bgcolor: "$bg", bordercolor: "$line", font: { color: "$ink", size: 12 } },
+      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom",
+        font: { size: 12 }, bgcolor: "rgba(0,0,0,0)" },
+      dragmode: coarse ? false : "zoom",
+    };
+    if (own.scene) {
+      const solid = { backgroundcolor: "$surface", showbackground: true, gridcolor: "$line",
+        zerolinecolor: "$muted", color: "$muted" };
+      layout.scene = { xaxis: solid, yaxis: solid, zaxis: solid, bgcolor: "rgba(0,0,0,0)" };
+      layout.margin = { l: 0, r: 0, t: 0, b: 0 };
+      return layout;
+    }
+    const names = Object.keys(own).filter((key) => /^[xy]axis\d*$/.test(key));
+    for (const name of new Set(["xaxis", "yaxis", ...names])) layout[name] = axis();
+    return layout;
+  };
+
+  const config = { responsive: true, displaylogo: false, displayModeBar: false };
+
+  const draw = (figure) => {
+    const plot = figure.querySelector(".plot");
+    const spec = JSON.parse(figure.querySelector("script").textContent);
+    const layout = merged(base(spec.layout), spec.layout);
+    if (paper) layout.width = figure.classList.contains("wide") ? PAPER.wide : PAPER.narrow;
+    if (layout.scene && coarse) layout.height = 360;
+    const scroll = Boolean(spec.layout.scene) && !coarse;
+    Plotly.react(plot, resolved(spec.data), resolved(layout), { ...config, scrollZoom: scroll });
+    plot.dataset.drawn = "true";
+  };
+
+  const visible = (figure) => !figure.closest("details:not([open])");
+  const wanted = () => figures.filter(visible);
+  const redraw = () => wanted().forEach(draw);
+
+  // One at a time, from above, so that the page can be read meanwhile.
+  const drawNext = () => {
+    const next = wanted().find((figure) => !figure.querySelector(".plot").dataset.drawn);
+    if (next) draw(next);
+    if (next) setTimeout(drawNext);
+    else document.documentElement.dataset.ready = "true";
+  };
+
+  const onPaper = (on) => {
+    if (paper === on) return;
+    paper = on;
+    redraw();
+  };
+
+  setTimeout(drawNext);
+  dark.addEventListener("change", redraw);
+  addEventListener("beforeprint", () => onPaper(true));
+  addEventListener("afterprint", () => onPaper(false));
+  matchMedia("print").addEventListener("change", (event) => onPaper(event.matches));
+  for (const details of document.querySelectorAll("details")) {
+    details.addEventListener("toggle", drawNext);
+  }
+
+  const key = (row, column) => {
+    const cell = row.cells[column];
+    return cell.dataset.key === undefined ? cell.textContent : Number(cell.dataset.key);
+  };
+  // What has no number stands at the end, whichever way a table is sorted.
+  const compared = (down) => (a, b) => {
+    const sign = down ? -1 : 1;
+    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+    if (typeof a === "number" || typeof b === "number") return typeof a === "number" ? -1 : 1;
+    return sign * a.localeCompare(b);
+  };
+
+  for (const table of document.querySelectorAll("table")) {
+    const heads = [...table.querySelectorAll("th")];
+    const body = table.querySelector("tbody");
+    heads.forEach((head, column) => {
+      const first = body.rows[0];
+      if (first && first.cells[column].dataset.key !== undefined) head.classList.add("number");
+      head.querySelector("button").addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "ascending";
+        const order = compared(down);
+        const rows = [...body.rows].sort((a, b) => order(key(a, column), key(b, column)));
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        body.append(...rows);
+      });
+    });
+  }
+})();
