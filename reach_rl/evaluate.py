@@ -1,5 +1,7 @@
 """Judge a trained policy on held-out goals: python -m reach_rl.evaluate run=DIR."""
 
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +11,16 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import EvaluateConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from reach_rl.config.schema import Config
-    from reach_rl.evaluation.protocol import Evaluation
-    from reach_rl.learning.checkpoint import Checkpoint
+    from reach_rl.evaluation.protocol import Evaluation, Pilot, Policy
+    from reach_rl.evaluation.tracks import Watcher
+    from reach_rl.learning.subject import Subject
+    from reach_rl.mdp.goals import Goals
+    from reach_rl.robots import Robot
 
 
 def main() -> None:
@@ -27,77 +34,228 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the run, its checkpoint or the place for the figures is not fit.
     """
-    from reach_rl.config.load import load_run
-    from reach_rl.learning import checkpoint, files
+    from reach_rl.learning import files
     from reach_rl.monitoring.console import open_console
 
     out = _check_out(wanted.out)
-    config = load_run(Path(wanted.run))
-    folder = _folder(wanted)
-    saved = checkpoint.read(folder)
-    _check_fit(config, saved, folder)
-    if wanted.task is not None:  # the observation keeps the key points that it was learned with
-        offset = config.task.keypoint_offset
-        config = replace(config, task=replace(wanted.task, keypoint_offset=offset))
-    console = open_console()
-    result = _judge(wanted, config, saved, console)
-    summary = result.summary(folder.name)
+    judge = Judge(wanted, open_console())
+    if wanted.runs:
+        figures = judge.several()
+    elif wanted.bundle is not None:
+        figures = judge.bundle(Path(wanted.bundle))
+    else:
+        figures = judge.one(out)
     if out is not None:
-        files.replace_text(out, files.as_json(summary))
-    _show(summary, out, console)
-    return summary
+        files.replace_text(out, files.as_json(figures))
+        judge.say(f"figures in {out}")
+    return figures
 
 
-def _judge(
-    wanted: EvaluateConfig, config: "Config", saved: "Checkpoint", console: "Console"
-) -> "Evaluation":
-    import torch
+class Judge:
+    """What was asked for, and who is told."""
 
-    from reach_rl.evaluation.protocol import evaluate, held_out_goals
-    from reach_rl.learning.checkpoint import policy_of
-    from reach_rl.learning.vec_envs import threads_of
-    from reach_rl.monitoring.progress import Progress
-    from reach_rl.robots import load_robot
+    def __init__(self, wanted: EvaluateConfig, console: "Console") -> None:
+        """Judge as wanted; tables go to the console."""
+        from reach_rl.learning.vec_envs import threads_of
 
-    threads = threads_of(wanted.threads)
-    torch.manual_seed(wanted.seed)  # evaluation.deterministic=false samples
-    robot = load_robot(config.robot, config.task.physics_step)
-    goals = held_out_goals(config, robot, wanted.goals, wanted.seed, threads)
-    policy = policy_of(saved, deterministic=config.evaluation.deterministic)
-    steps = wanted.goals * config.task.episode_steps
-    with Progress(steps, wanted.progress, console, label="evaluate") as progress:
-        return evaluate(
-            policy,
+        self.wanted = wanted
+        self.console = console
+        self.threads = threads_of(wanted.threads)
+
+    def say(self, text: str) -> None:
+        """A line, never cut or taken for markup."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def one(self, out: Path | None) -> dict[str, Any]:
+        """A run's policy, beside the yardstick where that is wanted."""
+        from reach_rl.learning.subject import load
+        from reach_rl.viz.video.judged import film, tracks
+
+        subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint)
+        subject = subject.on(self.wanted.task, self.wanted.servo_lag)
+        robot, goals = self._scene(subject.config)
+        watched = tracks()
+        watcher = watched if self.wanted.video else None
+        result = self.judge(subject.policy, subject.config, robot, goals, watcher=watcher)
+        summary = result.summary(subject.folder.name)
+        self._show(summary, self._yardstick(subject.config, robot, goals))
+        if self.wanted.robustness:
+            self._robustness(subject, robot, goals, summary, out)
+        if self.wanted.video:
+            steps = int(str(subject.saved.progress["num_timesteps"]))
+            film(subject.config, subject.run, steps, self.wanted.seed, watched, self.say)
+        return summary
+
+    def bundle(self, folder: Path) -> dict[str, Any]:
+        """What export has written, through the protocol."""
+        from reach_rl.config.load import load_run
+        from reach_rl.deploy.bundle import Bundle, BundleError
+        from reach_rl.evaluation.bundles import BundlePilot
+
+        try:
+            bundle = Bundle(folder)
+        except BundleError as error:
+            raise ConfigError(f"bundle={folder}: {error}") from error
+        config = load_run(folder)
+        task = self.wanted.task or config.task
+        if (task.physics_step, task.substeps) != (config.task.physics_step, config.task.substeps):
+            raise ConfigError(
+                f"task.substeps={task.substeps}: the bundle gives targets for "
+                f"{config.task.substeps} physics steps of {config.task.physics_step:g} s"
+            )
+        config = replace(
             config,
-            goals,
-            threads=threads,
-            robot=robot,
-            seed=wanted.seed,
-            progress=progress.update,
+            task=task,
+            robot=replace(config.robot, servo_lag=self.wanted.servo_lag or config.robot.servo_lag),
+        )
+        robot, goals = self._scene(config)
+        result = self.judge(BundlePilot(bundle), config, robot, goals)
+        summary = result.summary(bundle.contract.checkpoint)
+        self._show(summary, self._yardstick(config, robot, goals))
+        return summary
+
+    def several(self) -> dict[str, Any]:
+        """Runs on the same goals, and whether they differ by more than noise."""
+        from reach_rl.evaluation.comparison import compare, labels
+        from reach_rl.evaluation.tables import motion
+        from reach_rl.learning.subject import load
+        from reach_rl.monitoring.tables import evaluation_table
+
+        names = labels(self.wanted.runs)
+        subjects = [load(Path(folder), self.wanted.checkpoint) for folder in self.wanted.runs]
+        task = self.wanted.task or subjects[0].config.task
+        evaluations: dict[str, Evaluation] = {}
+        for name, subject in zip(names, subjects, strict=True):
+            subject = subject.on(task, self.wanted.servo_lag)
+            robot, goals = self._scene(subject.config)
+            label = f"evaluate {name}"
+            evaluations[name] = self.judge(subject.policy, subject.config, robot, goals, label)
+        summaries = {
+            name: evaluation.summary(subject.folder.name)
+            for (name, evaluation), subject in zip(evaluations.items(), subjects, strict=True)
+        }
+        comparison = compare(evaluations)
+        self.console.print(evaluation_table(summaries, f"{task.region.name}, the same goals"))
+        self.console.print(motion(summaries))
+        for pair in comparison["pairs"]:
+            self.say(f"\n{pair['second']} against {pair['first']}")
+            for sentence in pair["words"]:
+                self.say(f"  {sentence}")
+        self.say("\nThis compares these policies; how recipes differ takes several seeds of each.")
+        return {"runs": summaries, **comparison}
+
+    def _scene(self, config: "Config") -> "tuple[Robot, Goals]":
+        from reach_rl.evaluation.protocol import held_out_goals
+        from reach_rl.robots import load_robot
+
+        robot = load_robot(config.robot, config.task.physics_step)
+        return robot, held_out_goals(
+            config, robot, self.wanted.goals, self.wanted.seed, self.threads
         )
 
+    def judge(
+        self,
+        policy: "Policy | Pilot",
+        config: "Config",
+        robot: "Robot",
+        goals: "Goals",
+        label: str = "evaluate",
+        watcher: "Watcher | None" = None,
+    ) -> "Evaluation":
+        """One policy through the protocol, with a bar."""
+        import torch
 
-def _folder(wanted: EvaluateConfig) -> Path:
-    """The checkpoint's folder; a run without periodic evaluations has no best, only a latest."""
-    from reach_rl.learning import checkpoint
+        from reach_rl.evaluation.protocol import evaluate
+        from reach_rl.evaluation.tracks import NOBODY
 
-    checkpoints = Path(wanted.run) / "checkpoints"
-    alone = wanted.checkpoint == "best" and not (checkpoints / "best").is_file()
-    return checkpoint.resolve(checkpoints, "latest" if alone else wanted.checkpoint)
-
-
-def _check_fit(config: "Config", saved: "Checkpoint", folder: Path) -> None:
-    """Raise a ConfigError if the policy was trained to see or to do something else."""
-    for key, ours, theirs in (
-        ("observation", config.observation, saved.config.observation),
-        ("action", config.action, saved.config.action),
-        ("robot.joints", config.robot.joints, saved.config.robot.joints),
-    ):
-        if ours != theirs:
-            raise ConfigError(
-                f"checkpoint={folder}: its {key} is not that of the run's config.yaml; "
-                f"give run= the folder of the run that it comes from"
+        torch.manual_seed(self.wanted.seed)  # evaluation.deterministic=false samples
+        with self._bar(len(goals) * config.task.episode_steps, label) as progress:
+            return evaluate(
+                policy,
+                config,
+                goals,
+                threads=self.threads,
+                robot=robot,
+                seed=self.wanted.seed,
+                progress=progress,
+                watcher=watcher or NOBODY,
             )
+
+    @contextmanager
+    def _bar(self, steps: int, label: str) -> "Iterator[Callable[[int, float], None]]":
+        from reach_rl.monitoring.progress import Progress
+
+        with Progress(steps, self.wanted.progress, self.console, label=label) as progress:
+            yield progress.update
+
+    def _yardstick(self, config: "Config", robot: "Robot", goals: "Goals") -> dict[str, Any] | None:
+        from reach_rl.evaluation.yardstick import NAME, inverse_kinematics
+
+        if not self.wanted.yardstick:
+            return None
+        there, pilot = inverse_kinematics(config, robot)
+        summary = self.judge(pilot, there, robot, goals, NAME).summary(None)
+        return {"name": NAME, **{k: v for k, v in summary.items() if k != "checkpoint"}}
+
+    def _robustness(
+        self,
+        subject: "Subject",
+        robot: "Robot",
+        goals: "Goals",
+        summary: dict[str, Any],
+        out: Path | None,
+    ) -> None:
+        """Sweep, tell, and write robustness.json and robustness.png."""
+        from reach_rl.evaluation import robustness
+        from reach_rl.evaluation.tables import robustness_table
+        from reach_rl.learning import files
+        from reach_rl.robots.family import rated_payload
+        from reach_rl.viz.robustness import draw
+
+        config = subject.config
+        goals = robustness.some(goals, self.wanted.robustness_goals)
+        factors = robustness.factors(robustness.nominal(config), robot, rated_payload(robot.name))
+        points = sum(len(factor.values) for factor in factors)
+        with self._bar(points * len(goals) * config.task.episode_steps, "robustness") as progress:
+            found = robustness.sweep(
+                subject.policy,
+                config,
+                robot,
+                goals,
+                factors,
+                threads=self.threads,
+                seed=self.wanted.seed,
+                progress=progress,
+            )
+        summary["robustness"] = found
+        self.console.print(robustness_table(found))
+        for sentence in robustness.weak_spots(found):
+            self.say(sentence)
+        picture = subject.run / "robustness.png" if out is None else out.with_suffix(".png")
+        title = f"{robot.name}, {subject.folder.name}: success on {len(goals):,} goals"
+        draw(found, picture, title)
+        if out is None:
+            table = subject.run / "robustness.json"
+            files.replace_text(table, files.as_json({"checkpoint": subject.folder.name, **found}))
+            self.say(f"figures in {table}")
+        self.say(f"plot in {picture}")
+
+    def _show(self, summary: dict[str, Any], yardstick: dict[str, Any] | None) -> None:
+        """Print the tables; the yardstick becomes part of the summary."""
+        from reach_rl.evaluation.tables import by_region, motion, worst_goals
+        from reach_rl.monitoring.tables import evaluation_table
+
+        columns = {summary["region"]: summary}
+        others: dict[str, Any] = {}
+        if yardstick is not None:
+            others = {yardstick["name"]: yardstick}
+            columns = {"policy": summary, **others}
+            summary["yardstick"] = {k: v for k, v in yardstick.items() if k != "worst"}
+        title = f"{summary['robot']}, {summary['region']}, {summary['checkpoint']}"
+        self.console.print(evaluation_table(columns, title))
+        for table in (motion(columns), by_region(summary, others), worst_goals(summary)):
+            self.console.print(table)
+            self.console.print()
 
 
 def _check_out(out: str | None) -> Path | None:
@@ -109,20 +267,6 @@ def _check_out(out: str | None) -> Path | None:
     if not path.parent.is_dir():
         raise ConfigError(f"out={out}: there is no folder {path.parent}; make it first")
     return path
-
-
-def _show(summary: dict[str, Any], out: Path | None, console: "Console") -> None:
-    from reach_rl.evaluation.tables import by_region, failures, motion
-    from reach_rl.monitoring.tables import evaluation_table
-
-    title = f"{summary['robot']}, {summary['checkpoint']}"
-    console.print(evaluation_table({summary["region"]: summary}, title))
-    for table in (motion(summary), by_region(summary), failures(summary)):
-        if table is not None:
-            console.print(table)
-            console.print()
-    if out is not None:
-        console.print(f"figures in {out}", soft_wrap=True)
 
 
 if __name__ == "__main__":

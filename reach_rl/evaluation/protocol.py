@@ -1,5 +1,6 @@
 """The protocol: one episode for each held-out goal, judged by the task's own rule of success."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,14 +11,28 @@ from reach_rl.config.schema import Config
 from reach_rl.envs.pool import HELD_OUT, goal_pool
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.evaluation.result import Conditions, Evaluation, joined
+from reach_rl.evaluation.tracks import NOBODY, Watcher
 from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import Robot, load_robot
 
-__all__ = ["Evaluation", "Policy", "evaluate", "held_out_goals"]
+__all__ = ["Evaluation", "Pilot", "Policy", "evaluate", "held_out_goals"]
 
 Policy = Callable[[np.ndarray], np.ndarray]
 """Observations (n, d) float32 to actions (n, j) in [-1, 1], normalisation included."""
+
+
+class Pilot(ABC):
+    """A policy that looks at the arms themselves, not at an observation of them."""
+
+    @abstractmethod
+    def begin(self, batch: JudgedBatch) -> None:
+        """An episode of these arms begins: starts and goals are set, nothing has moved."""
+
+    @abstractmethod
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Actions (n, j) in [-1, 1] of the batch's present state."""
+
 
 Progress = Callable[[int, float], None]
 """Environment steps done so far, and the share of all goals that is reached so far."""
@@ -49,7 +64,7 @@ def held_out_goals(config: Config, robot: Robot, count: int, seed: int, threads:
 
 
 def evaluate(
-    policy: Policy,
+    policy: Policy | Pilot,
     config: Config,
     goals: Goals,
     *,
@@ -59,6 +74,7 @@ def evaluate(
     physics_records: bool = True,
     chunk: int = CHUNK,
     progress: Progress | None = None,
+    watcher: Watcher = NOBODY,
 ) -> Evaluation:
     """Judge a policy: one episode for each goal, from the task's start, with its thresholds.
 
@@ -76,6 +92,7 @@ def evaluate(
         physics_records: watch joints and contacts at every physics step.
         chunk: goals side by side, at most.
         progress: told the environment steps done and the share of goals reached so far.
+        watcher: looks on.
 
     Raises:
         ConfigError: the robot cannot be made.
@@ -94,29 +111,37 @@ def evaluate(
             threads=threads,
             physics_records=physics_records,
         )
-        results.append(_judge(policy, batch, first, conditions, _later(progress, results, goals)))
+        told = _later(progress, results, goals)
+        results.append(_judge(policy, batch, first, conditions, told, watcher))
     return joined(results)
 
 
 def _judge(
-    policy: Policy,
+    policy: Policy | Pilot,
     batch: JudgedBatch,
     first: int,
     conditions: Conditions,
     progress: Progress | None,
+    watcher: Watcher,
 ) -> Evaluation:
     """One episode of the batch with the goals from `first` on."""
     task, state = batch.task, batch.state
     reached_at = np.full(batch.n, np.nan)
     action_rate = np.zeros(batch.n)
     observation = batch.begin(first)
+    if isinstance(policy, Pilot):
+        policy.begin(batch)
+    watcher.begin(batch, first, len(batch.goals))
     for step in range(1, task.episode_steps + 1):
         observation = batch.step_on(policy(observation))
         reached_at[state.completed] = step * task.control_period
         action_rate += np.square(state.action - state.last_action).sum(axis=1)
+        watcher.look()
         if progress is not None:
             progress(step * batch.n, float(state.reached.sum()))
-    return _result(batch, first, conditions, reached_at, action_rate / task.episode_steps)
+    result = _result(batch, first, conditions, reached_at, action_rate / task.episode_steps)
+    watcher.end(result)
+    return result
 
 
 def _later(progress: Progress | None, before: list[Evaluation], goals: Goals) -> Progress | None:

@@ -9,6 +9,9 @@ import numpy as np
 from reach_rl.evaluation.statistics import spread, wilson
 from reach_rl.mdp.arrays import Array, Bools
 
+MOVING = 0.05
+"""Norm of the joint speeds above which an arm has not come to rest (rad/s)."""
+
 NEAR, FAR, LOW = 0.35, 0.8, 0.15
 """Bounds of the parts of the workspace, fractions of the reach."""
 
@@ -198,7 +201,32 @@ class Evaluation:
             "final_joint_speed_rad_s": float(self.final_joint_speed[index]),
             "self_collision": bool(self.self_collision[index]),
             "table_collision": bool(self.table_collision[index]),
+            "outcome": self.outcome(index),
         }
+
+    def outcome(self, index: int) -> str:
+        """What happened on the way to one goal, in words."""
+        c = self.conditions
+        if self.physics_reset[index]:
+            return "its physics went bad"
+        far = self.position_error[index] > c.position_threshold
+        turned = self.orientation_error[index] > c.orientation_threshold
+        if self.success[index]:
+            story = f"held after {self.time_to_success[index]:.2f} s"
+            story += ", then left" if far or turned else ""
+        elif far or turned:
+            moving = self.final_joint_speed[index] > MOVING
+            short = ("too far away" if far else "") + (" and " if far and turned else "")
+            story = ("still moving, " if moving else "stopped ") + short
+            story += "turned too far" if turned else ""
+        else:
+            story = "there at the end, not held"
+        touched = [
+            n
+            for n, hit in (("itself", self.self_collision), ("the table", self.table_collision))
+            if hit[index]
+        ]
+        return story + (f"; touched {' and '.join(touched)}" if touched else "")
 
 
 _METRICS = (
@@ -211,6 +239,8 @@ _METRICS = (
     "final_joint_speed_rad_s",
     "self_collision_rate",
     "table_collision_rate",
+    "physics_reset_rate",
+    "action_rate",
 )
 
 

@@ -1,11 +1,17 @@
 """Intervals of success rates and of their differences, and percentiles; small and exact."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+RESAMPLES = 1000
+"""Of a bootstrap interval."""
+
+_AT_ONCE = 50
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -105,6 +111,76 @@ def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0
     p_value = _mcnemar(lost, won)
     correlation = _correlation(both, won, lost, neither)
     return _hybrid(both + lost, n, both + won, n, correlation, p_value, True, confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """The median of a second policy's figure minus that of a first's."""
+
+    value: float
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end of the interval."""
+    paired: bool
+    """Both were judged on the same goals."""
+    confidence: float
+
+    @property
+    def real(self) -> bool:
+        """Whether the difference is more than noise: the interval leaves zero out."""
+        return not self.low <= 0.0 <= self.high
+
+
+def median_shift(
+    first: ArrayLike, second: ArrayLike, *, paired: bool, confidence: float = 0.95
+) -> Shift | None:
+    """Difference of two medians with the percentile interval of 1000 resamples of the goals.
+
+    Args:
+        first: (m,) a figure of the first policy per goal; NaN counts as no value.
+        second: (n,) that of the second policy.
+        paired: both are of the same goals, in order; goals are then drawn for both at once.
+        confidence: coverage of the interval, 0 to 1.
+
+    Returns:
+        None where one of them has no value.
+    """
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    if not (np.isfinite(x).any() and np.isfinite(y).any()):
+        return None
+    rng = np.random.default_rng(0)  # the same goals give the same interval
+    shifts = []
+    for _ in range(RESAMPLES // _AT_ONCE):
+        here = rng.integers(len(x), size=(_AT_ONCE, len(x)))
+        there = here if paired else rng.integers(len(y), size=(_AT_ONCE, len(y)))
+        shifts.append(_medians(y[there]) - _medians(x[here]))
+    shifts = np.concatenate(shifts)
+    shifts = shifts[np.isfinite(shifts)]
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(shifts, [tail, 100.0 - tail])
+    value = np.nanmedian(y) - np.nanmedian(x)
+    return Shift(float(value), float(low), float(high), paired, confidence)
+
+
+def _medians(rows: np.ndarray) -> np.ndarray:
+    """Median of each row, NaN left out; NaN where there is nothing else."""
+    rows = np.sort(rows, axis=1)  # NaN last
+    count = np.isfinite(rows).sum(axis=1)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    each = np.arange(len(rows))
+    high = np.minimum(high, rows.shape[1] - 1)
+    return 0.5 * (rows[each, low] + rows[each, high])
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Probabilities adjusted for how many differences are looked at (Holm, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, least = list(p_values), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
 
 
 def _hybrid(

@@ -1,70 +1,112 @@
 """Tables of one evaluation: how the arm moved, where it is weak, and what went wrong."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import Box
 from rich.table import Table
+from rich.text import Text
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule of dashes below the header and nothing else, so that piped text stays text."""
 
 
-def motion(summary: Mapping[str, Any]) -> Table:
-    """Speeds, torques and smoothness over all episodes."""
-    table = _table("motion", ("", "highest"))
-    for subject, key, digits in (
-        ("joint speed", "max_joint_speed_of_limit", "{:.0%} of its limit"),
-        ("drive torque, gravity included", "max_torque_of_limit", "{:.0%} of its limit"),
-        ("physics steps above a speed limit", "share_above_speed_limit", "{:.3%}"),
-        ("physics steps outside a joint range", "share_outside_joint_range", "{:.3%}"),
-        ("episodes whose physics went bad", "physics_reset_rate", "{:.1%}"),
+def motion(columns: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Speeds, torques and smoothness over all episodes; label -> summary, a column each."""
+    table = _table("motion", ("", *columns))
+    for subject, key, form in (
+        ("highest joint speed", "max_joint_speed_of_limit", "{:.0%} of its limit"),
+        ("highest drive torque", "max_torque_of_limit", "{:.0%} of its limit"),
+        ("steps above a speed limit", "share_above_speed_limit", "{:.3%}"),
+        ("steps outside a joint range", "share_outside_joint_range", "{:.3%}"),
+        ("episodes with bad physics", "physics_reset_rate", "{:.1%}"),
     ):
-        value = summary.get(key)
-        if value is not None and (value or key != "physics_reset_rate"):
-            table.add_row(subject, digits.format(value))
+        values = [summary.get(key) for summary in columns.values()]
+        if any(value or (value == 0 and key != "physics_reset_rate") for value in values):
+            cells = ["-" if value is None else form.format(value) for value in values]
+            table.add_row(subject, *cells)
     for subject, key, unit in (
         ("action rate*", "action_rate", ""),
-        ("joint path, of the straight one*", "path_ratio", ""),
+        ("joint path / straight*", "path_ratio", ""),
         ("joint jerk*", "jerk_rad_s3", " rad/s3"),
     ):
-        pair = summary[key]
-        if pair["median"] is not None:
-            table.add_row(subject, f"{pair['median']:.3g} / {pair['p95']:.3g}{unit}")
+        pairs = [summary[key] for summary in columns.values()]
+        if any(pair["median"] is not None for pair in pairs):
+            table.add_row(subject, *(_pair(pair, 3, unit) for pair in pairs))
     return table
 
 
-def by_region(summary: Mapping[str, Any]) -> Table:
-    """Success and precision by part of the workspace."""
-    table = _table("goals by part", ("part", "goals", "success", "position*", "orientation*"))
+def by_region(summary: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Success and precision by part of the workspace, and the success of others there."""
+    names = ("part", "goals", "success", "position*", "orientation*", *others)
+    table = _table("goals by part", names)
     for name, part in summary["regions"].items():
-        position, angle = part["position_error_mm"], part["orientation_error_deg"]
         table.add_row(
             name,
             f"{part['goals']:,}",
             f"{part['success_rate']:.1%}",
-            f"{position['median']:.3g} / {position['p95']:.3g} mm",
-            f"{angle['median']:.2g} / {angle['p95']:.2g} deg",
+            _pair(part["position_error_mm"], 3, " mm"),
+            _pair(part["orientation_error_deg"], 2, " deg"),
+            *(f"{other['regions'][name]['success_rate']:.1%}" for other in others.values()),
         )
     return table
 
 
-def failures(summary: Mapping[str, Any], most: int = 5) -> Table | None:
-    """The goals that failed worst; None if none did."""
-    failed = [goal for goal in summary["worst"] if not goal["success"]][:most]
-    if not failed:
-        return None
-    table = _table("worst goals", ("goal", "at x, y, z", "position", "orientation", "touched"))
-    for goal in failed:
-        touched = [name for name in ("self", "table") if goal[f"{name}_collision"]]
+def worst_goals(summary: Mapping[str, Any], most: int = 5) -> Table:
+    """The goals that went worst: where, how turned, the errors and what happened."""
+    names = ("goal", "x, y, z (m)", "rotation vector", "final error", "what happened")
+    table = _table("worst goals", names)
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    table.columns[-1].justify = "left"
+    for goal in summary["worst"][:most]:
         table.add_row(
             f"{goal['index']}",
-            ", ".join(f"{value:.2f}" for value in goal["goal_position_m"]) + " m",
-            f"{goal['position_error_mm']:.3g} mm",
-            f"{goal['orientation_error_deg']:.2g} deg",
-            " and ".join(touched) or "-",
+            " ".join(f"{value:5.2f}" for value in goal["goal_position_m"]),
+            " ".join(f"{value:5.2f}" for value in rotation_vector(goal["goal_quaternion_wxyz"])),
+            f"{goal['position_error_mm']:.3g} mm, {goal['orientation_error_deg']:.2g} deg",
+            goal["outcome"],
         )
     return table
+
+
+def robustness_table(found: Mapping[str, Any]) -> Table:
+    """Success below every value of every factor; nominal in brackets."""
+    table = _table("robustness, one change at a time", ("factor", "value, and success with it"))
+    table.columns[1].justify = "left"
+    table.columns[1].no_wrap = True
+    for factor in found.values():
+        columns = []
+        for point in factor["points"]:
+            value = f"{point['value']:.3g}"
+            value = f"[{value}]" if point["value"] == factor["nominal"] else value
+            columns.append((value, f"{point['success_rate']:.0%}"))
+        lines = [
+            "".join(
+                text.rjust(max(map(len, column)) + 2)
+                for text, column in zip(row, columns, strict=True)
+            )
+            for row in zip(*columns, strict=True)
+        ]
+        table.add_row(f"{factor['title']}\n({factor['unit']})", Text("\n".join(lines)))
+    return table
+
+
+def rotation_vector(quaternion: Sequence[float]) -> list[float]:
+    """Axis times angle of a unit quaternion w, x, y, z, at most pi long (rad)."""
+    w, *vector = quaternion
+    sine = math.sqrt(sum(value * value for value in vector))
+    if sine < 1e-9:
+        return [0.0, 0.0, 0.0]
+    angle = 2.0 * math.atan2(sine, abs(w))
+    return [math.copysign(angle, w) * value / sine for value in vector]
+
+
+def _pair(pair: Mapping[str, float | None], digits: int, unit: str) -> str:
+    if pair["median"] is None:
+        return "-"
+    return f"{pair['median']:.{digits}g} / {pair['p95']:.{digits}g}{unit}"
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:

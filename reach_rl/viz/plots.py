@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
 BAND = "#009E73"
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -103,7 +103,7 @@ def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
     from matplotlib.figure import Figure
 
     series = _series(metrics_jsonl)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 10), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title or "Learning curve", x=0.01, ha="left", size=13, weight="bold")
@@ -129,7 +129,7 @@ def goals(positions: "ArrayLike", success: "ArrayLike", out_png: Path, title: st
 
     points = np.asarray(positions, float).reshape(-1, 3)
     reached = np.asarray(success, bool).reshape(-1)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 5.9), layout="constrained")
         FigureCanvasAgg(figure)
         share = f"{reached.mean():.1%} of {len(reached):,} goals reached" if len(reached) else ""

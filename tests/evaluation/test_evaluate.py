@@ -3,39 +3,22 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import yaml
 
 from reach_rl.config.app import front
-from reach_rl.config.load import compose, to_tree
+from reach_rl.config.load import compose
+from reach_rl.envs.batch import ReachBatch
 from reach_rl.evaluate import job
-from reach_rl.learning import checkpoint
 from reach_rl.learning.policy import bare_network
+from tests import reaching
 
 
 def write_run(folder, overrides=()):
-    """A run's folder with one checkpoint, as training leaves it."""
+    """A run's folder with one checkpoint, the newest, of a network that has learned nothing."""
     config = compose(["task.episode_steps=30", *overrides])
-    from reach_rl.envs.batch import ReachBatch
-
-    size = ReachBatch(config, 1).observe.size
-    network = bare_network(config, size, 6)
-    arrays = {"none": np.zeros(1)}
-    saved = checkpoint.Checkpoint(
-        config=config,
-        policy={k: v.detach().numpy() for k, v in network.state_dict().items()},
-        optimizer=arrays,
-        normalizer={"obs_mean": np.zeros(size), "obs_var": np.ones(size)},
-        environment=arrays,
-        learner=arrays,
-        progress={},
-    )
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_tree(config)))
-    checkpoints = folder / "checkpoints"
-    checkpoint.point(checkpoints, "latest", checkpoint.write(checkpoints, 12, saved))
-    return folder
+    network = bare_network(config, ReachBatch(config, 1).observe.size, 6)
+    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
+    return reaching.write_run(folder, config, weights, step=12, pointer="latest")
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +26,8 @@ def run(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "untrained")
 
 
-def evaluate(capsys, *argv):
-    code = front("evaluate", job, [*argv, "goals=6", "threads=1"])
+def evaluate(capsys, *argv, goals=6):
+    code = front("evaluate", job, ["yardstick=false", f"goals={goals}", "threads=1", *argv])
     said = capsys.readouterr()
     return code, said.out, said.err
 
@@ -131,3 +114,101 @@ def test_key_points_stay_those_of_the_run(run, monkeypatch, capsys):
     evaluate(capsys, f"run={run}", "task=near", "task.keypoint_offset=0.3")
     assert seen[0].keypoint_offset == compose([]).task.keypoint_offset
     assert replace(seen[0].region, name="") == replace(compose(["task=near"]).task.region, name="")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return reaching.reaching_run(tmp_path_factory.mktemp("runs") / "good", "seed=1")
+
+
+def test_the_policy_beside_the_yardstick(good, tmp_path, capsys):
+    out = tmp_path / "figures.json"
+    code, said, _ = evaluate(capsys, f"run={good}", f"out={out}", "yardstick=true", goals=12)
+    assert code == 0
+    header = next(line for line in said.splitlines() if "yardstick" in line)
+    assert "policy" in header
+    figures = json.loads(out.read_text())
+    assert figures["yardstick"]["goals"] == figures["goals"] == 12
+    assert figures["yardstick"]["success_rate"] == 1.0
+    assert figures["yardstick"]["seed"] == figures["seed"]
+    for words in ("action rate", "joint path", "jerk", "self-collision", "table collision"):
+        assert words in said
+
+
+def test_worst_goals_say_what_happened(run, tmp_path, capsys):
+    out = tmp_path / "figures.json"
+    _, said, _ = evaluate(capsys, f"run={run}", f"out={out}")
+    worst = json.loads(out.read_text())["worst"]
+    assert "worst goals" in said and "too far" in said
+    assert all("too far away" in goal["outcome"] for goal in worst)
+
+
+def test_servos_of_another_lag(good, tmp_path, capsys):
+    found = {}
+    for lag in ("null", "0.03"):
+        out = tmp_path / f"{lag}.json"
+        evaluate(capsys, f"run={good}", f"servo_lag={lag}", f"out={out}", goals=12)
+        found[lag] = json.loads(out.read_text())
+    assert found["0.03"]["success_rate"] > 0.8
+    assert found["0.03"]["jerk_rad_s3"]["median"] > 1.2 * found["null"]["jerk_rad_s3"]["median"]
+
+
+def test_runs_against_one_another(good, run, tmp_path, capsys):
+    out = tmp_path / "figures.json"
+    same = reaching.reaching_run(tmp_path / "same")
+    runs = f"runs=[{good},{run},{same}]"
+    code, said, err = evaluate(
+        capsys, runs, f"out={out}", "task=front", "task.episode_steps=200", goals=40
+    )
+    assert (code, err) == (0, "")
+    figures = json.loads(out.read_text())
+    assert set(figures["runs"]) == {"good", "untrained", "same"}
+    pairs = {(p["first"], p["second"]): p for p in figures["pairs"]}
+    worse, equal = pairs["good", "untrained"]["success"], pairs["good", "same"]["success"]
+    assert worse["paired"] and worse["more_than_noise"] and worse["high"] < 0
+    assert not equal["more_than_noise"] and equal["value"] == 0.0
+    assert "untrained against good" in said and "points less than good" in said
+    assert said.count("more than noise") >= 2 and "position error, median: the same" in said
+
+
+def test_robustness(good, tmp_path, capsys, monkeypatch):
+    from reach_rl.evaluation import robustness
+
+    monkeypatch.setattr(robustness, "_GAINS", (1.0,))
+    monkeypatch.setattr(robustness, "_DELAYS", (0.0,))
+    monkeypatch.setattr(robustness, "_FRICTION", (0.0, 1.0))
+    monkeypatch.setattr(robustness, "_NOISES", (0.0,))
+    monkeypatch.setattr(robustness, "_lags", lambda *_: (0.2,))
+    few = ("robustness=true", "robustness_goals=8", "task=front", "task.episode_steps=100")
+    out = tmp_path / "figures.json"
+    code, said, err = evaluate(capsys, f"run={good}", f"out={out}", *few, goals=16)
+    assert (code, err) == (0, "")
+    found = json.loads(out.read_text())["robustness"]
+    assert set(found) == {
+        "payload", "servo_gain", "servo_lag", "joint_friction", "sensor_noise", "action_delay",
+        "control_rate",
+    }  # fmt: skip
+    assert all(point["goals"] == 8 for factor in found.values() for point in factor["points"])
+    at = {p["value"]: p["success_rate"] for p in found["joint_friction"]["points"]}
+    assert at[0.0] > 0.8 and at[1.0] == 0.0  # nothing moves
+    assert "action delay" in said and "joint friction: success falls at 1 (0%)" in said
+    picture = tmp_path / "figures.png"
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000
+    assert not (good / "robustness.json").exists()
+
+
+def test_robustness_stays_with_the_run_where_no_place_is_given(good, capsys, monkeypatch):
+    from reach_rl.evaluation import robustness
+
+    monkeypatch.setattr(robustness, "factors", lambda *_: [])
+    monkeypatch.setattr("reach_rl.viz.robustness.draw", lambda found, path, title: path.touch())
+    assert evaluate(capsys, f"run={good}", "robustness=true", "robustness_goals=2")[0] == 0
+    assert json.loads((good / "robustness.json").read_text()) == {"checkpoint": reaching.NAME}
+    assert (good / "robustness.png").exists()
+
+
+def test_what_to_judge_is_said_once(run, capsys):
+    assert_refused(evaluate(capsys), "nothing to judge", "run=DIR")
+    assert_refused(evaluate(capsys, f"run={run}", f"runs=[{run}]"), "runs=", "give one of them")
+    assert_refused(evaluate(capsys, f"runs=[{run}]", "robustness=true"), "give run=DIR")
+    assert_refused(evaluate(capsys, f"runs=[{run},{run}x]"), "no such folder")

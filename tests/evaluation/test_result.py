@@ -35,7 +35,7 @@ def evaluation(success, position_error=None, orientation_error=None):
     m = len(success)
     zeros = np.zeros(m)
     values = {
-        name: zeros for name in (
+        name: zeros.copy() for name in (
             "final_joint_speed", "action_rate", "max_speed_of_limit", "share_above_speed_limit",
             "share_outside_joint_range", "max_torque_of_limit", "path_ratio", "jerk",
         )
@@ -81,6 +81,26 @@ def test_worst_goals_are_failures_first_then_by_error_over_threshold():
     goal = result.worst(1)[0]
     assert goal["time_to_success_s"] is None
     assert goal["orientation_error_deg"] == pytest.approx(28.6479, abs=1e-4)
+
+
+def test_outcomes_in_words():
+    result = evaluation(
+        [1, 1, 0, 0, 0, 0],
+        position_error=[0.001, 0.05, 0.05, 0.05, 0.001, 0.001],
+        orientation_error=[0.0, 0.0, 0.0, 0.5, 0.5, 0.0],
+    )
+    result.final_joint_speed[2] = 0.3
+    result.table_collision[3] = True
+    assert [result.outcome(i) for i in range(6)] == [
+        "held after 1.00 s",
+        "held after 1.00 s, then left",
+        "still moving, too far away",
+        "stopped too far away and turned too far; touched the table",
+        "stopped turned too far",
+        "there at the end, not held",
+    ]
+    result.physics_reset[0] = True
+    assert result.row(0)["outcome"] == "its physics went bad"
 
 
 def test_joined_keeps_the_order():

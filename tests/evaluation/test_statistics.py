@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from reach_rl.evaluation.statistics import (
+    holm,
+    median_shift,
     paired_difference,
     spread,
     unpaired_difference,
@@ -100,3 +102,38 @@ def test_pairs_and_goals_must_be_there():
         paired_difference([True], [True, False])
     with pytest.raises(ValueError, match="at least one goal"):
         unpaired_difference((0, 0), (1, 2))
+
+
+def test_holms_adjustment_is_the_published_one():
+    # Holm's own example of the procedure: each is compared with what is left
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([0.02]) == [0.02]
+
+
+def test_medians_that_differ_and_medians_that_do_not():
+    rng = np.random.default_rng(0)
+    first = rng.normal(10.0, 3.0, 400)
+    shift = median_shift(first, first + rng.normal(0.3, 0.1, 400), paired=True)
+    assert shift is not None and shift.real and shift.low < 0.3 < shift.high
+    apart = median_shift(first, rng.normal(10.3, 3.0, 400), paired=False)
+    assert apart is not None and apart.high - apart.low > 2 * (shift.high - shift.low)
+    same = median_shift(first, first, paired=True)
+    assert same is not None and (same.low, same.value, same.high) == (0.0, 0.0, 0.0)
+    assert not same.real
+
+
+def test_the_interval_of_a_median_covers_as_often_as_it_says():
+    hits = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shift = median_shift(rng.normal(0, 1, 80), rng.normal(0.5, 1, 80), paired=False)
+        assert shift is not None
+        hits += shift.low <= 0.5 <= shift.high
+    assert 53 <= hits <= 60
+
+
+def test_medians_of_nothing():
+    assert median_shift([math.nan, math.nan], [1.0, 2.0], paired=True) is None
+    shift = median_shift([1.0, math.nan, 2.0], [2.0, 3.0, math.nan], paired=True)
+    assert shift is not None and shift.value == 1.0

@@ -1,0 +1,139 @@
+"""Several policies against one another: differences, their intervals, and a verdict in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from reach_rl.evaluation.result import Evaluation
+from reach_rl.evaluation.statistics import (
+    Difference,
+    holm,
+    median_shift,
+    paired_difference,
+    unpaired_difference,
+)
+from reach_rl.mdp.arrays import Array
+
+FIGURES = {
+    "position_error_mm": ("position error", "mm"),
+    "orientation_error_deg": ("orientation error", "deg"),
+    "time_to_success_s": ("time to success", "s"),
+}
+"""Figure -> its words and unit; less is better."""
+
+
+def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """Every pair of policies, in order; plain JSON values.
+
+    Each pair holds the difference of the success rates (`success`, in shares), those of the
+    medians of FIGURES, and the verdict in `words`. The probabilities of the success rates are
+    adjusted for the number of pairs (Holm), so that many runs do not make a difference by
+    themselves.
+
+    Args:
+        evaluations: label -> evaluation; on the same goals they are compared in pairs.
+    """
+    pairs = list(combinations(evaluations, 2))
+    differences = [_success(evaluations[a], evaluations[b]) for a, b in pairs]
+    adjusted = holm([difference.p_value for difference in differences])
+    found = []
+    for (a, b), difference, p_value in zip(pairs, differences, adjusted, strict=True):
+        shifts = _shifts(evaluations[a], evaluations[b])
+        found.append(
+            {
+                "first": a,
+                "second": b,
+                "paired": difference.paired,
+                "success": {
+                    **asdict(difference),
+                    "p_value_adjusted": p_value,
+                    "more_than_noise": _real(difference, p_value),
+                },
+                "median": shifts,
+                "words": _words(a, b, difference, p_value, shifts),
+            }
+        )
+    return {"pairs": found}
+
+
+def same_goals(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two evaluations are of the same goals in the same order."""
+    return np.array_equal(one.goal_position, other.goal_position) and np.array_equal(
+        one.goal_quaternion, other.goal_quaternion
+    )
+
+
+def _success(one: Evaluation, other: Evaluation) -> Difference:
+    if same_goals(one, other):
+        return paired_difference(one.success, other.success)
+    return unpaired_difference(
+        (int(one.success.sum()), len(one)), (int(other.success.sum()), len(other))
+    )
+
+
+def _shifts(one: Evaluation, other: Evaluation) -> dict[str, dict[str, Any] | None]:
+    paired = same_goals(one, other)
+    shifts = {}
+    for name in FIGURES:
+        shift = median_shift(_values(one, name), _values(other, name), paired=paired)
+        shifts[name] = None if shift is None else {**asdict(shift), "more_than_noise": shift.real}
+    return shifts
+
+
+def _values(evaluation: Evaluation, name: str) -> Array:
+    if name == "position_error_mm":
+        return 1e3 * evaluation.position_error
+    if name == "orientation_error_deg":
+        return np.degrees(evaluation.orientation_error)
+    return evaluation.time_to_success
+
+
+def _real(difference: Difference, p_value: float) -> bool:
+    return p_value < 1.0 - difference.confidence
+
+
+def _words(
+    a: str,
+    b: str,
+    difference: Difference,
+    p_value: float,
+    shifts: Mapping[str, Mapping[str, Any] | None],
+) -> list[str]:
+    """The verdict: a sentence on success, and one on each figure."""
+    low, high = 100 * difference.low, 100 * difference.high
+    interval = f"95% interval {low:+.1f} to {high:+.1f}, p = {p_value:.2g}"
+    value = 100 * difference.value
+    if value == 0:
+        sentences = [f"success: {b} reaches as many as {a} ({interval})"]
+    else:
+        more = "more" if value > 0 else "less"
+        verdict = "more than noise" if _real(difference, p_value) else "may be noise"
+        sentences = [
+            f"success: {b} reaches {abs(value):.1f} points {more} than {a} ({interval}): {verdict}"
+        ]
+    for name, shift in shifts.items():
+        if shift is None:
+            continue
+        what, unit = FIGURES[name]
+        if shift["low"] == shift["high"] == 0.0:
+            sentences.append(f"{what}, median: the same")
+            continue
+        verdict = "more than noise" if shift["more_than_noise"] else "may be noise"
+        sentences.append(
+            f"{what}, median: {shift['value']:+.3g} {unit} "
+            f"(95% interval {shift['low']:+.3g} to {shift['high']:+.3g}): {verdict}"
+        )
+    return sentences
+
+
+def labels(folders: Sequence[str]) -> list[str]:
+    """Short names that tell folders apart: their last parts, as many as it takes."""
+    parts = [folder.rstrip("/").split("/") for folder in folders]
+    for count in range(1, max(len(p) for p in parts) + 1):
+        names = ["/".join(p[-count:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number}: {parts[number - 1][-1]}" for number in range(1, len(folders) + 1)]

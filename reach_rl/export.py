@@ -1,0 +1,94 @@
+"""Write a policy into a folder that others can use: python -m reach_rl.export run=DIR."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reach_rl.config.app import run
+from reach_rl.config.kinds import ExportFormat
+from reach_rl.config.verbs import ExportConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reach_rl.learning.subject import Subject
+
+UNPROVEN = 1
+"""Exit code of a bundle that does not compute what the policy does."""
+
+
+def main() -> None:
+    """Export as the command line says, and exit."""
+    run("export", job)
+
+
+def job(wanted: ExportConfig) -> int:
+    """Write the folder; returns the exit code.
+
+    Raises:
+        ConfigError: the run, its checkpoint or the folder is not fit.
+    """
+    from reach_rl.learning.subject import load
+    from reach_rl.monitoring.console import open_console
+
+    console = open_console()
+    subject = load(Path(wanted.run), wanted.checkpoint)
+    out = Path(wanted.out or Path(wanted.run) / f"export_{wanted.format.value}")
+    if wanted.format is ExportFormat.SB3:
+        return _sb3(subject, out, console)
+    return _bundle(wanted, subject, out, console)
+
+
+def _sb3(subject: "Subject", out: Path, console: "Console") -> int:
+    from reach_rl.bundles import sb3
+    from reach_rl.bundles.folder import published
+
+    with published(out, sb3.FILES) as folder:
+        sb3.write(subject, folder)
+    _say(console, f"{subject.folder.name} for Stable-Baselines3 is in {out}")
+    return 0
+
+
+def _bundle(wanted: ExportConfig, subject: "Subject", out: Path, console: "Console") -> int:
+    from reach_rl.bundles import bundle, hub
+    from reach_rl.bundles.card import card
+    from reach_rl.bundles.folder import published
+    from reach_rl.learning import files
+    from reach_rl.learning.vec_envs import threads_of
+
+    subject = subject.on(None, wanted.servo_lag)
+    for_hub = wanted.format is ExportFormat.HUB
+    try:
+        with published(out, hub.FILES if for_hub else bundle.FILES) as folder:
+            written = bundle.write(
+                subject,
+                folder,
+                goals=wanted.goals,
+                seed=wanted.seed,
+                threads=threads_of(wanted.threads),
+            )
+            if for_hub:
+                hub.complete(folder, subject, written, out.name)
+            else:
+                files.replace_text(folder / "README.md", card(written.contract))
+    except bundle.Unproven as error:
+        _say(console, f"not exported: {error}")
+        return UNPROVEN
+    proof = written.proof
+    _say(
+        console,
+        f"onnxruntime and torch agree over {proof.observations:,} observations: joint targets "
+        f"differ by at most {proof.largest:.1g} rad",
+    )
+    if written.summary is not None:
+        rate, region = written.summary["success_rate"], written.summary["region"]
+        _say(console, f"the bundle reaches {rate:.1%} of {wanted.goals:,} goals of {region}")
+    _say(console, f"{subject.folder.name} is in {out}")
+    return 0
+
+
+def _say(console: "Console", text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
