@@ -1,0 +1,1 @@
+"""The policy on a page: the arm in 3-D, its goal dragged by mouse."""

@@ -1,0 +1,90 @@
+"""The policy in MuJoCo's own window."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.schema import Config
+from reach_rl.robots import load_robot
+from reach_rl.robots.display import GOAL, display_spec
+from reach_rl.viz.player.world import Policy, World
+
+HELP = (
+    "space: random goal   backspace: reset   enter: push   double-click the goal, Ctrl+drag: move"
+)
+SPACE, BACKSPACE, ENTER = 32, 259, 257
+
+
+def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) -> None:
+    """Play in a window until it is closed or `stop` says so.
+
+    Args:
+        config: the run that the policy comes from.
+        policy: what moves the arm.
+        seed: of the goals.
+        stop: asked after every step.
+
+    Raises:
+        ConfigError: there is no display.
+    """
+    _check_display()
+    import mujoco.viewer
+
+    robot = load_robot(config.robot, config.task.physics_step)
+    world = World(config, policy, robot, seed)
+    model = display_spec(config.robot).compile()
+    data = mujoco.MjData(model)
+    goal = int(model.body(GOAL).mocapid[0])
+    keys: list[int] = []
+    print(HELP, flush=True)
+    with mujoco.viewer.launch_passive(model, data, key_callback=keys.append) as window:
+        _place(data, goal, world)
+        due = time.perf_counter()
+        while window.is_running() and not stop():
+            with window.lock():
+                _take_goal(data, goal, world)
+                while keys:
+                    _press(keys.pop(0), data, goal, world)
+                world.step()
+                data.qpos[:] = world.qpos
+                mujoco.mj_forward(model, data)
+            window.sync()
+            due = max(due + world.period, time.perf_counter() - world.period)
+            time.sleep(max(0.0, due - time.perf_counter()))
+
+
+def _press(key: int, data: mujoco.MjData, goal: int, world: World) -> None:
+    if key == SPACE:
+        world.random_goal()
+    elif key == BACKSPACE:
+        world.reset()
+    elif key == ENTER:
+        world.push()
+    _place(data, goal, world)
+
+
+def _place(data: mujoco.MjData, goal: int, world: World) -> None:
+    """Show the world's goal."""
+    data.mocap_pos[goal], data.mocap_quat[goal] = world.goal
+
+
+def _take_goal(data: mujoco.MjData, goal: int, world: World) -> None:
+    """Take over a goal that the user has dragged."""
+    position, quaternion = data.mocap_pos[goal].copy(), data.mocap_quat[goal].copy()
+    there, turned = world.goal
+    if np.abs(position - there).max() > 1e-6 or np.abs(quaternion - turned).max() > 1e-6:
+        world.set_goal(position, quaternion)
+
+
+def _check_display() -> None:
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        raise ConfigError(
+            "viewer=native: there is no display here (DISPLAY is not set); try viewer=browser"
+        )

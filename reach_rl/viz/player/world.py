@@ -1,0 +1,184 @@
+"""One arm, its policy and its goal, stepped one control period at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import mujoco
+import numpy as np
+
+from reach_rl.config.kinds import GoalChange
+from reach_rl.config.schema import Config, TaskConfig
+from reach_rl.envs.batch import ReachBatch
+from reach_rl.mdp.goals import Goals
+from reach_rl.robots import Robot
+
+Policy = Callable[[np.ndarray], np.ndarray]
+"""Observations (n, d) float32 to actions (n, j) in [-1, 1]."""
+
+ONE = np.zeros(1, np.int64)
+PUSH_SECONDS = 0.2
+PUSH_SHARE = 0.8
+"""Torque of a push about the first joint, as a share of that joint's limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What there is to show after a step."""
+
+    time: float
+    """Simulated time since the last reset (s)."""
+    position_error: float
+    """Distance of the tool from the goal (m)."""
+    orientation_error: float
+    """Angle of the tool from the goal (rad)."""
+    held: float
+    """Time inside both thresholds without a break (s)."""
+    reached_after: float | None
+    """Time from the goal's last change until it had been held, None before that (s)."""
+    inside: bool
+    """Whether both errors are below their thresholds now."""
+    success: bool
+    """Inside, and held for long enough."""
+    joint_speed: float
+    """Fastest joint (rad/s)."""
+    reward: float
+
+
+class World:
+    """The simulation that a player shows."""
+
+    def __init__(self, config: Config, policy: Policy, robot: Robot, seed: int = 0) -> None:
+        """Put the arm at its home with a random goal of the run's region.
+
+        Args:
+            config: the run that the policy comes from; nothing is randomised or noisy here.
+            policy: what moves the arm.
+            robot: the compiled arm.
+            seed: of the goals.
+
+        Raises:
+            ConfigError: the region cannot be reached.
+        """
+        self.config = replace(config, task=_undisturbed(config.task))
+        self.policy = policy
+        self.robot = robot
+        self.batch = ReachBatch(self.config, 1, np.array([seed]), robot=robot, autoreset=False)
+        self.pool = self.batch.goals
+        self._random = np.random.default_rng(seed)
+        self._force = self.batch.batch.bind("xfrc_applied")
+        self._qpos = self.batch.batch.bind("qpos")
+        self._push_steps = 0
+        self.resets = 0
+        self.reset()
+
+    @property
+    def period(self) -> float:
+        """Simulated time of a step (s)."""
+        return self.config.task.control_period
+
+    @property
+    def qpos(self) -> np.ndarray:
+        """(nq,) positions of the whole model now."""
+        return self._qpos[0].copy()
+
+    @property
+    def goal(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) in m and quaternion (4,) w, x, y, z of the goal, in the world frame."""
+        state = self.batch.state
+        return state.goal_position[0].copy(), state.goal_quaternion[0].copy()
+
+    def reset(self) -> None:
+        """Put the arm back to its home; the goal stays."""
+        goal = self.goal if self.resets else None
+        self._let_go()
+        self._observation = self.batch.reset()
+        self.time = 0.0
+        self.resets += 1
+        if goal is None:
+            self.random_goal()
+        else:
+            self.set_goal(*goal)
+
+    def random_goal(self) -> None:
+        """A goal of the run's region, which can be reached without touching anything."""
+        index = int(self._random.integers(len(self.pool)))
+        self.set_goal(self.pool.position[index], self.pool.quaternion[index])
+
+    def set_goal(self, position: np.ndarray, quaternion: np.ndarray) -> None:
+        """Move the goal: position (3,) in m and quaternion (4,), which need not have length 1."""
+        quaternion = np.asarray(quaternion, float) / max(float(np.linalg.norm(quaternion)), 1e-9)
+        matrix = np.empty(9)
+        mujoco.mju_quat2Mat(matrix, quaternion)
+        self.batch.goals = Goals(
+            position=np.array(position, float)[None],
+            quaternion=quaternion[None],
+            matrix=matrix.reshape(1, 3, 3),
+            joints=self.robot.home[None],
+            spread=np.zeros(1),
+            kept=1.0,
+        )
+        self._observation = self.batch.assign_goals(ONE, ONE)
+        self._goal_at, self._reached_after = self.time, None
+
+    def push(self) -> None:
+        """Push the tool sideways for a moment."""
+        arm = float(np.linalg.norm(self.batch.state.tool_position[0, :2])) + 0.2
+        size = PUSH_SHARE * float(self.robot.torque_limits[0]) / arm
+        angle = self._random.uniform(0.0, 2.0 * np.pi)
+        self._force[0, self.robot.tool_body, :3] = size * np.array(
+            [np.cos(angle), np.sin(angle), 0.0]
+        )
+        self._push_steps = max(1, round(PUSH_SECONDS / self.period))
+
+    def step(self) -> Reading:
+        """One control period."""
+        step = self.batch.step(self.policy(self._observation))
+        self._observation = step.observation
+        self.time += self.period
+        if self._push_steps:
+            self._push_steps -= 1
+            if not self._push_steps:
+                self._let_go()
+        if step.timed_out[0]:  # MuJoCo gave up on this simulation
+            self.reset()
+        return self.reading(float(step.reward[0]))
+
+    def reading(self, reward: float = 0.0) -> Reading:
+        """What there is to show now."""
+        state = self.batch.state
+        inside = int(state.inside_steps[0])
+        if state.reached[0] and self._reached_after is None:
+            self._reached_after = self.time - self._goal_at
+        return Reading(
+            time=self.time,
+            position_error=float(state.distance[0]),
+            orientation_error=float(state.angle[0]),
+            held=max(0, inside - 1) * self.period,
+            reached_after=self._reached_after,
+            inside=inside > 0,
+            success=inside >= self.config.task.hold_steps,
+            joint_speed=float(np.abs(state.joint_velocity[0]).max()),
+            reward=reward,
+        )
+
+    def _let_go(self) -> None:
+        self._push_steps = 0
+        self._force[:] = 0.0
+
+
+def _undisturbed(task: TaskConfig) -> TaskConfig:
+    """The task without an end, without chance, and with a goal that only the user moves."""
+    return replace(
+        task,
+        goal_change=GoalChange.NEVER,
+        episode_steps=2**31,
+        start_noise=0.0,
+        randomization=replace(
+            task.randomization,
+            servo_gain=[1.0, 1.0],
+            joint_damping=[0.0, 0.0],
+            joint_friction=[0.0, 0.0],
+            payload=[0.0, 0.0],
+            action_delay=[0, 0],
+        ),
+    )
