@@ -218,8 +218,6 @@ def _others(c: Config) -> Iterator[Problem]:
         yield Problem("health.stop_on", c.health.stop_on, text)
     if c.video and c.evaluation.every == 0:
         text = "films show periodic evaluations, and there are none; try evaluation.every=250000"
-            "films show periodic evaluations, of which there are none; try evaluation.every=250000"
-        )
         yield Problem("video", True, text)
     if any(char in c.wandb.project for char in "/\\#?%:"):
         better = "".join("_" if char in "/\\#?%:" else char for char in c.wandb.project)
