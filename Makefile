@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train bench assets policies docs test torture lint wheel-test sweep-demo clean
+.PHONY: help setup train play bench assets policies docs test torture lint wheel-test sweep-demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 train: setup ## train a UR5e; ARGS="robot=ur10e seed=1" changes anything
 	$(BIN)/python -m reach_rl.train $(ARGS)
+
+play: setup ## an arm in the browser that follows the goal you drag; ARGS="robot=ur10e" or "run=DIR"
+	$(BIN)/python -m reach_rl.play $(ARGS)
 
 bench: setup ## measure throughput and where its time goes
 	$(BIN)/python -m reach_rl.bench $(ARGS)

@@ -12,6 +12,7 @@ CONF = ROOT / "conf"
 TARGETS = [
     "setup",
     "train",
+    "play",
     "test",
     "lint",
     "assets",

@@ -173,7 +173,8 @@ def _grpc(url: str) -> BaseStorage:
     from optuna.storages import GrpcStorageProxy
 
     place = urlsplit(url)
-    return GrpcStorageProxy(host=place.hostname or "localhost", port=place.port or 13000)
+    with hushed():
+        return GrpcStorageProxy(host=place.hostname or "localhost", port=place.port or 13000)
 
 
 def _relational(url: str, scheme: str) -> BaseStorage:
