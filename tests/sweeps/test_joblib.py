@@ -44,7 +44,8 @@ def test_a_worker_that_dies_takes_no_trial_along(here: Path, start):
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 0, text
     trials = _study(here).trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+    reasons = [trial.user_attrs.get("reason") for trial in trials]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3, reasons
     assert trials[0].user_attrs["deaths"] >= 1
     assert len(_starts(here, 0)) >= 2
     assert _starts(here, 0)[1] >= 1, "began anew"
