@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,12 +256,19 @@ class Sweep:
             self.ledger.held.discard(number)
         elif self._over():
             self.ledger.give_up(number, "stopped")
-        elif died:
+        elif died or self._lost(number, value):
             self._wait_for_its_end(number)
             with self.ledger.lock():
-                self.ledger.bury(number, died)
+                self.ledger.bury(number, died or "its process died")
         else:
             self.ledger.tell(number, TrialState.FAIL, redact(_reason(value)))
+
+    def _lost(self, number: int, value: Any) -> bool:  # noqa: ANN401  of the job
+        """Whether a job came back without a result because its own process is gone."""
+        trial = self.ledger.get(number)
+        owner = trial.user_attrs.get(trials.OWNER) or {}
+        gone = bool(owner.get("job")) and not self.ledger.alive(trial)
+        return isinstance(value, BrokenExecutor) or (value is None and gone)
 
     def _wait_for_its_end(self, number: int) -> None:
         """Give the process of a trial that a launcher gave up a moment to go."""
