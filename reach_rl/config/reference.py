@@ -5,7 +5,6 @@ python -m reach_rl.config.reference [--check]
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from reach_rl.config.explain import all_meanings, full_type, meaning_of, schema_paths
 from reach_rl.config.keys import ITEM, Key, bounds_text
@@ -94,18 +93,32 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page, or with --check say whether it is in step; returns the exit code."""
-    path = checkout_dir() / "docs" / "configuration.md"
-    text = page()
+def keep(name: str, text: str, module: str, argv: Sequence[str] | None = None) -> int:
+    """Write a generated page of docs/, or with --check say whether it is in step.
+
+    Args:
+        name: of the file in docs/.
+        text: of the page.
+        module: that writes it.
+        argv: of the command line; this process's by default.
+
+    Returns:
+        The exit code.
+    """
+    path = checkout_dir() / "docs" / name
     if "--check" in (sys.argv[1:] if argv is None else argv):
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return 0
-        print(f"error: {path} is out of step; run make docs (python -m {MODULE})")
+        print(f"error: {path} is out of step; run make docs (python -m {module})")
         return 1
     path.parent.mkdir(exist_ok=True)
-    Path(path).write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or check docs/configuration.md; returns the exit code."""
+    return keep("configuration.md", page(), MODULE, argv)
 
 
 if __name__ == "__main__":

@@ -98,8 +98,8 @@ class Verb:
     summary: str
     keys: tuple[str, ...]
     examples: tuple[tuple[str, str], ...]
-    rules: Callable[[Any], list[Problem]]
-    file_rules: Callable[[Any, "Composer"], list[Problem]]
+    rules: Callable[[Any], list[Problem]] = lambda _config: []
+    file_rules: Callable[[Any, "Composer"], list[Problem]] = lambda _config, _composer: []
     makes_run: bool = False
 
 
@@ -144,21 +144,7 @@ def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[
     return [problem for folder in folders for problem in run_rules(folder, checkpoint)]
 
 
-def _export_rules(_config: ExportConfig) -> list[Problem]:
-    return []
-
-
-def _export_file_rules(config: ExportConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.filerules import run_rules
-
-    return run_rules(config.run, config.checkpoint)
-
-
-def _play_rules(_config: PlayConfig) -> list[Problem]:
-    return []
-
-
-def _play_file_rules(config: PlayConfig, _composer: "Composer") -> list[Problem]:
+def _run_file_rules(config: ExportConfig | PlayConfig, _composer: "Composer") -> list[Problem]:
     from reach_rl.config.filerules import run_rules
 
     return [] if config.run is None else run_rules(config.run, config.checkpoint)
@@ -182,14 +168,6 @@ def _dashboard_rules(config: DashboardConfig) -> list[Problem]:
         text = "is for dry_run only; add dry_run=true"
         problems.append(Problem("out", config.out, text))
     return problems
-
-
-def _dashboard_file_rules(_config: DashboardConfig, _composer: "Composer") -> list[Problem]:
-    return []
-
-
-def _report_file_rules(_config: ReportConfig, _composer: "Composer") -> list[Problem]:
-    return []
 
 
 TRAIN = Verb(
@@ -268,8 +246,7 @@ EXPORT = Verb(
         ("run=DIR format=sb3", "for Stable-Baselines3"),
         ("run=DIR format=hub", "for the Hugging Face hub"),
     ),
-    rules=_export_rules,
-    file_rules=_export_file_rules,
+    file_rules=_run_file_rules,
 )
 
 BENCH = Verb(
@@ -300,8 +277,7 @@ PLAY = Verb(
         ("run=DIR viewer=native", "in MuJoCo's own window"),
         ("run=DIR host=0.0.0.0 token=auto", "seen from other machines"),
     ),
-    rules=_play_rules,
-    file_rules=_play_file_rules,
+    file_rules=_run_file_rules,
 )
 
 REPORT = Verb(
@@ -317,7 +293,6 @@ REPORT = Verb(
         ("path=SWEEP", "a sweep, from its study"),
     ),
     rules=_report_rules,
-    file_rules=_report_file_rules,
 )
 
 DASHBOARD = Verb(
@@ -333,7 +308,6 @@ DASHBOARD = Verb(
         ("dry_run=true out=w.json", "into a file"),
     ),
     rules=_dashboard_rules,
-    file_rules=_dashboard_file_rules,
 )
 
 VERBS: dict[str, Verb] = {

@@ -127,11 +127,8 @@ class Watch:
         self._recent.append((steps, len(incidents)))
         while sum(s for s, _ in self._recent) - self._recent[0][0] >= self.config.guard.window:
             self._recent.popleft()
-        written = (
-            [path for path in map(self._write, *zip(*incidents, strict=True)) if path]
-            if (incidents)
-            else []
-        )
+        paths = [self._write(when, incident) for when, incident in incidents]
+        written = [path for path in paths if path is not None]
         if written:
             text = f"{_seen(i for _, i in incidents)}; replay it with: {replay.command(written[0])}"
             self.alerts.append(("the physics is unstable", text))
@@ -193,5 +190,6 @@ def _first_bad(array: np.ndarray) -> int:
 def _seen(incidents: Iterable[Incident]) -> str:
     """What went bad where, in words."""
     kinds = [f"{incident.warning} at {incident.joint}" for incident in incidents]
-    first = f"{kinds[0]}" if kinds else ""
-    return first if len(kinds) == 1 else f"{first} and {len(kinds) - 1} more"
+    if len(kinds) < 2:
+        return "".join(kinds)
+    return f"{kinds[0]} and {len(kinds) - 1} more"

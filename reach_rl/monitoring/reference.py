@@ -3,11 +3,10 @@
 python -m reach_rl.monitoring.reference [--check]
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 
 from reach_rl.config.names import HEALTH_CHECKS
-from reach_rl.config.paths import checkout_dir
+from reach_rl.config.reference import keep
 from reach_rl.monitoring.health import CHECKS
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, Metric
 
@@ -66,16 +65,8 @@ def _table(metrics: Iterable[Metric]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page, or with --check say whether it is in step; returns the exit code."""
-    path = checkout_dir() / "docs" / "metrics.md"
-    text = page()
-    if "--check" in (sys.argv[1:] if argv is None else argv):
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"error: {path} is out of step; run make docs (python -m {MODULE})")
-        return 1
-    path.write_text(text, encoding="utf-8")
-    return 0
+    """Write or check docs/metrics.md; returns the exit code."""
+    return keep("metrics.md", page(), MODULE, argv)
 
 
 if __name__ == "__main__":
