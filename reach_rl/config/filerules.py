@@ -38,6 +38,11 @@ def _neighbour(path: str, key: str) -> str:
     return f"; try {key}={folder / near}" if near else ""
 
 
+def _no_run(path: str, key: str) -> str:
+    """That a run is not there, and where to find what is."""
+    return "no such folder" + (_neighbour(path, key) or "; reach-rl runs lists what there is")
+
+
 def _also(c: Config, tasks: list[str]) -> Iterator[Problem]:
     for name in c.evaluation.also:
         if name not in tasks:
@@ -51,7 +56,7 @@ def _folders(c: Config) -> Iterator[Problem]:
         if value not in (None, "auto") and Path(str(value)).is_file():
             yield Problem(key, value, "is a file; give a folder")
     if c.resume not in (None, "auto") and not Path(str(c.resume)).exists():
-        yield Problem("resume", c.resume, "no such folder" + _neighbour(str(c.resume), "resume"))
+        yield Problem("resume", c.resume, _no_run(str(c.resume), "resume"))
     records = Path(c.run_dir or "") / "metrics.jsonl"
     if c.run_dir is not None and c.resume is None and records.is_file():
         text = "holds a run already; go on with it by resume=auto, or choose another folder"
@@ -62,7 +67,7 @@ def run_rules(run: str, checkpoint: str) -> list[Problem]:
     """Whether run is the folder of a run that has the checkpoint (best, latest or a folder)."""
     folder = Path(run)
     if not folder.is_dir():
-        return [Problem("run", run, "no such folder" + _neighbour(run, "run"))]
+        return [Problem("run", run, _no_run(run, "run"))]
     if not (folder / "config.yaml").is_file():
         inside = sorted(p.parent for p in folder.glob("*/*/config.yaml"))
         inside += sorted(p.parent for p in folder.glob("*/config.yaml"))

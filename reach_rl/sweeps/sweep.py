@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 PATIENCE_SECONDS = 1.0
+LAUNCHES = 10
+"""Launches of a trial that may fail before a process has taken it; more count as deaths."""
+
 LEAST_ENDED = 4
 """Trials that a failure rate is taken of while a sweep runs, at the least."""
 
@@ -100,6 +104,8 @@ class Sweep:
     code: int = 0
     """The exit code of a job that was stopped."""
     running: set[int] = field(default_factory=set)
+    _not_begun: Counter[int] = field(default_factory=Counter)
+    """Launches of a trial that failed before a process had taken it."""
     error: BaseException | None = None
     console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False))
 
@@ -258,10 +264,20 @@ class Sweep:
             self.ledger.give_up(number, "stopped")
         elif died or self._lost(number, value):
             self._wait_for_its_end(number)
-            with self.ledger.lock():
-                self.ledger.bury(number, died or "its process died")
+            died = died or "its process died"
+            if self._began(number) or self._not_begun[number] >= LAUNCHES:
+                with self.ledger.lock():
+                    self.ledger.bury(number, died)
+                return
+            self._not_begun[number] += 1
+            time.sleep(PATIENCE_SECONDS)  # the launcher may need a moment to replace its workers
+            self.ledger.give_up(number, died)
         else:
             self.ledger.tell(number, TrialState.FAIL, redact(_reason(value)))
+
+    def _began(self, number: int) -> bool:
+        """Whether a process of its own has taken the trial since it was claimed."""
+        return bool((self.ledger.get(number).user_attrs.get(trials.OWNER) or {}).get("job"))
 
     def _lost(self, number: int, value: Any) -> bool:  # noqa: ANN401  of the job
         """Whether a job came back without a result because its own process is gone."""

@@ -217,11 +217,17 @@ class Ledger:
             self.give_up(number, reason)
 
     def reap(self) -> list[int]:
-        """Bury the trials whose processes are gone; returns their numbers."""
+        """Bury the trials whose processes are gone; returns their numbers.
+
+        Those that this process holds are left to whoever launched them: buried here, they could
+        be claimed by a second slot before the first one sees its job fail, and run twice.
+        """
         dead = [
             trial.number
             for trial in self.trials()
-            if trial.state == TrialState.RUNNING and not self.alive(trial)
+            if trial.state == TrialState.RUNNING
+            and trial.number not in self.held
+            and not self.alive(trial)
         ]
         for number in dead:
             self.bury(number, "its process died")

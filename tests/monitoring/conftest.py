@@ -25,7 +25,8 @@ def wandb_home(tmp_path, monkeypatch):
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
-    return tmp_path
+    yield tmp_path
+    os.environ.pop("WANDB_SERVICE", None)  # of the service that the test started
 
 
 @pytest.fixture

@@ -164,6 +164,23 @@ def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(
     assert len(history(read_back(wandb_home / "two"))) == 1
 
 
+def test_a_service_that_died_with_the_process_before_is_replaced(wandb_home, read_back, history):
+    gone = f"3-{os.getpid()}-unix-{wandb_home}/gone"
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from reach_rl.config.kinds import WandbMode\n"
+        "from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter\n"
+        "writer = WandbWriter(RunInfo(Path(sys.argv[1]), 'p', {}), WandbMode.OFFLINE, print)\n"
+        "writer.write(5, {'train/loss': 1.0}); writer.close(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(wandb_home)], env={**os.environ, "WANDB_SERVICE": gone},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "recorded on this machine" in done.stdout and "failed" not in done.stdout
+    assert history(read_back(wandb_home)) == [{"global_step": 5, "train/loss": 1}]
+
+
 def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
     wandb_home, monkeypatch, fresh_service, read_back, history
 ):

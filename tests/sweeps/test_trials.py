@@ -81,6 +81,18 @@ def test_trials_of_dead_processes_are_taken_up(ledger: Ledger):
     assert claim is not None and claim.number == number
 
 
+def test_a_trial_whose_job_died_is_left_to_the_slot_that_launched_it(ledger: Ledger):
+    """Taken up by a second slot before the first one sees its job fail, it would run twice."""
+    number = owned_by(ledger, GONE)
+    ledger.held.add(number)
+    assert ledger.reap() == []
+    other = ledger.claim(5)
+    assert other is not None and other.number != number
+    ledger.bury(number, "its process died")
+    again = ledger.claim(5)
+    assert again is not None and again.number == number
+
+
 def test_trials_of_the_living_are_left_alone(ledger: Ledger):
     ledger.claim(5)
     owned_by(ledger, me() | {"pid": os.getppid(), "start": _start(os.getppid())})

@@ -270,7 +270,7 @@ def test_a_training_run_leaves_films_and_so_does_evaluate(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    call("train", *SMALL, f"run_dir={folder}")
+    told = call("train", *SMALL, f"run_dir={folder}")
     names = {path.name for path in (folder / "videos").iterdir()}
     assert names == {"000000000512_best.mp4", "000000000512_best.gif"}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -280,7 +280,7 @@ def test_a_training_run_leaves_films_and_so_does_evaluate(tmp_path):
     picture = events.Images("video/best")[0]
     assert picture.step == 512 and picture.encoded_image_string.startswith(b"GIF89a")
     media = list(folder.glob("wandb/offline*/files/media/videos/video/best*.mp4"))
-    assert media
+    assert media, told
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert not any(name.startswith("video") for record in records for name in record)
 

@@ -25,6 +25,9 @@ GRACE_SECONDS = 10.0
 LONGEST_LINE = 200
 QUEUE_RECORDS = 20_000
 
+SERVICE = "WANDB_SERVICE"
+"""Environment variable in which W&B tells processes started by this one of its service."""
+
 Job = Callable[[Any], None]
 """Something to do with the wandb.Run."""
 
@@ -207,8 +210,9 @@ class WandbWriter(Writer):
         try:
             return self._init_once(mode)
         except Exception as error:
-            # The service of an earlier run in this process has died, or the attempt to go online
-            # failed and the service still holds the run. Either way a new service helps.
+            # The service of an earlier run in this process has died, or of the process that started
+            # this one, or the attempt to go online failed and the service still holds the run.
+            # Each time a new service helps.
             import wandb
 
             if mode == "online" and not _service_died(error):
@@ -216,6 +220,7 @@ class WandbWriter(Writer):
                 mode = "offline"
             with suppress(Exception):
                 wandb.teardown(exit_code=1)
+            os.environ.pop(SERVICE, None)
             return self._init_once(mode)
 
     def _init_once(self, mode: str) -> Any:  # noqa: ANN401  a wandb.Run
@@ -265,7 +270,8 @@ def _run_id(run_dir: Path, known: str | None) -> str:
 
 
 def _service_died(error: BaseException) -> bool:
-    return isinstance(error, ConnectionError) or type(error).__name__ == "MailboxClosedError"
+    names = ("MailboxClosedError", "WandbServiceConnectionError")
+    return isinstance(error, ConnectionError) or type(error).__name__ in names
 
 
 def _line(error: BaseException) -> str:
