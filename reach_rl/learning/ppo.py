@@ -2,11 +2,10 @@
 
 The lean path takes the same steps on the same random numbers as SB3's own code; it leaves out the
 overhead: time-outs are bootstrapped in one call, minibatches are contiguous slices of one
-permutation, distributions are two closed formulas, and nothing is read back per minibatch. With
-`fast=False` every method is SB3's.
+permutation, distributions and gradients are closed formulas, and nothing is read back per
+minibatch. With `fast=False` every method is SB3's.
 """
 
-import math
 import time
 from typing import Any
 
@@ -20,9 +19,8 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from reach_rl.learning.gradient import LOG_2PI, Gradient, Terms, differentiable
 from reach_rl.learning.schedules import Scheduled
-
-_LOG_2PI = math.log(2.0 * math.pi)
 
 
 class FastPPO(PPO):
@@ -44,6 +42,7 @@ class FastPPO(PPO):
             and isinstance(self.observation_space, spaces.Box)
             and type(self.rollout_buffer) is RolloutBuffer
             and not self.policy.squash_output
+            and differentiable(self.policy)
         )
 
     def collect_rollouts(
@@ -109,6 +108,10 @@ class FastPPO(PPO):
         )
         tensors = self._flat_buffer()
         size = len(tensors[0])
+        gradient = Gradient(self.policy)
+        terms = Terms(
+            clip_range, clip_range_vf, self.vf_coef, self.ent_coef, self.normalize_advantage
+        )
         records: list[Tensor] = []
         kls: list[Tensor] = []
         going_on = True
@@ -118,17 +121,13 @@ class FastPPO(PPO):
             kls = []
             for begin in range(0, size, self.batch_size):
                 minibatch = [t[begin : begin + self.batch_size] for t in shuffled]
-                loss, record, kl = self._loss(minibatch, clip_range, clip_range_vf)
+                record, kl = gradient.compute(minibatch, terms)
                 records.append(record)
                 kls.append(kl)
                 if self.target_kl is not None and kl.item() > 1.5 * self.target_kl:
                     going_on = False
                     break
-                self.policy.optimizer.zero_grad()
-                loss.backward()
-                record[5] = torch.nn.utils.clip_grad_norm_(
-                    self.policy.parameters(), self.max_grad_norm
-                )
+                record[5] = gradient.clip(self.max_grad_norm)
                 self.policy.optimizer.step()
             self._n_updates += 1
             if not going_on:
@@ -173,32 +172,6 @@ class FastPPO(PPO):
             buffer.returns,
         )
         return [torch.from_numpy(buffer.swap_and_flatten(a)).squeeze(-1) for a in arrays]
-
-    def _loss(
-        self, minibatch: list[Tensor], clip_range: float, clip_range_vf: float | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of a minibatch, what to record of it, and its KL divergence."""
-        obs, actions, old_values, old_log_prob, advantages, returns = minibatch
-        latent_pi, latent_vf = self.policy.mlp_extractor(obs)
-        mean, log_std = self.policy.action_net(latent_pi), self.policy.log_std
-        values = self.policy.value_net(latent_vf).flatten()
-        if self.normalize_advantage and len(advantages) > 1:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        log_ratio = _log_prob(actions.reshape(mean.shape), mean, log_std) - old_log_prob
-        ratio = log_ratio.exp()
-        clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
-        policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
-        if clip_range_vf is not None:
-            values = old_values + (values - old_values).clamp(-clip_range_vf, clip_range_vf)
-        value_loss = torch.nn.functional.mse_loss(returns, values)
-        entropy_loss = -(0.5 + 0.5 * _LOG_2PI + log_std).sum()
-        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
-        with torch.no_grad():
-            kl = (ratio - 1.0 - log_ratio).mean()
-            clip_fraction = ((ratio - 1.0).abs() > clip_range).float().mean()
-            zero = torch.zeros(())
-            record = torch.stack((policy_loss, value_loss, entropy_loss, clip_fraction, loss, zero))
-        return loss, record, kl
 
     def _record(
         self, records: Tensor, kls: Tensor, clip_range: float, clip_range_vf: float | None
@@ -247,7 +220,7 @@ def _first_broken(records: Tensor) -> str | None:
 def _log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log-density of a diagonal Gaussian, summed over the last axis."""
     scaled = (action - mean) * torch.exp(-log_std)
-    return (-0.5 * scaled * scaled - log_std - 0.5 * _LOG_2PI).sum(dim=-1)
+    return (-0.5 * scaled * scaled - log_std - 0.5 * LOG_2PI).sum(dim=-1)
 
 
 __all__ = ["FastPPO", "Scheduled"]

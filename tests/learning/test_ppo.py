@@ -60,6 +60,8 @@ def test_without_the_lean_path_it_is_sb3s_ppo_bit_by_bit(small, monkeypatch, kin
         ("ppo.ent_coef=0.01", "ppo.normalize_advantage=false"),
         ("ppo.clip_range_schedule.kind=linear", "ppo.clip_range_schedule.end=0.1"),
         ("vec_env.kind=dummy", "ppo.policy_kwargs.activation_fn=elu"),
+        ("ppo.policy_kwargs.activation_fn=relu", "ppo.policy_kwargs.net_arch.pi=[]"),
+        ("ppo.policy_kwargs.activation_fn=leaky_relu", "ppo.policy_kwargs.net_arch.vf=[32,16,8]"),
     ],
     ids=lambda overrides: " ".join(overrides) or "default",
 )
@@ -110,7 +112,10 @@ def test_a_time_out_is_bootstrapped_with_the_value_of_what_came_last(small):
     np.testing.assert_array_equal(model.rollout_buffer.rewards[0], seen[0][0])
 
 
-@pytest.mark.parametrize("overrides", [("ppo.use_sde=true",), ("ppo.fast=false",)])
+@pytest.mark.parametrize(
+    "overrides",
+    [("ppo.use_sde=true",), ("ppo.fast=false",), ("ppo.policy_kwargs.activation_fn=gelu",)],
+)
 def test_what_the_lean_path_cannot_do_takes_sb3s_code(small, overrides):
     model, logs = trained(small(*overrides), 1)
     assert not model.lean
