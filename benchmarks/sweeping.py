@@ -33,13 +33,16 @@ def train(*arguments: str) -> None:
         sys.exit(done.stdout[-4000:])
 
 
-def keep(name: str, figures: dict[str, Any], lines: Sequence[str]) -> None:
+def keep(
+    name: str, figures: dict[str, Any], lines: Sequence[str], command: str | None = None
+) -> None:
     """Write benchmarks/<name>.json and .md, and print the latter."""
     where = {"cores": machine.cores(), "machine": platform.machine(), "python": sys.version[:6]}
     text = json.dumps(figures | where, indent=1) + "\n"
     (HERE / f"{name}.json").write_text(text)
-    command = f"`python benchmarks/{name}.py`; {where['cores']} cores, {where['machine']}."
-    page = "\n".join([*lines, "", command]) + "\n"
+    command = command or f"python benchmarks/{name}.py"
+    made = f"`{command}`; {where['cores']} cores, {where['machine']}."
+    page = "\n".join([*lines, "", made]) + "\n"
     (HERE / f"{name}.md").write_text(page)
     print(page)
 

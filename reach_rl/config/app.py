@@ -97,6 +97,10 @@ def _parse(verb: Verb, argv: list[str]) -> Namespace:
     args = parser.parse_intermixed_args(argv)
     if args.experimental_rerun:
         raise ConfigError("--experimental-rerun: would run a pickle; try reach-rl repro RUN")
+    flags = {"-m": args.multirun, "--run": args.run} | {f"--{f}": getattr(args, f) for f in _SHOWS}
+    given = [flag for flag, value in flags.items() if value]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)}: do not go together; try {given[-1]} alone")
     if args.config_path:
         raise ConfigError(f"--config-path={args.config_path}: try --config-dir {args.config_path}")
     if args.multirun and not verb.makes_run:

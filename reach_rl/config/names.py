@@ -24,6 +24,7 @@ REWARD_TERMS = (
     "keypoint_distance",
     "keypoint_kernel",
     "progress",
+    "joint_progress",
     "hold_bonus",
     "completion_bonus",
     "stillness",

@@ -21,7 +21,7 @@ from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
-from reach_rl.mdp.state import State
+from reach_rl.mdp.state import State, joint_distance
 from reach_rl.mdp.streams import Streams
 from reach_rl.robots import Robot, load_robot
 
@@ -92,12 +92,14 @@ class ReachBatch:
         self.observe = Observation(config.observation, self.arm)
         self.reward = Reward(config.reward, self.arm)
         self.action = Action(config.action, self.arm, config.task.substeps)
+        self._ways = self.goals.ways if "joint_progress" in self.reward.names else None
         self.statistics = Statistics(n, self.reward.names, self.arm)
         self.setting = Setting(
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
         )
 
-        self.batch = Batch(self.robot.model, n, threads)
+        # one MjData each: a control step goes on from the kinematics that ended the one before
+        self.batch = Batch(self.robot.model, n, threads, persistent=True)
         self._qpos = self.batch.bind("qpos")
         self._qvel = self.batch.bind("qvel")
         self._ctrl = self.batch.bind("ctrl")
@@ -177,7 +179,8 @@ class ReachBatch:
         for name in _OWN:
             getattr(self, name)[:] = snapshot[name]
         for f in fields(State):
-            getattr(self.state, f.name)[:] = snapshot[f"state.{f.name}"]
+            if f.name != "joint_progress":  # made anew in each step; older snapshots have none
+                getattr(self.state, f.name)[:] = snapshot[f"state.{f.name}"]
         for name, values in self.statistics.sums().items():
             values[:] = snapshot[f"statistics.{name}"]
         for name in ("keys", "counters"):
@@ -206,6 +209,7 @@ class ReachBatch:
         )
         self.target[:] = targets[-1]
         self.guard.note(targets, s.action, s.goal_position, s.goal_quaternion)
+        joints_before = self._joint_distance()
         self._advance(targets)
         poisoned = self._guard()
 
@@ -213,6 +217,7 @@ class ReachBatch:
         self._read(slice(None))
         s.measure(self.arm)
         s.keypoint_progress[:] = before - s.keypoint_distance
+        s.joint_progress[:] = joints_before - self._joint_distance()
         setting = self.setting
         success.update(
             s, setting.position_threshold, setting.orientation_threshold, self.task.hold_steps
@@ -339,7 +344,14 @@ class ReachBatch:
         self.goal_index[rows] = indices
         self.goal_age[rows] = 0
         s.keypoint_progress[rows] = 0.0
+        s.joint_progress[rows] = 0.0
         s.measure(self.arm, rows)
+
+    def _joint_distance(self) -> Array | float:
+        """How far the goals are in the joints, (n,) rad; 0 if no reward asks for it."""
+        if self._ways is None:
+            return 0.0
+        return joint_distance(self.state.joint_position, self._ways[self.goal_index], self.arm)
 
     def _noise(self, rows: Ints) -> Array | None:
         if not self.observe.noisy:

@@ -1,6 +1,7 @@
 """Forward kinematics of the arm, and the pool of goals that it gives."""
 
 import copy
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -9,12 +10,16 @@ from mujoco.batch import Batch
 from reach_rl.config.schema import Config
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.goals import Goals, Kinematics, Poses, joint_range, sample
-from reach_rl.robots import Robot
+from reach_rl.robots import Robot, inverse
+from reach_rl.robots.family import own_arm
 
 TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
 """Goals to train on, to report on and to choose the best checkpoint by: never one random stream."""
 
 _CHUNK = 512
+
+_TURN = np.diag([-1.0, -1.0, 1.0])
+"""From the base frame to that of the published dimensions: half a turn about z."""
 
 
 def kinematics(robot: Robot, threads: int = 1, clearance: float = 0.0) -> Kinematics:
@@ -74,13 +79,40 @@ def goal_pool(
         ConfigError: the region cannot be reached.
     """
     region = config.task.region
-    return sample(
+    poses = kinematics(robot, threads, region.clearance)
+    goals = sample(
         region,
         count or region.pool,
         np.random.default_rng([stream, config.seed if seed is None else seed]),
-        kinematics(robot, threads, region.clearance),
+        poses,
         joint_range(region, robot.home, robot.low, robot.high),
         robot.home,
         robot.base_position,
         robot.reach,
     )
+    if stream == TRAINING and config.reward.terms.get("joint_progress") is not None:
+        goals = replace(goals, others=other_ways(robot, goals, poses))
+    return goals
+
+
+def other_ways(robot: Robot, goals: Goals, poses: Kinematics) -> Array | None:
+    """Further joint configurations that reach the goals, free of contact, (m, 8, j) rad.
+
+    NaN where there are fewer; None for an arm that is not one of the project's own, or whose
+    dimensions are not the published ones.
+    """
+    arm = own_arm(robot.name)
+    if arm is None or robot.home.shape != (6,):
+        return None
+    flange = inverse.forward(arm.dh, goals.joints)
+    tool = np.zeros_like(flange)
+    tool[:, :3, :3], tool[:, 3, 3] = _TURN @ goals.matrix, 1.0
+    tool[:, :3, 3] = (goals.position - robot.base_position) @ _TURN
+    offset = np.linalg.inv(flange[0]) @ tool[0]
+    if np.abs(flange @ offset - tool).max() > 1e-4:
+        return None
+    found = inverse.solutions(arm.dh, tool @ np.linalg.inv(offset))
+    there = np.isfinite(found[..., 0])
+    there[there] = poses(found[there]).free
+    found[~there] = np.nan
+    return found

@@ -6,7 +6,7 @@ filtered later. The forward kinematics is the caller's, so that this module stay
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -55,6 +55,14 @@ class Goals:
     """(m,) its largest joint offset from home as a fraction of the range, ascending."""
     kept: float
     """Share of the samples that were kept."""
+    others: Array | None = field(default=None)
+    """(m, w, j) more configurations that reach the goal, NaN where there are fewer (rad)."""
+
+    @property
+    def ways(self) -> Array:
+        """(m, w, j) all known joint configurations that reach the goal (rad)."""
+        own = self.joints[:, None]
+        return own if self.others is None else np.concatenate((own, self.others), axis=1)
 
     def __len__(self) -> int:
         """How many goals there are."""

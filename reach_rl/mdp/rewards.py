@@ -45,6 +45,16 @@ def progress(state: State, arm: Arm, scales: Array) -> Array:
     return state.keypoint_progress
 
 
+def joint_progress(state: State, arm: Arm, scales: Array) -> Array:
+    """q_before - q, q the distance in the joints to the nearest known way to the goal (rad).
+
+    It leads around what the straight way of the tool runs into: joint limits, and the arm itself.
+    Only training knows such ways: those of the closed-form inverse kinematics that are free of
+    contact, and for other arms the joint angles that the goal was drawn with.
+    """
+    return state.joint_progress
+
+
 def hold_bonus(state: State, arm: Arm, scales: Array) -> Array:
     """1 while inside both thresholds."""
     return (state.inside_steps > 0).astype(np.float64)
@@ -123,6 +133,7 @@ TERMS: Mapping[str, Term] = {
         keypoint_distance,
         keypoint_kernel,
         progress,
+        joint_progress,
         hold_bonus,
         completion_bonus,
         stillness,

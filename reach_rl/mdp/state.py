@@ -83,6 +83,9 @@ class State:
     """(n,) mean distance of the tool's key points from the goal's (m)."""
     keypoint_progress: Array
     """(n,) by how much that distance fell in this step; 0 where the goal is new (m)."""
+    joint_progress: Array
+    """(n,) by how much the nearest joint configuration known to reach the goal came nearer in this
+    step; 0 where the goal is new, or where no reward asks for it (rad)."""
 
     @classmethod
     def empty(cls, n: int, joints: int) -> "State":
@@ -131,6 +134,24 @@ class State:
         self.angle[rows] = norm(rotation)
         lengths = np.sqrt(np.einsum("nij,nij->nj", keypoints, keypoints))
         self.keypoint_distance[rows] = np.einsum("nj->n", lengths) / 3.0
+
+
+def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
+    """Distance in the joints to the nearest of some configurations, (n,) rad.
+
+    Args:
+        position: (n, j) joint angles (rad).
+        ways: (n, w, j) configurations (rad); NaN where there is none. Full turns do not matter,
+            but for the joint limits.
+        arm: the arm.
+    """
+    way = ways - position[:, None]
+    turns = np.round(way / (2.0 * np.pi)) * arm.hinge
+    way -= 2.0 * np.pi * turns
+    end = position[:, None] + way
+    way -= 2.0 * np.pi * arm.hinge * ((end > arm.high).astype(np.float64) - (end < arm.low))
+    lengths = np.sqrt(np.einsum("nwj,nwj->nw", way, way))
+    return np.fmin.reduce(lengths, axis=1)
 
 
 def jacobian(state: State, arm: Arm) -> tuple[Array, Array]:

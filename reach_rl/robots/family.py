@@ -68,6 +68,15 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class DenavitHartenberg:
+    """Standard parameters, T_i = Rz(q_i) Tz(d_i) Tx(a_i) Rx(alpha_i); (6,) each, m and rad."""
+
+    a: tuple[float, ...]
+    d: tuple[float, ...]
+    alpha: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """One robot."""
 
@@ -82,6 +91,7 @@ class Arm:
     links: tuple[Link, ...]
     visual: tuple[Shape, ...]
     collision: tuple[Shape, ...]
+    dh: DenavitHartenberg
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +121,17 @@ def read_family(path: Path) -> Family:
     )
 
 
-def rated_payload(name: str) -> float | None:
-    """Heaviest load at the tool of one of the project's arms (kg); None of any other."""
+def own_arm(name: str) -> Arm | None:
+    """One of the project's arms; None for any other name."""
     if name not in NAMES:
         return None
-    return read_family(assets_dir() / "ur_family.yaml").arms[name].payload
+    return read_family(assets_dir() / "ur_family.yaml").arms[name]
+
+
+def rated_payload(name: str) -> float | None:
+    """Heaviest load at the tool of one of the project's arms (kg); None of any other."""
+    arm = own_arm(name)
+    return arm.payload if arm else None
 
 
 def _arm(name: str, robots: Mapping[str, Any]) -> Arm:
@@ -131,6 +147,7 @@ def _arm(name: str, robots: Mapping[str, Any]) -> Arm:
         links=tuple(_link(link, numbers) for link in numbers["links"]),
         visual=tuple(_shape(shape) for shape in numbers["visual_primitives"]),
         collision=tuple(_shape(shape) for shape in numbers["collision_primitives"]),
+        dh=DenavitHartenberg(**{k: tuple(map(float, v)) for k, v in numbers["dh"].items()}),
     )
 
 
@@ -146,7 +163,7 @@ def _joint(numbers: Mapping[str, Any], i: int) -> Joint:
         torque=float(limits["effort_nm"][i]),
         kp=float(servo["kp"][i]),
         kv=float(servo["kv"][i]),
-        armature=float(servo["armature"]),
+        armature=float(servo["armature"][i]),
     )
 
 

@@ -180,7 +180,7 @@ def test_two_sweeps_at_once(tmp_path: Path):
 @pytest.mark.parametrize("verb", ["evaluate", "bench"])
 def test_help_of_what_runs_once_has_no_sweep(verb: str, capsys: pytest.CaptureFixture[str]):
     front("train", _raise, ["--help"])
-    assert "  sweep=       curriculum  pareto  ppo" in capsys.readouterr().out
+    assert "  sweep=       curriculum  fast  pareto  ppo" in capsys.readouterr().out
     front(verb, _raise, ["--help"])
     assert "sweep=" not in capsys.readouterr().out
 

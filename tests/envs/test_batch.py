@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from reach_rl.config.kinds import GoalChange, Start
-from reach_rl.config.load import ConfigError
+from reach_rl.config.load import ConfigError, compose
 from reach_rl.config.schema import Config, RandomizationConfig
 from reach_rl.envs.batch import ReachBatch, Step
 from reach_rl.mdp.curriculum import Setting
+from reach_rl.mdp.state import joint_distance
 from reach_rl.robots import load_robot
 from tests.envs.conftest import ASSETS, EVERYTHING, LOOSE, NOTHING, quiet
 
@@ -325,3 +326,32 @@ def test_friction_needs_a_torque_limit(make: Make) -> None:
     with pytest.raises(ConfigError, match=r'joint_friction: joint "shoulder_lift_joint" of ur5e'):
         ReachBatch(config, 1, robot=robot)
     ReachBatch(make(), 1, robot=robot).reset()
+
+
+def test_joint_progress_adds_up_to_the_way_gone() -> None:
+    """Of one goal; a new one begins at 0, whatever its distance."""
+    config = compose(
+        [
+            "task=full_sphere",
+            "task.region.pool=64",
+            "task.goal_period=20",
+            "task.hold_time=0.2",
+            "task.episode_steps=40",
+            "++reward.terms.joint_progress.weight=2",
+            "++reward.terms.joint_progress.scales=null",
+        ]
+    )
+    batch = ReachBatch(config, 3)
+    batch.reset()
+    ways = batch.goals.ways[batch.goal_index]
+    start = joint_distance(batch.state.joint_position, ways, batch.arm)
+    gone = np.zeros(3)
+    for t, action in enumerate(actions(21, 3), 1):
+        if t == 20:
+            end = joint_distance(batch.state.joint_position, ways, batch.arm)
+        step = batch.step(action)
+        if t < 20:
+            gone += batch.state.joint_progress
+    assert step.goal_changed.tolist() == [False] * 3
+    assert np.allclose(gone, start - end) and (np.abs(gone) > 0.01).all()
+    assert (np.abs(batch.state.joint_progress) < 0.2).all()

@@ -18,6 +18,7 @@ MOVING = {
     "angle": 0.3,
     "keypoint_distance": 0.08,
     "keypoint_progress": 0.01,
+    "joint_progress": -0.2,
     "inside_steps": 3,
     "completed": True,
     "joint_position": [1.9, 100.0],
@@ -44,6 +45,7 @@ CASES: dict[str, tuple[list[float], float, float]] = {
     "keypoint_distance": ([], 0.08, 0.0),
     "keypoint_kernel": ([0.08, 0.04], 0.25160736, 1.0),  # (1/e + 1/e^2) / 2
     "progress": ([], 0.01, 0.0),
+    "joint_progress": ([], -0.2, 0.0),
     "hold_bonus": ([], 1.0, 0.0),
     "completion_bonus": ([], 1.0, 0.0),
     "stillness": ([0.08], 0.22313016, 1.0),  # exp(-1) exp(-0.5)
