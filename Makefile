@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train play bench assets policies docs test torture lint wheel-test sweep-demo clean
+.PHONY: help setup train play bench bench-check assets policies docs test torture lint wheel-test sweep-demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "setting up $(VENV) (about a minute; PyTorch is the largest part)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python .ci/install.py -e '.[dev]'
 	@touch $@
 
 train: setup ## train a UR5e; ARGS="robot=ur10e seed=1" changes anything
@@ -31,6 +31,9 @@ play: setup ## an arm in the browser that follows the goal you drag; ARGS="robot
 
 bench: setup ## measure throughput and where its time goes
 	$(BIN)/python -m reach_rl.bench $(ARGS)
+
+bench-check: setup ## has training become slower than the committed ratios? (two minutes on a quiet machine)
+	$(BIN)/python benchmarks/bench_check.py $(ARGS)
 
 sweep-demo: setup ## search PPO's settings from a poor start and show the gain (about eleven minutes)
 	$(BIN)/python benchmarks/sweep_demo.py $(ARGS)

@@ -3,9 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.app import run
+from reach_rl.config.disk import reason
+from reach_rl.config.files import write_json
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.provenance import machine
+from reach_rl.config.status import now
+from reach_rl.config.tuned import Target
 from reach_rl.config.verbs import BenchConfig
 
 if TYPE_CHECKING:
@@ -21,15 +28,24 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
     """Measure, print the table, and return its figures.
 
     Raises:
-        ConfigError: the robot or the region cannot be made.
+        ConfigError: the robot or the region cannot be made, or a file cannot be written.
     """
     from rich.console import Console
-
-    from reach_rl.learning.throughput import measure
 
     console = Console(highlight=False)
     if wanted.n_envs is not None:
         wanted = replace(wanted, vec_env=replace(wanted.vec_env, n_envs=wanted.n_envs))
+    result = _tune(wanted, console) if wanted.tune else _measure(wanted, console)
+    if wanted.out is not None:
+        _put(Path(wanted.out), result)
+        console.print(f"figures in {wanted.out}", soft_wrap=True)
+    return result
+
+
+def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
+    """Learning and bare physics of the configuration as it is."""
+    from reach_rl.learning.throughput import measure
+
     console.print(
         f"measuring {wanted.robot.name} in {wanted.vec_env.n_envs:,} environments "
         f"({wanted.vec_env.kind.value}), twice {wanted.seconds:g} s"
@@ -38,6 +54,74 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
         result = measure(wanted, wanted.seconds, told)
     console.print(table(result, wanted.task.substeps))
     return result
+
+
+def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
+    """Search good sizes, and keep them if that is wished."""
+    from reach_rl.learning.tuning import Bounds, Sizes, tune
+    from reach_rl.learning.vec_envs import cores
+
+    target = None if wanted.write is None else Target.of(wanted.write)
+    if target is not None:
+        target.reserve()
+    bounds = Bounds(wanted, cores())
+    console.print(
+        f"tuning {wanted.robot.name} for {cores()} cores, about {wanted.tune_seconds:g} s; kept: "
+        f"{bounds.samples:,} samples a rollout, at least {bounds.least_steps} steps long, "
+        f"minibatches within a factor of two of {wanted.ppo.batch_size:,}\n",
+        soft_wrap=True,
+    )
+    heads = ("environments", "rollout", "minibatch", "threads", "torch", "steps/s", "ratio")
+    console.print("  ".join(f"{head:>{WIDTH}}" for head in heads).lstrip(), style="dim")
+    result = tune(wanted, wanted.tune_seconds, lambda trial: console.print(_row(trial.figures())))
+    facts = verdict(result, Sizes.of(wanted).overrides(wanted))
+    for line in ("", *facts):
+        console.print(line, soft_wrap=True)
+    if target is not None:
+        about = [f"{machine()['cpu']}, {cores()} cores, {now()}; keys as conf/ explains them"]
+        target.write(result["overrides"], [*about, facts[0]])
+        result["written"] = str(target.path)
+        console.print(
+            f"\nwritten to {target.path}; use it with\n  {target.command}", soft_wrap=True
+        )
+    return result
+
+
+WIDTH = 9
+
+
+def _row(figures: dict[str, Any]) -> str:
+    """A line of the table of a search."""
+    names = ("n_envs", "n_steps", "batch_size", "threads", "torch_threads")
+    cells = [f"{figures[name]:,}" for name in names]
+    cells += [f"{figures['steps_per_second']:,.0f}", f"{figures['ratio']:.1%}"]
+    return f"{cells[0]:>12}  " + "  ".join(f"{cell:>{WIDTH}}" for cell in cells[1:])
+
+
+def verdict(result: dict[str, Any], configured: dict[str, int]) -> list[str]:
+    """What a search came to, a line each.
+
+    Args:
+        result: of learning.tuning.tune.
+        configured: the sizes it began with, as overrides.
+    """
+    best, default = result["best"], result["default"]
+    changed = {k: v for k, v in result["overrides"].items() if v != configured[k]}
+    if not changed:
+        return [f"nothing is clearly faster than {default['steps_per_second']:,.0f} steps/s"]
+    return [
+        f"{best['steps_per_second']:,.0f} steps/s, {result['gain']:.2f} times the "
+        f"{default['steps_per_second']:,.0f} of the configured sizes, compared in turns",
+        "to type: " + " ".join(f"{key}={value}" for key, value in changed.items()),
+        "faster is not better: see with a run whether it learns as well",
+    ]
+
+
+def _put(path: Path, result: dict[str, Any]) -> None:
+    try:
+        write_json(path, result)
+    except OSError as error:
+        raise ConfigError(f"out={path}: cannot be written ({reason(error)})") from error
 
 
 def table(result: dict[str, Any], substeps: int) -> "Group":

@@ -1,9 +1,11 @@
 """The verb bench: every vectorisation is measured, and the parts make the whole."""
 
+import json
+
 import numpy as np
 import pytest
 
-from reach_rl.bench import job
+from reach_rl.bench import job, verdict
 from reach_rl.config.app import front
 from reach_rl.config.load import compose
 from reach_rl.learning.throughput import BarePhysics, Learning
@@ -42,7 +44,44 @@ def test_the_command_line(capsys):
     words = [*SMALL, "vec_env.n_envs=16", "n_envs=8", "progress=false"]
     assert front("bench", job, words) == 0
     assert "measuring ur5e in 8 environments (batch), twice 0.2 s" in capsys.readouterr().out
-    assert front("bench", job, ["tune=true"]) == 2
+
+
+def test_tuning_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL, "n_envs=16", "tune=true", "tune_seconds=2", "write=mine", "out=found.json"]
+    assert front("bench", job, words) == 0
+    out = capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())
+    heads = ["environments", "rollout", "minibatch", "threads", "torch", "steps/s", "ratio"]
+    table = out[out.index(heads[0]) :].split("\n\n")[0].splitlines()
+    assert table[0].split() == heads
+    assert len(table) == 1 + len(found["tried"])
+    for line, trial in zip(table[1:], found["tried"], strict=True):
+        assert line.split()[:2] == [str(trial["n_envs"]), str(trial["n_steps"])]
+        assert line.split()[-1] == f"{trial['ratio']:.1%}"
+    assert found["written"] == "mine/experiment/machine.yaml"
+    assert "python -m reach_rl.train --config-dir mine experiment=machine" in out
+    tuned = compose(["experiment=machine"], config_dir=tmp_path / "mine")
+    assert tuned.vec_env.n_envs == found["best"]["n_envs"]
+    assert tuned.ppo.batch_size == found["best"]["batch_size"]
+    assert front("bench", job, words) == 2
+    error = capsys.readouterr().err
+    assert "is there already" in error and error.count("\n") == 1
+
+
+def test_the_verdict_gives_what_is_to_be_typed():
+    default = {"steps_per_second": 10_000.0}
+    configured = {"vec_env.n_envs": 256, "ppo.batch_size": 1024, "torch_threads": 1}
+    same = {"best": default, "default": default, "gain": 1.0, "overrides": configured}
+    assert verdict(same, configured) == ["nothing is clearly faster than 10,000 steps/s"]
+    faster = same | {
+        "best": {"steps_per_second": 12_345.0},
+        "gain": 1.23,
+        "overrides": configured | {"ppo.batch_size": 2048, "vec_env.n_envs": 512},
+    }
+    lines = verdict(faster, configured)
+    assert lines[0].startswith("12,345 steps/s, 1.23 times the 10,000 of the configured sizes")
+    assert lines[1] == "to type: vec_env.n_envs=512 ppo.batch_size=2048"
 
 
 def test_bare_physics_moves_and_nothing_else():

@@ -107,7 +107,7 @@ class _Page:
     def presets(self, group: str) -> str:
         """The options of a group that sets keys of other groups."""
         files = sheets(self.composed.composer.config_dir)
-        what = "makes several runs, with -m" if group == "sweep" else "sets keys of several groups"
+        what = "makes several runs, with -m" if group == "sweep" else "sets keys of other groups"
         lines = [f"{group}=OPTION {what}:"]
         for option in self.composed.composer.options(group):
             lines += [f"  {option}", f"      {files[f'{group}/{option}'].head[0]}"]

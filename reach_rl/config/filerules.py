@@ -94,3 +94,15 @@ def bundle_rules(bundle: str) -> list[Problem]:
         text = f"not a bundle (no {listing(missing)} in it); make one with export run=DIR"
         return [Problem("bundle", bundle, text)]
     return []
+
+
+def out_rules(out: str | None, name: str) -> list[Problem]:
+    """Whether a file of figures can be put there; name is one to propose."""
+    if out is None:
+        return []
+    path = Path(out)
+    if path.is_dir():
+        return [Problem("out", out, f"is a folder; try out={path / name}")]
+    if not path.parent.is_dir():
+        return [Problem("out", out, f"there is no folder {path.parent}; make it first")]
+    return []

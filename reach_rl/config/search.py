@@ -24,6 +24,7 @@ _EVALUATION = (
     *("success_rate", "self_collision_rate", "table_collision_rate"),
     *("share_above_speed_limit", "share_outside_joint_range"),
     *("max_joint_speed_of_limit", "max_torque_of_limit"),
+    *("share_at_torque_limit", "max_joint_acceleration_rad_s2"),
 )
 _SPREADS = (
     *("position_error_mm", "orientation_error_deg", "time_to_success_s"),

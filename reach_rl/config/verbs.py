@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.kinds import ExportFormat, Viewer, rule
+from reach_rl.config.kinds import ExportFormat, VecEnvKind, Viewer, rule
 from reach_rl.config.problems import Problem
 from reach_rl.config.schema import Config, RobotConfig, TaskConfig
 
@@ -53,6 +53,10 @@ class BenchConfig(Config):
 
     seconds: float = rule(gt=0)
     n_envs: int | None = rule(ge=1)
+    tune: bool = field()
+    tune_seconds: float = rule(gt=0)
+    write: str | None = field()
+    out: str | None = field()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,30 @@ def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[
     folders = config.runs if config.run is None else [config.run]
     checkpoint = config.checkpoint
     return [problem for folder in folders for problem in run_rules(folder, checkpoint)]
+
+
+def _bench_rules(config: BenchConfig) -> list[Problem]:
+    problems = _train_rules(config)
+    if config.tune and config.vec_env.kind is not VecEnvKind.BATCH:
+        kind = config.vec_env.kind.value
+        text = f"tunes one batch of environments, not vec_env={kind}; try vec_env=batch"
+        problems.append(Problem("tune", True, text))
+    if config.write is not None and not config.tune:
+        text = "is for what tune=true finds; add tune=true"
+        problems.append(Problem("write", config.write, text))
+    return problems
+
+
+def _bench_file_rules(config: BenchConfig, composer: "Composer") -> list[Problem]:
+    from reach_rl.config import tuned
+    from reach_rl.config.composition import Composer
+    from reach_rl.config.filerules import out_rules
+
+    problems = [*_train_file_rules(config, composer), *out_rules(config.out, "bench.json")]
+    if config.write is not None and config.tune:
+        shipped = Composer(composer.config_name)
+        problems += tuned.rules(config.write, shipped.groups, shipped.options("experiment"))
+    return problems
 
 
 def _run_file_rules(config: ExportConfig | PlayConfig, _composer: "Composer") -> list[Problem]:
@@ -253,16 +281,18 @@ BENCH = Verb(
     name="bench",
     schema=BenchConfig,
     summary="Measure throughput: environment steps per second and where the time goes.",
-    keys=("seconds", "n_envs", "vec_env.threads", "torch_threads", "ppo.n_steps"),
+    keys=("seconds", "n_envs", "vec_env.threads", "torch_threads", "tune", "write", "out"),
     examples=(
         ("", "the default configuration"),
         ("n_envs=64", "with 64 environments"),
         ("vec_env=subproc", "one process per environment"),
         ("experiment=notes", "the classic settings"),
         ("seconds=30", "steadier figures"),
+        ("tune=true", "good sizes for this machine"),
+        ("tune=true write=my_conf", "and keep them as a preset"),
     ),
-    rules=_train_rules,
-    file_rules=_train_file_rules,
+    rules=_bench_rules,
+    file_rules=_bench_file_rules,
 )
 
 PLAY = Verb(

@@ -7,6 +7,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+import torch
 from mujoco.batch import Batch
 
 from reach_rl.config.kinds import VecEnvKind
@@ -49,23 +50,26 @@ class Learning:
         """
         self.env = normalized(make_vec_env(config), config)
         self.model = make_model(config, self.env)
+        self.torch_threads = threads_of(config.torch_threads)
         _, self.callback = self.model._setup_learn(config.total_timesteps)
         self.split = Split()
         self.steps = 0
-        self._iterate()
+        self.iterate()
         self.split, self.steps = Split(), 0
 
     def go_on(self, seconds: float) -> None:
         """Learn for at least so long, in whole rollouts."""
+        torch.set_num_threads(self.torch_threads)
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            self._iterate()
+            self.iterate()
 
     def close(self) -> None:
         """Release the environments."""
         self.env.close()
 
-    def _iterate(self) -> None:
+    def iterate(self) -> None:
+        """One rollout and its update."""
         model, split = self.model, self.split
         physics, policy = physics_seconds(self.env), model.seconds_policy
         begin = time.perf_counter()
@@ -82,7 +86,10 @@ class Learning:
 
 
 class BarePhysics:
-    """The same arms on the same threads, sent from goal to goal, and nothing else."""
+    """The same arms on the same threads, sent from goal to goal: mj_step and nothing else.
+
+    Not even the positions that belong to the last step are brought up to date, as learning needs.
+    """
 
     def __init__(self, config: Config) -> None:
         """Compile the arm and put it at goals of the region.
@@ -109,12 +116,16 @@ class BarePhysics:
         """Step for at least so long."""
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            self.control[:, self.robot.ctrl_ids] = self._somewhere()
-            begin = time.perf_counter()
-            for _ in range(_PERIOD):
-                self.batch.step(nstep=self.substeps, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
-            self.seconds += time.perf_counter() - begin
-            self.steps += _PERIOD * self.batch.nsim
+            self.move()
+
+    def move(self) -> None:
+        """Send all arms to other goals, and step."""
+        self.control[:, self.robot.ctrl_ids] = self._somewhere()
+        begin = time.perf_counter()
+        for _ in range(_PERIOD):
+            self.batch.step(nstep=self.substeps, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self.seconds += time.perf_counter() - begin
+        self.steps += _PERIOD * self.batch.nsim
 
     def _somewhere(self) -> np.ndarray:
         return self.goals[self.rng.integers(len(self.goals), size=self.batch.nsim)]
