@@ -12,6 +12,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from reach_rl.config.app import front
+from reach_rl.play import job
 from reach_rl.viz.player.drawing import GIZMO
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -202,16 +204,12 @@ def test_it_says_where_it_plays_and_ends_when_asked_to(signum, code):
         assert "Traceback" not in process.stderr.read()
 
 
-def refusal(*overrides):
-    done = subprocess.run(
-        [sys.executable, "-m", "reach_rl.play", *overrides], capture_output=True, text=True
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+def test_what_cannot_be_played_is_refused_in_one_line(address, monkeypatch, tmp_path, capsys):
+    def refusal(*overrides):
+        assert front("play", job, overrides) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
 
-
-def test_what_cannot_be_played_is_refused_in_one_line(address, monkeypatch, tmp_path):
     port = int(address.rsplit(":", 1)[1])
     assert re.search(rf"port={port}: in use .*; try port=\d+", refusal(f"port={port}"))
     assert "python -m reach_rl.train robot=ur30" in refusal("robot=ur30")

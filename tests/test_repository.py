@@ -18,6 +18,7 @@ TARGETS = [
     "assets",
     "docs",
     "bench",
+    "bench-check",
     "torture",
     "policies",
     "sweep-demo",
@@ -27,7 +28,10 @@ TARGETS = [
 ]
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|work|mnt|opt|home/\w+|Users/\w+)(?:/|\b)")
 PACKAGE_SOURCE = re.compile(r"(?i)(?:extra[-_])?index[-_]url|find[-_]links|trusted[-_]host")
-INSTALLERS = ["pyproject.toml", "constraints.txt", "Makefile", ".ci/run", ".ci/wheel"]
+INSTALLERS = [
+    *("pyproject.toml", "constraints.txt", "Makefile"),
+    *(".ci/run", ".ci/install.py", ".ci/wheel"),
+]
 
 
 def repository_files() -> list[Path]:

@@ -16,6 +16,8 @@ FILE = "evaluation.npz"
 """Its name in the folder of a run."""
 
 _CONDITIONS = "conditions"
+_LATER = ("share_at_torque_limit", "max_joint_acceleration")
+"""Arrays that files of an earlier version lack."""
 
 
 def save(path: Path, evaluation: Evaluation) -> None:
@@ -47,7 +49,11 @@ def load(path: Path) -> Evaluation:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _names()}
+            unknown = np.full(len(file["success"]), np.nan, np.float32)
+            later: dict[str, Any] = dict.fromkeys(_LATER, unknown)
+            arrays: dict[str, Any] = {
+                name: file[name] if name in file else later[name] for name in _names()
+            }
             conditions = json.loads(str(file[_CONDITIONS]))
         conditions["base"] = tuple(conditions["base"])
         evaluation = Evaluation(conditions=Conditions(**conditions), **arrays)

@@ -177,6 +177,8 @@ def _result(
         share_above_speed_limit=batch.fast_steps / steps,
         share_outside_joint_range=batch.steps_outside / steps,
         max_torque_of_limit=batch.peak_torque,
+        share_at_torque_limit=batch.strained_steps / steps,
+        max_joint_acceleration=batch.peak_acceleration,
         path_ratio=np.divide(
             batch.path, straight, out=np.full(batch.n, np.nan), where=straight > 1e-6
         ),

@@ -14,6 +14,9 @@ from reach_rl.robots import Robot
 
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 
+ROUNDING = 1e-9
+"""A drive that MuJoCo holds at its limit may be below it by the last digits of a sum."""
+
 _FIELDS = ("qpos", "qvel", "sensordata", "qfrc_actuator", "qfrc_gravcomp")
 
 
@@ -55,6 +58,10 @@ class JudgedBatch(ReachBatch):
         """Physics steps in which a joint was outside its range."""
         self.peak_torque = np.full(n, nothing)
         """Largest torque of a joint's drive, gravity compensation included, over its limit."""
+        self.strained_steps = np.full(n, nothing)
+        """Physics steps in which a drive gave all its torque, or more."""
+        self.peak_acceleration = np.full(n, nothing)
+        """Largest change of a joint's speed in a physics step, over that step (rad/s2)."""
         self.path = np.full(n, nothing)
         """Length of the path of the joints (rad)."""
         self.jerk = np.full(n, nothing)
@@ -121,14 +128,18 @@ class JudgedBatch(ReachBatch):
         self.steps_outside += outside.any(axis=2).sum(axis=1)
         torque = out["qfrc_actuator"][:, :, r.dof_adr]
         torque = torque + self._gravity * out["qfrc_gravcomp"][:, :, r.dof_adr]
-        load = (np.abs(torque) / r.torque_limits).max(axis=(1, 2))
-        np.maximum(self.peak_torque, load, out=self.peak_torque)
+        load = (np.abs(torque) / r.torque_limits).max(axis=2)
+        np.maximum(self.peak_torque, load.max(axis=1), out=self.peak_torque)
+        self.strained_steps += (load > 1.0 - ROUNDING).sum(axis=1)
         # sensors lag one physics step here; the last one is in the state after the period
         self.self_touched |= (out["sensordata"][:, :, r.self_contact] > 0).any(axis=1)
         self.table_touched |= (out["sensordata"][:, :, r.table_contact] > 0).any(axis=1)
         moves = np.diff(position, axis=1, prepend=before[:, None])
         self.path += np.linalg.norm(moves, axis=2).sum(axis=1)
         speeds = np.concatenate((self._before, speed), axis=1)
-        jerk = np.diff(speeds, n=2, axis=1) / self.task.physics_step**2
+        acceleration = np.diff(speeds, axis=1) / self.task.physics_step
+        peak = np.abs(acceleration[:, 1:]).max(axis=(1, 2))
+        np.maximum(self.peak_acceleration, peak, out=self.peak_acceleration)
+        jerk = np.diff(acceleration, axis=1) / self.task.physics_step
         self.jerk += np.square(jerk).sum(axis=(1, 2))
         self._before = speeds[:, -2:]

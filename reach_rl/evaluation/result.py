@@ -83,6 +83,10 @@ class Evaluation:
     """(m,) share of the physics steps with a joint outside its range."""
     max_torque_of_limit: Array
     """(m,) largest torque of a drive, gravity compensation included, as a fraction of its limit."""
+    share_at_torque_limit: Array
+    """(m,) share of the physics steps in which a drive gave all its torque, or more."""
+    max_joint_acceleration: Array
+    """(m,) largest change of a joint's speed in a physics step, over that step (rad/s2)."""
     path_ratio: Array
     """(m,) length of the joints' path over that of the straight line between its ends."""
     jerk: Array
@@ -136,6 +140,8 @@ class Evaluation:
             "share_above_speed_limit": _mean(self.share_above_speed_limit[rows]),
             "share_outside_joint_range": _mean(self.share_outside_joint_range[rows]),
             "max_torque_of_limit": _max(self.max_torque_of_limit[rows]),
+            "share_at_torque_limit": _mean(self.share_at_torque_limit[rows]),
+            "max_joint_acceleration_rad_s2": _max(self.max_joint_acceleration[rows]),
             "action_rate": spread(self.action_rate[rows]),
             "path_ratio": spread(self.path_ratio[rows]),
             "jerk_rad_s3": spread(self.jerk[rows]),
@@ -146,6 +152,8 @@ class Evaluation:
         flat: dict[str, float | int | None] = {}
         for name, value in self.figures().items():
             if name not in _METRICS:
+                continue
+            if name in _WATCHED and not self.conditions.physics_records:
                 continue
             if isinstance(value, Mapping):
                 flat |= {f"{prefix}/{name}_{part}": number for part, number in value.items()}
@@ -229,7 +237,17 @@ class Evaluation:
         return story + (f"; touched {' and '.join(touched)}" if touched else "")
 
 
+_WATCHED = (
+    "max_joint_speed_of_limit",
+    "share_above_speed_limit",
+    "share_outside_joint_range",
+    "max_torque_of_limit",
+    "share_at_torque_limit",
+    "max_joint_acceleration_rad_s2",
+)
+"""Figures that need the records of every physics step."""
 _METRICS = (
+    *_WATCHED,
     "goals",
     "success_rate",
     "success_ci95",

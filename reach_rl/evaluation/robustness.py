@@ -224,7 +224,7 @@ def _noisy(observation: ObservationConfig, level: float) -> ObservationConfig:
 
 
 def _servo_lag(base: Changed, value: float) -> Changed:
-    """Servos of another time constant, of which the action knows nothing."""
+    """Stiffer or softer servos, of which the action knows nothing."""
     task = base.config.task
     there = load_robot(replace(base.config.robot, servo_lag=value), task.physics_step)
     return replace(base, robot=replace(there, servo_lag=base.robot.servo_lag))
@@ -245,7 +245,8 @@ def some(goals: Goals, count: int) -> Goals:
         return goals
     rows = np.linspace(0, len(goals) - 1, count).round().astype(int)
     arrays = {f.name: getattr(goals, f.name) for f in fields(goals) if f.name != "kept"}
-    return replace(goals, **{name: array[rows] for name, array in arrays.items()})
+    chosen = {name: array[rows] for name, array in arrays.items() if array is not None}
+    return replace(goals, **chosen)
 
 
 def weak_spots(found: Mapping[str, Any], drop: float = 0.05) -> list[str]:

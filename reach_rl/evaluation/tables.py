@@ -20,6 +20,8 @@ def motion(columns: Mapping[str, Mapping[str, Any]]) -> Table:
         ("highest drive torque", "max_torque_of_limit", "{:.0%} of its limit"),
         ("steps above a speed limit", "share_above_speed_limit", "{:.3%}"),
         ("steps outside a joint range", "share_outside_joint_range", "{:.3%}"),
+        ("steps at a torque limit", "share_at_torque_limit", "{:.3%}"),
+        ("highest joint acceleration", "max_joint_acceleration_rad_s2", "{:.0f} rad/s2"),
         ("episodes with bad physics", "physics_reset_rate", "{:.1%}"),
     ):
         values = [summary.get(key) for summary in columns.values()]

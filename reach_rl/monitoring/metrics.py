@@ -52,6 +52,47 @@ _EVALUATION = (
     Metric("final_joint_speed_rad_s_p95", "rad/s", "95th percentile of that speed", better=_DOWN),
     Metric("self_collision_rate", "share", "episodes with self-contact", better=_DOWN),
     Metric("table_collision_rate", "share", "episodes with table contact", better=_DOWN),
+    # below: only where every physics step was watched, which is in final evaluations
+    Metric(
+        "max_joint_speed_of_limit",
+        "of limit",
+        "largest joint speed of any physics step (final/ only)",
+        (0.0, 1.0),
+        _DOWN,
+    ),
+    Metric(
+        "share_above_speed_limit",
+        "share",
+        "physics steps with a joint above its speed limit (final/ only)",
+        (0.0, 0.0),
+        _DOWN,
+    ),
+    Metric(
+        "share_outside_joint_range",
+        "share",
+        "physics steps with a joint outside its range (final/ only)",
+        (0.0, 0.0),
+        _DOWN,
+    ),
+    Metric(
+        "max_torque_of_limit",
+        "of limit",
+        "largest torque of a drive, gravity compensation included (final/ only)",
+        (0.0, 1.0),
+        _DOWN,
+    ),
+    Metric(
+        "share_at_torque_limit",
+        "share",
+        "physics steps in which a drive gave all its torque, or more (final/ only)",
+        better=_DOWN,
+    ),
+    Metric(
+        "max_joint_acceleration_rad_s2",
+        "rad/s2",
+        "largest joint acceleration of any physics step (final/ only)",
+        better=_DOWN,
+    ),
     Metric(
         "action_rate_median",
         "1",

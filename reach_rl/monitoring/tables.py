@@ -176,6 +176,13 @@ def _share(key: str) -> Any:  # noqa: ANN401
     return lambda e: "-" if e.get(key) is None else f"{e[key]:.1%}"
 
 
+def _limits(evaluation: Mapping[str, Any]) -> str:
+    names = ("share_above_speed_limit", "share_outside_joint_range", "share_at_torque_limit")
+    shares = [evaluation.get(name) for name in names]
+    known = [f"{100 * share:.3g}" for share in shares if share is not None]
+    return f"{' / '.join(known)} %" if len(known) == len(names) else "-"
+
+
 def _pair(key: str, unit: str) -> Any:  # noqa: ANN401
     def cell(evaluation: Mapping[str, Any]) -> str:
         figures = evaluation.get(key) or {}
@@ -201,6 +208,7 @@ _EVALUATION_ROWS = {
     "final joint speed*": _pair("final_joint_speed_rad_s", "rad/s"),
     "self-collision": _share("self_collision_rate"),
     "table collision": _share("table_collision_rate"),
+    "over speed/range/torque": _limits,
 }
 
 

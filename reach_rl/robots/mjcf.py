@@ -67,7 +67,9 @@ def _human(name: str) -> str:
 
 def _defaults(root: ET.Element, arm: Arm) -> None:
     top = ET.SubElement(ET.SubElement(root, "default"), "default", {"class": arm.name})
-    ET.SubElement(top, "joint", axis="0 0 1", armature=_num(arm.joints[0].armature))
+    armature = _num(arm.joints[0].armature)
+    # the drive holds the arm up itself, within its torque limit
+    ET.SubElement(top, "joint", axis="0 0 1", armature=armature, actuatorgravcomp="true")
     visual = ET.SubElement(top, "default", {"class": "visual"})
     ET.SubElement(visual, "geom", type="cylinder", group="2", contype="0", conaffinity="0")
     collision = ET.SubElement(top, "default", {"class": "collision"})
@@ -99,6 +101,9 @@ def _fill(body: ET.Element, arm: Arm, link: Link, joint: Joint | None = None) ->
     if joint is not None:
         limited = math.isfinite(joint.limit)
         limits = {"range": _nums((-joint.limit, joint.limit))} if limited else {}
+        limits["actuatorfrcrange"] = _nums((-joint.torque, joint.torque))
+        if joint.armature != arm.joints[0].armature:
+            limits["armature"] = _num(joint.armature)
         ET.SubElement(body, "joint", {"name": joint.name, **limits})
     for shape in arm.visual:
         if shape.link == link.name:

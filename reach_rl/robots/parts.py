@@ -115,18 +115,26 @@ def servo_gains(model: mujoco.MjModel, parts: Parts) -> tuple[np.ndarray, np.nda
 
 
 def set_servo_lag(model: mujoco.MjModel, parts: Parts, lag: float) -> None:
-    """Give every servo the time constant kv/kp, counting the damping of the joint (s).
+    """Give every servo the time constant kv/kp (s), damping of the joint included.
+
+    The damping stays and the stiffness follows: a servo with less damping would follow sooner too,
+    but could no longer brake the arm.
 
     Raises:
-        ConfigError: the joints alone damp more than that.
+        ConfigError: a servo has no damping, or is to follow within one physics step.
     """
-    kp, _, beside = servo_gains(model, parts)
-    kv = kp * lag - beside
-    if (kv < -1e-12 * kp).any():
+    _, kv, beside = servo_gains(model, parts)
+    damping = kv + beside
+    if (damping <= 0.0).any():
+        name = model.actuator(int(parts.actuators[np.argmin(damping)])).name
+        raise ConfigError(f'robot.servo_lag={lag:g}: servo "{name}" has no damping; give it a kv')
+    if lag < model.opt.timestep:
         raise ConfigError(
-            f"robot.servo_lag={lag:g}: the damping of the joints alone gives {max(beside / kp):g} s"
+            f"robot.servo_lag={lag:g}: is shorter than a physics step; "
+            f"try {model.opt.timestep:g} or more"
         )
-    model.actuator_biasprm[parts.actuators, 2] = -np.maximum(kv, 0.0)
+    model.actuator_gainprm[parts.actuators, 0] = damping / lag
+    model.actuator_biasprm[parts.actuators, 1] = -damping / lag
 
 
 def joint_bounds(model: mujoco.MjModel, parts: Parts) -> tuple[np.ndarray, np.ndarray]:

@@ -63,3 +63,14 @@ def test_a_file_that_lacks_an_array_is_damaged(found, tmp_path):
 def test_no_file_is_another_matter(tmp_path):
     with pytest.raises(OSError):
         arrays.load(tmp_path / arrays.FILE)
+
+
+def test_a_file_of_an_earlier_version_lacks_later_figures(found, tmp_path):
+    path = tmp_path / arrays.FILE
+    arrays.save(path, found)
+    with np.load(path) as file:
+        rest = {name: file[name] for name in file.files if name != "share_at_torque_limit"}
+    np.savez(path, **rest)
+    back = arrays.load(path)
+    assert np.isnan(back.share_at_torque_limit).all() and len(back.share_at_torque_limit) == 9
+    assert back.summary()["share_at_torque_limit"] is None

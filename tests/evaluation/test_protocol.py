@@ -92,7 +92,8 @@ def test_without_physics_records_the_rest_is_the_same(yardstick, result):
     coarse = judge(yardstick, physics_records=False)
     unknown = {
         "max_speed_of_limit", "share_above_speed_limit", "share_outside_joint_range",
-        "max_torque_of_limit", "path_ratio", "jerk",
+        "max_torque_of_limit", "path_ratio", "jerk", "share_at_torque_limit",
+        "max_joint_acceleration",
     }  # fmt: skip
     assert_same(result, coarse, but={*unknown, "final_joint_speed"})
     assert all(np.isnan(arrays(coarse)[name]).all() for name in unknown)
@@ -213,7 +214,7 @@ class Loop:
             for wanted in targets:
                 d.ctrl[r.ctrl_ids] = wanted[0]
                 mujoco.mj_step(self.model, d)
-                torque = d.qfrc_actuator + d.qfrc_gravcomp  # of this step
+                torque = d.qfrc_actuator  # of this step, gravity compensation included
                 self.torque.append(torque[r.dof_adr].copy())
                 mujoco.mj_fwdPosition(self.model, d)
                 mujoco.mj_sensorPos(self.model, d)
@@ -264,6 +265,8 @@ def test_every_number_equals_a_plain_loop(yardstick, monkeypatch):
         share = np.abs(v) / limits
         outside = (q[1:] < yardstick.robot.low) | (q[1:] > yardstick.robot.high)
         jerk = np.diff(np.vstack([np.zeros((2, 6)), v]), n=2, axis=0) / 0.005**2
+        acceleration = np.diff(np.vstack([np.zeros(6), v]), axis=0) / 0.005
+        load = np.abs(loop.torque) / yardstick.robot.torque_limits
         changes = np.diff(np.vstack([np.zeros(6), loop.clipped]), axis=0)
         path = np.linalg.norm(np.diff(q, axis=0), axis=1).sum()
         wanted = {
@@ -277,7 +280,9 @@ def test_every_number_equals_a_plain_loop(yardstick, monkeypatch):
             "max_speed_of_limit": share.max(),
             "share_above_speed_limit": (share > 1).any(axis=1).sum() / steps,
             "share_outside_joint_range": outside.any(axis=1).sum() / steps,
-            "max_torque_of_limit": (np.abs(loop.torque) / yardstick.robot.torque_limits).max(),
+            "max_torque_of_limit": load.max(),
+            "share_at_torque_limit": (load > 1 - 1e-6).any(axis=1).sum() / steps,
+            "max_joint_acceleration": np.abs(acceleration).max(),
             "path_ratio": path / np.linalg.norm(q[-1] - q[0]),
             "jerk": np.sqrt((jerk**2).sum() / steps),
         }

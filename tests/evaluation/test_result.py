@@ -38,6 +38,7 @@ def evaluation(success, position_error=None, orientation_error=None):
         name: zeros.copy() for name in (
             "final_joint_speed", "action_rate", "max_speed_of_limit", "share_above_speed_limit",
             "share_outside_joint_range", "max_torque_of_limit", "path_ratio", "jerk",
+            "share_at_torque_limit", "max_joint_acceleration",
         )
     }  # fmt: skip
     flags = {n: zeros.astype(bool) for n in ("self_collision", "table_collision", "physics_reset")}

@@ -34,6 +34,9 @@ EVALUATION = {
     "final_joint_speed_rad_s": {"median": 0.01, "p95": 0.05},
     "self_collision_rate": 0.002,
     "table_collision_rate": 0.0,
+    "share_above_speed_limit": 0.0,
+    "share_outside_joint_range": 1.2e-5,
+    "share_at_torque_limit": 0.015,
     "thresholds": {"position_m": 0.02, "orientation_rad": 0.1, "hold_s": 0.5},
 }
 
@@ -108,6 +111,7 @@ def test_evaluations_stand_side_by_side():
     assert rows["success"][-2:] == ["99.1%", "90.0%"]
     assert rows["position error*"][-4:] == ["1.23", "/", "4.5", "mm"]
     assert rows["time to success*"][-1] == "-"
+    assert rows["over speed/range/torque"][-6:] == ["0", "/", "0.0012", "/", "1.5", "%"]
     assert text.isascii() and max(map(len, text.splitlines())) <= 80
 
 

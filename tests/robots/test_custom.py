@@ -166,7 +166,7 @@ ERRORS: list[tuple[str, dict[str, Any], str]] = [
     (
         "arm7",
         {"servo_lag": 0.001},
-        "robot.servo_lag=0.001: the damping of the joints alone gives 0.0025 s",
+        "robot.servo_lag=0.001: is shorter than a physics step; try 0.005 or more",
     ),
     (
         "ur5e",

@@ -88,6 +88,8 @@ def test_masses_limits_and_servos_are_the_published(name: str, published: dict[s
     assert np.allclose(model.actuator_gainprm[:, 0], servo["kp"])
     assert np.allclose(model.actuator_biasprm[:, 2], -np.array(servo["kv"]))
     assert np.allclose(model.dof_armature, servo["armature"])
+    assert np.allclose(model.jnt_actfrcrange[:, 1], limits["effort_nm"])
+    assert model.jnt_actfrclimited.all() and model.jnt_actgravcomp.all()
     assert model.numeric("reach").data[0] == published[name]["spec"]["reach_m"]
     derived = numbers.get("fullinertia_derived", {})
     for link in numbers["links"]:

@@ -163,6 +163,43 @@ def test_servo_lag(robot_config: Make) -> None:
         assert moved / 0.2 == pytest.approx(1 - np.exp(-1), abs=0.04)
 
 
+def test_a_shorter_lag_is_a_stiffer_servo(robot_config: Make) -> None:
+    """Its damping, and with it what the action may ask of the arm, stays."""
+    listed, stiff = (load_robot(robot_config(servo_lag=lag)) for lag in (None, 0.03))
+    assert np.allclose(stiff.servo_damping, listed.servo_damping)
+    kp = (r.model.actuator_gainprm[r.actuator_ids, 0] for r in (listed, stiff))
+    assert np.allclose(next(kp) * 0.2, next(kp) * 0.03)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_drive_bears_the_arm_within_its_limit(name: str, robot_config: Make) -> None:
+    """Gravity compensation and servo together give the limit at most, stretched out and pulling."""
+    robot = load_robot(robot_config(name))
+    data = mujoco.MjData(robot.model)  # at zero: stretched out, where the arm weighs most
+    mujoco.mj_forward(robot.model, data)
+    assert np.abs(data.qfrc_actuator[robot.dof_adr])[1:3].min() > 0.1 * robot.torque_limits[2]
+    assert not data.qfrc_passive[robot.dof_adr].any()
+    data.ctrl[robot.ctrl_ids] = 10.0 * np.sign(data.qfrc_actuator[robot.dof_adr])
+    mujoco.mj_forward(robot.model, data)
+    torque = np.abs(data.qfrc_actuator[robot.dof_adr])
+    assert np.allclose(torque[1:3], robot.torque_limits[1:3])
+    assert (torque <= robot.torque_limits + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saturated_servo_comes_to_rest(name: str, robot_config: Make) -> None:
+    """A joint thrown to its speed limit does not swing on between the torque limits."""
+    robot = load_robot(robot_config(name))
+    for joint in range(6):
+        data = at(robot)
+        data.qvel[robot.dof_adr[joint]] = -robot.velocity_limits[joint]
+        for step in range(40):
+            data.ctrl[robot.ctrl_ids] = data.qpos[robot.qpos_adr]
+            mujoco.mj_step(robot.model, data)
+            share = abs(data.qvel[robot.dof_adr[joint]]) / robot.velocity_limits[joint]
+            assert step < 20 or share < 0.5
+
+
 def test_configured_numbers_win(robot_config: Make) -> None:
     """Home, velocity limits and reach of the configuration replace the model's."""
     home = [0.1, -1.4, 1.4, -1.5, -1.5, 0.2]

@@ -3,8 +3,9 @@
     python tests/sweeps/quick.py -m sweep=search ppo.gamma='interval(0.8,1)' ...
 
 Instead of training, a run counts to ten in its folder, one checkpoint a count, and is worth
-ppo.gamma. What it is told by wandb.notes: `slow` takes half a second a count, `slow:A:B` for gamma
-from A to B; `fail:A:B` raises for gamma from A to B; `diverge:A:B` ends like numbers that went bad.
+ppo.gamma. What it is told by wandb.notes: `held` stops at three until there is a file `go` beside
+its folder, `held:A:B` for gamma from A to B; `fail:A:B` raises for gamma from A to B; `diverge:A:B`
+ends like numbers that went bad.
 """
 
 import json
@@ -22,7 +23,7 @@ from reach_rl.config.search import current
 from reach_rl.config.status import Status
 from reach_rl.learning.signals import listening
 
-COUNTS = 10
+COUNTS, HELD_AT = 10, 3
 Observer = Callable[[int, float, dict[str, Any]], bool]
 
 
@@ -65,12 +66,15 @@ def _count(config: Config, folder: Path, observe: Observer, stop: Any) -> dict[s
         return 4
     worth = gamma + 0.001 * config.seed
     while at < COUNTS:
-        time.sleep(0.5 if word == "slow" and (hit or not ends) else 0.002)
+        time.sleep(0.002)
         at += 1
         with (folder / "metrics.jsonl").open("a") as records:
             records.write(json.dumps({"global_step": 100 * at}) + "\n")
         enough = observe(at - 1, worth * at / COUNTS, _summary(config, worth))
         write_json(path, {"at": at})
+        held = word == "held" and at >= HELD_AT and (hit or not ends)
+        while held and stop.signal is None and not (folder.parent / "go").exists():
+            time.sleep(0.02)
         if enough and at < COUNTS:
             Status(folder).set("pruned")
             return 4

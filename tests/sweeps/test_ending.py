@@ -84,9 +84,11 @@ def _broken(config, folder):
 def test_fresh_runs_are_stopped_by_a_signal_and_gone_on_with(here, start, launcher):
     words = (GAMMA, total(1), FRESH, *launcher)
     folder = here / "multirun" / "search"
-    process = start(*words, "wandb.notes=slow")
+    folder.mkdir(parents=True)
+    (folder / "go").touch()  # for the trial, and not for the fresh runs
+    process = start(*words, "wandb.notes=held")
     count = folder / "confirm" / "trial_0" / "seed_1000" / "checkpoints" / "count.json"
-    until(lambda: count.exists() and json.loads(count.read_text())["at"] >= 2, process)
+    until(lambda: count.exists() and json.loads(count.read_text())["at"] >= 3, process)
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 143, text
@@ -94,10 +96,11 @@ def test_fresh_runs_are_stopped_by_a_signal_and_gone_on_with(here, start, launch
     assert not (folder / "winner.json").exists()
     states = [json.loads(p.read_text())["state"] for p in (folder / "confirm").rglob("status.json")]
     assert set(states) == {"stopped"}
+    (folder / "confirm" / "trial_0" / "go").touch()
     again = start(*words)
     text, _ = again.communicate(timeout=120)
     assert again.returncode == 0, text
-    assert [at >= 2 for at in begun(folder)["trial_0/seed_1000"]] == [False, True]
+    assert [at >= 3 for at in begun(folder)["trial_0/seed_1000"]] == [False, True]
     assert (folder / "winner.json").exists()
 
 
@@ -107,8 +110,10 @@ def test_joblib_refills_divides_the_cores_and_changes_no_trial(quick, here, star
     assert quick(*words, "hydra.sweeper.study_name=alone") == 0
     alone = results.trials(results.find(here / "multirun" / "alone"))
     gamma = alone[0].params["ppo.gamma"]
-    slow = f"wandb.notes=slow:{gamma - 1e-9}:{gamma + 1e-9}"
-    process = start(*words, *JOBLIB, slow)
+    process = start(*words, *JOBLIB, f"wandb.notes=held:{gamma - 1e-9}:{gamma + 1e-9}")
+    folder = here / "multirun" / "search"
+    until(lambda: (folder / "4" / "begun.jsonl").exists(), process)
+    (folder / "go").touch()
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 0, text
     trials = results.trials(results.find(here / "multirun" / "search"))

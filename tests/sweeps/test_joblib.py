@@ -35,12 +35,13 @@ def _starts(here: Path, number: int) -> list[int]:
 
 
 def test_a_worker_that_dies_takes_no_trial_along(here: Path, start):
-    process = start(*WORDS, "hydra.sweeper.n_trials=3", "wandb.notes=slow")
+    process = start(*WORDS, "hydra.sweeper.n_trials=3", "wandb.notes=held")
     _both_count(here, process)
     owners = [trial.user_attrs["owner"] for trial in _study(here).trials[:2]]
     assert all(owner["job"] for owner in owners)
     assert len({owner["pid"] for owner in owners}) == 2
     os.kill(owners[0]["pid"], signal.SIGKILL)
+    (here / "multirun" / "search" / "go").touch()
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 0, text
     trials = _study(here).trials
@@ -57,7 +58,7 @@ def test_a_worker_that_dies_takes_no_trial_along(here: Path, start):
 
 
 def test_a_key_press_stops_all_of_them(here: Path, start):
-    process = start(*WORDS, "hydra.sweeper.n_trials=2", "wandb.notes=slow")
+    process = start(*WORDS, "hydra.sweeper.n_trials=2", "wandb.notes=held")
     _both_count(here, process)
     os.killpg(process.pid, signal.SIGINT)
     text, _ = process.communicate(timeout=60)
