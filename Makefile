@@ -4,6 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NONE_IS_FINE := || [ $$? -eq 5 ]# pytest's exit code where ARGS pick no test
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train play bench bench-check assets policies docs test torture lint wheel-test sweep-demo clean
@@ -48,8 +49,9 @@ docs: setup ## write docs/configuration.md and docs/metrics.md, the references, 
 	$(BIN)/python -m reach_rl.config.reference
 	$(BIN)/python -m reach_rl.monitoring.reference
 
-test: setup ## run the tests; ARGS="tests/mdp -k reward" picks some
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## run the tests, two files at once; ARGS="tests/mdp -k reward" picks some
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture and not quiet" $(ARGS) $(NONE_IS_FINE)
+	$(BIN)/python -m pytest -m quiet $(ARGS) $(NONE_IS_FINE)
 
 torture: setup ## the long proofs: kills, full disks, damaged files, databases (about an hour)
 	$(BIN)/python -m pytest -m torture --timeout 3600 $(ARGS)

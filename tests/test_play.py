@@ -234,3 +234,4 @@ def test_the_native_window_plays_where_there_is_a_display(monkeypatch):
         env={k: v for k, v in __import__("os").environ.items() if k != "MUJOCO_GL"},
     )
     assert "played 52" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr

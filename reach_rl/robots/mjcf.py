@@ -24,6 +24,10 @@ NEVER_TOUCH = (
 )
 """Pairs of links that cannot touch; other neighbours are filtered by MuJoCo."""
 
+ARENA = "1M"
+"""Room for contacts, a dozen times what the arm in its worst tangle takes; by itself MuJoCo reserves
+13 MB for each of thousands of simulations."""
+
 OFF_TABLE = ("base_link_inertia", "shoulder_link")
 """Links that cannot touch the table."""
 
@@ -33,6 +37,7 @@ def arm_xml(arm: Arm, family: Family) -> str:
     root = ET.Element("mujoco", model=arm.name)
     ET.SubElement(root, "compiler", angle="radian", autolimits="true")
     ET.SubElement(root, "option", timestep="0.005", integrator="implicitfast")
+    ET.SubElement(root, "size", memory=ARENA)
     _defaults(root, arm)
     asset = ET.SubElement(root, "asset")
     for name, rgba in family.colors.items():

@@ -61,6 +61,7 @@ def test_help_lists_groups_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFix
     assert "lab=         night" in text
 
 
+@pytest.mark.quiet
 def test_help_is_quick(tmp_path: Path):
     """In a whole process, and without importing anything heavy."""
     code = (
@@ -238,6 +239,7 @@ def test_a_sweeper_gets_the_result(monkeypatch: pytest.MonkeyPatch):
     assert returned == [{"success_rate": 0.5}, {"exit_code": 3}]
 
 
+@pytest.mark.quiet
 def test_a_large_grid_is_checked_value_by_value(capsys: pytest.CaptureFixture[str]):
     start = time.perf_counter()
     arguments = ["-m", "seed=range(0,100)", "ppo.gamma=0.9,0.95,1.2", "ppo.n_epochs=1,0"]

@@ -85,6 +85,7 @@ def test_mistake(
     assert sorted(here.rglob("*")) == before
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

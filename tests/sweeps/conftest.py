@@ -1,6 +1,7 @@
 """Searches with quick trials, in this process and in others."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -72,5 +73,5 @@ def start(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield begin
     for process in begun:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too
             process.communicate()

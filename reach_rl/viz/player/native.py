@@ -2,8 +2,10 @@
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import mujoco
 import numpy as np
@@ -18,6 +20,8 @@ HELP = (
     "space: random goal   backspace: reset   enter: push   double-click the goal, Ctrl+drag: move"
 )
 SPACE, BACKSPACE, ENTER = 32, 259, 257
+CLOSING = 10.0
+"""Seconds that MuJoCo's window may take to close."""
 
 
 def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) -> None:
@@ -42,7 +46,10 @@ def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) ->
     goal = int(model.body(GOAL).mocapid[0])
     keys: list[int] = []
     print(HELP, flush=True)
-    with mujoco.viewer.launch_passive(model, data, key_callback=keys.append) as window:
+    with (
+        _threads_ended(),
+        mujoco.viewer.launch_passive(model, data, key_callback=keys.append) as window,
+    ):
         _place(data, goal, world)
         due = time.perf_counter()
         while window.is_running() and not stop():
@@ -56,6 +63,17 @@ def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) ->
             window.sync()
             due = max(due + world.period, time.perf_counter() - world.period)
             time.sleep(max(0.0, due - time.perf_counter()))
+
+
+@contextmanager
+def _threads_ended() -> Iterator[None]:
+    """Wait in the end for the threads begun within: one that still draws at exit crashes."""
+    before = set(threading.enumerate())
+    try:
+        yield
+    finally:
+        for thread in set(threading.enumerate()) - before:
+            thread.join(CLOSING)
 
 
 def _press(key: int, data: mujoco.MjData, goal: int, world: World) -> None:
