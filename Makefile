@@ -50,7 +50,7 @@ docs: setup ## write docs/configuration.md and docs/metrics.md, the references, 
 	$(BIN)/python -m reach_rl.monitoring.reference
 
 test: setup ## run the tests, two files at once; ARGS="tests/mdp -k reward" picks some
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture and not quiet" $(ARGS) $(NONE_IS_FINE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture and not quiet" $(ARGS) $(NONE_IS_FINE)
 	$(BIN)/python -m pytest -m quiet $(ARGS) $(NONE_IS_FINE)
 
 torture: setup ## the long proofs: kills, full disks, damaged files, databases (about an hour)
