@@ -35,8 +35,8 @@ def judge(
 
 
 def score_of(evaluation: Evaluation, config: Config) -> float:
-    """Success rate, less a hundredth of the median errors in units of their thresholds."""
+    """Success rate, less a twentieth of the median errors in units of their thresholds."""
     task = config.task
     position = float(np.median(evaluation.position_error)) / task.position_threshold
     angle = float(np.median(evaluation.orientation_error)) / task.orientation_threshold
-    return float(evaluation.success.mean()) - 0.01 * (min(position, 10.0) + min(angle, 10.0))
+    return float(evaluation.success.mean()) - 0.05 * (min(position, 10.0) + min(angle, 10.0))

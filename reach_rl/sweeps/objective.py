@@ -8,7 +8,7 @@ from typing import Any
 from reach_rl.config.search import SCORE, Search
 
 _MOST = 10.0
-_SHARE = 0.01
+_SHARE = 0.05
 
 
 def figure(summary: Mapping[str, Any], name: str) -> float:
@@ -28,7 +28,7 @@ def figure(summary: Mapping[str, Any], name: str) -> float:
 
 
 def score(summary: Mapping[str, Any]) -> float:
-    """Success rate, less a hundredth of the median errors in units of their thresholds.
+    """Success rate, less a twentieth of the median errors in units of their thresholds.
 
     Each error counts for ten thresholds at most, so that policies that never succeed differ too.
     """

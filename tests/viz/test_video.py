@@ -174,6 +174,11 @@ def test_films_are_made_behind_and_the_newest_first(tmp_path, monkeypatch):
         filmer.order(film, step, "best")
     assert time.monotonic() - started < 5.0
     assert filmer.pending == MOST_WAITING + 1 and filmer.left_out == 2
+    assert filmer._process is not None
+    session = Path(f"/proc/{filmer._process.pid}/autogroup")
+    while session.is_file() and not session.read_text().endswith("nice 19\n"):
+        assert time.monotonic() - started < 30.0, "the session of the films does not stand back"
+        time.sleep(0.05)
     nice = os.getpriority(os.PRIO_PROCESS, filmer._process.pid)
     made = filmer.finish(120.0)
     assert [order.step for order in made] == [1, 5, 4]

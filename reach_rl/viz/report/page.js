@@ -3,7 +3,7 @@
   const PAPER = { narrow: 326, wide: 680 }; // pixels, as page.css has them
   const coarse = matchMedia("(pointer: coarse)").matches;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const figures = [...document.querySelectorAll(".figure")];
+  const figures = [...document.querySelectorAll(".figure:has(.plot)")];
   let paper = false;
 
   const color = (name) =>

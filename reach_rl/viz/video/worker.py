@@ -52,8 +52,14 @@ def _serve(order: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def _stand_back() -> None:
-    """Run only where the processor has nothing else to do."""
+    """Run only where the processor has nothing else to do.
+
+    Linux shares the processor among sessions first and heeds niceness within each, so that of a
+    session of its own, as this process has, the whole has to stand back.
+    """
     os.nice(19)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 

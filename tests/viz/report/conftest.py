@@ -12,6 +12,7 @@ from reach_rl.config.load import compose
 from reach_rl.learning.session import train
 from reach_rl.monitoring.record import open_record
 from reach_rl.viz.report import write_report
+from reach_rl.viz.video.encode import encoder
 
 TINY = (
     "vec_env.n_envs=8",
@@ -48,6 +49,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = compose([*TINY, "seed=0"])
     with open_record(folder / "0", config, resume=True, step=1536) as record:
         record.alert(1024, TITLE, "approx_kl was 0.07, above 0.05; try ppo.learning_rate=1e-4")
+    (folder / "0" / "videos").mkdir()
+    with encoder(folder / "0" / "videos" / "000000001024_best.mp4", (64, 48), 5) as film:
+        for shade in range(5):
+            film.add(np.full((48, 64, 3), 50 * shade, np.uint8))
     return folder
 
 

@@ -83,6 +83,7 @@ def test_a_run_shows_all_its_figures(quiet, runs):
     assert page.locator(".cards li").count() == 8
     assert "95 % interval" in page.locator(".cards li").first.inner_text()
     assert page.locator(".warnings li").count() == 1
+    assert page.locator("video").count() == 1
     shapes = page.evaluate("document.querySelector('#figure-train-approx-kl .plot').layout.shapes")
     assert any(s["type"] == "line" and s["x0"] == 1024 for s in shapes), "the warning is not marked"
     assert any(s["type"] == "rect" and s["y1"] == 0.02 for s in shapes), "no healthy band"

@@ -164,7 +164,6 @@ def test_configurations_are_told_apart(runs, copy):
 
 
 def test_videos_are_put_in_while_there_is_room(copy):
-    (copy / "videos").mkdir()
     (copy / "videos" / "small.mp4").write_bytes(b"0" * 1000)
     (copy / "videos" / "large.mp4").write_bytes(b"0" * 3_000_000)
     page = page_of([str(copy)], video_mb=1.0)
