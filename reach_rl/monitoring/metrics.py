@@ -142,7 +142,8 @@ _SINGLE = (
     Metric(
         "eval/score",
         "1",
-        "what the best checkpoint is chosen by: success, less a twentieth of the errors in units of their thresholds",
+        "what the best checkpoint is chosen by: success less a twentieth of the errors over their "
+        "thresholds",
         better=_UP,
     ),
     Metric("train/approx_kl", "nat", "KL divergence of an update, estimated", (0.0, 0.02)),

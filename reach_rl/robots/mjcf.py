@@ -25,7 +25,7 @@ NEVER_TOUCH = (
 """Pairs of links that cannot touch; other neighbours are filtered by MuJoCo."""
 
 ARENA = "1M"
-"""Room for contacts, a dozen times what the arm in its worst tangle takes; by itself MuJoCo reserves
+"""Room for contacts, a dozen times what the arm in its worst tangle takes; MuJoCo itself reserves
 13 MB for each of thousands of simulations."""
 
 OFF_TABLE = ("base_link_inertia", "shoulder_link")
