@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "make: '$(PYTHON)' is missing or older than Python 3.11; try make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@echo "setting up $(VENV) (about a minute; PyTorch is the largest part)"
+	@echo "setting up $(VENV) (less than a minute; PyTorch is the largest part)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python .ci/install.py -e '.[dev]'
 	@touch $@
