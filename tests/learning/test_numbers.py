@@ -13,6 +13,7 @@ from reach_rl.config.status import read_status
 from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.learning import checkpoint
+from reach_rl.learning.gradient import Gradient
 from reach_rl.learning.run import Run
 from reach_rl.learning.session import train
 from reach_rl.mdp import rewards
@@ -63,9 +64,17 @@ def during(monkeypatch):
 
 
 def nan_gradient(run):
-    parameter = run.model.policy.action_net.weight
-    handle = parameter.register_hook(lambda gradient: gradient * torch.nan)
-    run.close, plain = (lambda: (handle.remove(), plain())), run.close
+    """Of this run's policy, from now on."""
+    weight, plain = run.model.policy.action_net.weight, Gradient.compute
+
+    def compute(gradient, minibatch, terms):
+        out = plain(gradient, minibatch, terms)
+        if gradient.actor.layers[-1].weight is weight:
+            weight.grad *= torch.nan
+        return out
+
+    Gradient.compute = compute
+    run.close, close = (lambda: (setattr(Gradient, "compute", plain), close())), run.close
 
 
 def nan_parameter(run):

@@ -41,6 +41,7 @@ STAGED = (
     "curriculum.window=4",
     "curriculum.stages.0.advance_at=0.0",
     "task.episode_steps=150",
+    "task.goal_period=75",
     "ppo.learning_rate_schedule.kind=kl_adaptive",
     "checkpoint.every=256",
 )
