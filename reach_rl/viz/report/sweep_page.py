@@ -150,7 +150,8 @@ def _best(best: Mapping[str, Any] | None, front: list[int] | None) -> str:
     if best is None:
         return _none()
     rows = [[key, _setting(value)] for key, value in best["params"].items()]
-    title = f"Trial {best['number']}" + (f", folder {best['folder']}" if best["folder"] else "")
+    place = f", folder {Path(best['folder']).name}" if best["folder"] else ""
+    title = f"Trial {best['number']}{place}"
     words = " ".join(f"{key}={show(value)}" for key, value in best["params"].items())
     body = table(("key", "value"), rows, title)
     body += fold("as overrides", code(f"python -m reach_rl.train {words}"))
