@@ -16,7 +16,7 @@ from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.statistics import Statistics
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
-from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.arrays import Array, Bools, Ints, clipped
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
@@ -203,7 +203,7 @@ class ReachBatch:
         s = self.state
         self.statistics.before(s)
         s.last_action[:] = s.action
-        s.action[:] = np.clip(action, -1.0, 1.0)
+        s.action[:] = clipped(action, -1.0, 1.0)
         targets = self.action(
             self._delayed(s.action), s.joint_position, s.joint_velocity, self.target
         )

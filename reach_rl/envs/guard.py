@@ -69,7 +69,7 @@ class Guard:
         self._wild = max(1e3, 100.0 * float(robot.velocity_limits.max()))
         self._qvel = batch.bind("qvel")
         self._columns = [batch.warning[:, kind, 1] for kind in WARNINGS.values()]
-        self._count = np.zeros(batch.nsim, np.int64)
+        self._count = self._counted()
         self._history: _History | None = None
 
     def keep_history(self, seconds_per_step: float, substeps: int) -> None:
@@ -120,9 +120,9 @@ class Guard:
         incidents, self.incidents = self.incidents, []
         return incidents
 
-    def _counted(self) -> Ints:
+    def _counted(self) -> np.ndarray:
         position, velocity, acceleration = self._columns
-        return position.astype(np.int64) + velocity + acceleration
+        return position + velocity + acceleration
 
     def _tell(self, bad: Bools, wild: Bools) -> None:
         for row in np.flatnonzero(bad).tolist():

@@ -108,12 +108,13 @@ class Statistics:
         sums[:, 0] += norm(state.tool_position - self._tool) / period
         sums[:, 1] += rate
         sums[:, 2] += np.einsum("nj,nj->n", jerk, jerk)
-        sums[:, 3] += (np.abs(state.action) >= 1.0).sum(axis=1) / velocity.shape[1]
+        full = (np.abs(state.action) >= 1.0).astype(np.float64)
+        sums[:, 3] += np.einsum("nj->n", full) / velocity.shape[1]
         sums[:, 4] += inside
         sums[:, 5] += inside * norm(velocity)
         sums[:, 6] += inside * rate
-        fastest = (np.abs(velocity) / self.arm.velocity_limits).max(axis=1)
-        np.maximum(self.peak_speed, fastest, out=self.peak_speed)
+        for joint in np.abs(velocity / self.arm.velocity_limits).T:
+            np.maximum(self.peak_speed, joint, out=self.peak_speed)
 
     def finish_goals(self, rows: Ints, state: State) -> None:
         """Note how the goals of these environments ended."""

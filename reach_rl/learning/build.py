@@ -45,5 +45,6 @@ def make_model(config: Config, env: VecNormalize) -> FastPPO:
     )
     env.seed(config.seed * STRIDE % 2**31)
     model.fast = ppo.fast
+    model.side_by_side = threads_of(config.vec_env.threads) > 1
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

@@ -1,28 +1,21 @@
 """PPO's loss and its gradient for two chains of layers, written out.
 
 For networks as small as an arm needs, recording the operations and walking back through them costs
-more than the operations themselves; here each is one call into memory that is there already.
+more than the operations themselves, and so does Python between them. Here each is one call on what
+is there already, and TorchScript runs them, without Python's lock, so that the value network can
+have a core of its own. The functions mean the same to Python as to TorchScript.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
-from torch import Tensor, nn
+from torch import Tensor
 
-LOG_2PI = math.log(2.0 * math.pi)
-
-Back = Callable[[Tensor, Tensor], Tensor]
-
-BACK: Mapping[type[nn.Module], Back] = {
-    nn.Tanh: lambda slope, y: slope.addcmul_(slope * y, y, value=-1.0),
-    nn.ReLU: lambda slope, y: slope.mul_(y > 0.0),
-    nn.ELU: lambda slope, y: slope.mul_((y + 1.0).clamp_(max=1.0)),
-    nn.LeakyReLU: lambda slope, y: torch.where(y > 0.0, slope, 0.01 * slope),
-}
-"""Of an activation that gave y: the slope along y to the slope along what it was given."""
+from reach_rl.learning.networks import PIECE, activation_of, forward, linear_layers
+from reach_rl.learning.script import scripted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +27,34 @@ class Terms:
     vf_coef: float
     ent_coef: float
     normalize_advantage: bool
-
-
-def differentiable(policy: ActorCriticPolicy) -> bool:
-    """Whether the gradient of a policy's networks can be written out."""
-    return _activation(policy) in BACK
+    max_grad_norm: float
 
 
 class Gradient:
-    """The gradient of PPO's loss, one vector of which each parameter's `grad` is a part."""
+    """The clipped gradient of PPO's loss, each parameter's `grad` a part of one vector."""
 
-    def __init__(self, policy: ActorCriticPolicy) -> None:
-        """Find the layers. The policy must be `differentiable`."""
-        self.log_std = policy.log_std
+    def __init__(self, policy: ActorCriticPolicy, *, side_by_side: bool) -> None:
+        """Lay out the vector.
+
+        Args:
+            policy: a `chained` one; see networks.
+            side_by_side: let the value network have a second core; the numbers are the same.
+        """
         parameters = list(policy.parameters())
         self.vector = torch.zeros(sum(p.numel() for p in parameters), device=policy.device)
         """(parameters,) the gradient."""
         parts = self.vector.split([p.numel() for p in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter)
-        extractor, activation = policy.mlp_extractor, _activation(policy)
-        self.actor = _Chain(extractor.policy_net, policy.action_net, activation)
-        self.critic = _Chain(extractor.value_net, policy.value_net, activation)
+        actor, critic = linear_layers(policy)
+        self._log_std = _with_slopes(policy.log_std)
+        self._actor = [_with_slopes(layer.weight, layer.bias) for layer in actor]
+        self._critic = [_with_slopes(layer.weight, layer.bias) for layer in critic]
+        self._activation = activation_of(policy)
+        self._run = scripted(_side_by_side if side_by_side else _in_turn)
 
     def compute(self, minibatch: Sequence[Tensor], terms: Terms) -> tuple[Tensor, Tensor]:
-        """The gradient of a minibatch's loss, into `vector`.
+        """Set the parameters' `grad` to the gradient of a minibatch's loss, clipped.
 
         Args:
             minibatch: observations (n, d), actions (n, j), and of (n,) each the values, the
@@ -67,97 +63,162 @@ class Gradient:
 
         Returns:
             What to record, (6,): policy loss, value loss, entropy loss, share of clipped ratios,
-            loss, and the norm of the gradient, which clip() fills in; and the KL divergence.
+            loss, and the norm of the gradient before it was clipped; and the KL divergence.
         """
-        with torch.no_grad():
-            obs, actions, old_values, old_log_probs, advantages, returns = minibatch
-            policy_loss, clipped, kl = self._actor(obs, actions, old_log_probs, advantages, terms)
-            value_loss = self._critic(obs, old_values, returns, terms)
-            entropy_loss = -(0.5 + 0.5 * LOG_2PI + self.log_std).sum()
-            loss = policy_loss + terms.ent_coef * entropy_loss + terms.vf_coef * value_loss
-            norm = torch.zeros_like(loss)
-            record = (policy_loss, value_loss, entropy_loss, clipped, loss, norm)
-            return torch.stack(record), kl
+        vf_clip = 0.0 if terms.clip_range_vf is None else terms.clip_range_vf
+        return self._run(
+            list(minibatch),
+            self._log_std,
+            self._actor,
+            self._critic,
+            self.vector,
+            self._activation,
+            (terms.clip_range, vf_clip, terms.vf_coef, terms.ent_coef, terms.max_grad_norm),
+            terms.normalize_advantage,
+            PIECE,
+        )
 
-    def clip(self, most: float) -> Tensor:
-        """Shorten the vector to a length; its length before, as clip_grad_norm_ has it."""
-        norm = torch.linalg.vector_norm(self.vector)
-        self.vector *= (most / (norm + 1e-6)).clamp_(max=1.0)
-        return norm
 
-    def _actor(
-        self, obs: Tensor, actions: Tensor, old: Tensor, advantages: Tensor, terms: Terms
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Policy loss, share of clipped ratios and KL divergence."""
-        n = len(obs)
-        if terms.normalize_advantage and n > 1:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        mean = self.actor.forward(obs)
-        inverse = torch.exp(-self.log_std)
-        scaled = (actions.reshape(mean.shape) - mean) * inverse
+def _with_slopes(*parameters: Tensor) -> list[Tensor]:
+    """Parameters, then their gradients, as plain tensors."""
+    slopes = [p.grad for p in parameters if p.grad is not None]
+    return [p.detach() for p in parameters] + slopes
+
+
+def _side_by_side(
+    minibatch: list[Tensor],
+    log_std: list[Tensor],
+    actor: list[list[Tensor]],
+    critic: list[list[Tensor]],
+    vector: Tensor,
+    activation: str,
+    numbers: tuple[float, float, float, float, float],
+    normalize: bool,
+    piece: int,
+) -> tuple[Tensor, Tensor]:
+    """What to record, and the KL divergence; sets and clips the gradient."""
+    vector.zero_()
+    value = torch.jit.fork(_value, minibatch, critic, activation, numbers, piece)
+    policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
+    return _together(policy, torch.jit.wait(value), vector, numbers), policy[3]
+
+
+def _in_turn(
+    minibatch: list[Tensor],
+    log_std: list[Tensor],
+    actor: list[list[Tensor]],
+    critic: list[list[Tensor]],
+    vector: Tensor,
+    activation: str,
+    numbers: tuple[float, float, float, float, float],
+    normalize: bool,
+    piece: int,
+) -> tuple[Tensor, Tensor]:
+    """The same on one core."""
+    vector.zero_()
+    policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
+    value = _value(minibatch, critic, activation, numbers, piece)
+    return _together(policy, value, vector, numbers), policy[3]
+
+
+def _policy(
+    minibatch: list[Tensor],
+    log_std: list[Tensor],
+    layers: list[list[Tensor]],
+    activation: str,
+    numbers: tuple[float, float, float, float, float],
+    normalize: bool,
+    piece: int,
+) -> list[Tensor]:
+    """Policy loss, entropy loss, share of clipped ratios and KL divergence; adds the gradient."""
+    obs, actions, _, old, advantages, _ = minibatch
+    clip, n = numbers[0], len(obs)
+    if normalize and n > 1:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    inverse = torch.exp(-log_std[0])
+    halves = torch.full_like(inverse, -0.5)
+    constant = (log_std[0] + 0.5 * math.log(2.0 * math.pi)).sum()
+    old = old + constant
+    log_std[1].sub_(numbers[3])
+    loss, clipped, kl = torch.zeros_like(constant), torch.zeros_like(constant), constant * 0.0
+    for begin in range(0, n, piece):
+        end = min(n, begin + piece)
+        seen = forward(obs[begin:end], layers, activation)
+        mean = seen[-1]
+        scaled = (actions[begin:end].reshape(mean.shape) - mean).mul_(inverse)
         squared = scaled * scaled
-        constant = (self.log_std + 0.5 * LOG_2PI).sum()
-        log_ratio = squared.sum(dim=-1).mul_(-0.5).sub_(constant).sub_(old)
+        log_ratio = torch.mv(squared, halves).sub_(old[begin:end])
         ratio = log_ratio.exp()
-        plain = advantages * ratio
-        bounded = advantages * ratio.clamp(1.0 - terms.clip_range, 1.0 + terms.clip_range)
-        loss = -torch.minimum(plain, bounded).mean()
+        plain = advantages[begin:end] * ratio
+        bounded = advantages[begin:end] * ratio.clamp(1.0 - clip, 1.0 + clip)
         # of a ratio that is clipped the loss does not depend
-        slope = (plain * (plain <= bounded)).mul_(-1.0 / n)[:, None]
-        assert self.log_std.grad is not None
-        torch.sum((squared - 1.0).mul_(slope), 0, out=self.log_std.grad)
-        self.log_std.grad -= terms.ent_coef
-        self.actor.backward(scaled.mul_(inverse).mul_(slope))
-        clipped = ((ratio - 1.0).abs_() > terms.clip_range).float().mean()
-        return loss, clipped, (ratio - 1.0).sub_(log_ratio).mean()
-
-    def _critic(self, obs: Tensor, old: Tensor, returns: Tensor, terms: Terms) -> Tensor:
-        """Value loss."""
-        values = self.critic.forward(obs).flatten()
-        slope = 2.0 * terms.vf_coef / len(obs)
-        if terms.clip_range_vf is None:
-            error = values.sub_(returns)
-            self.critic.backward((error * slope)[:, None])
-        else:
-            change, most = values - old, terms.clip_range_vf
-            error = old + change.clamp(-most, most) - returns
-            self.critic.backward((error * (change.abs() <= most)).mul_(slope)[:, None])
-        return error.square().mean()
+        slope = (plain * (plain <= bounded)).mul_(-1.0 / n)
+        log_std[1].add_(torch.mv(squared.t(), slope)).sub_(slope.sum())
+        _backward(scaled.mul_(inverse).mul_(slope.unsqueeze(1)), seen, layers, activation)
+        loss.sub_(torch.minimum(plain, bounded).sum())
+        beyond = ratio.sub_(1.0)
+        kl.add_((beyond - log_ratio).sum())
+        clipped.add_((beyond.abs_() > clip).sum())
+    return [loss.div_(n), -(constant + 0.5 * len(inverse)), clipped.div_(n), kl.div_(n)]
 
 
-class _Chain:
-    """Linear layers with an activation between them."""
-
-    def __init__(self, hidden: nn.Module, last: nn.Module, activation: type[nn.Module]) -> None:
-        modules = (*hidden.children(), last)
-        self.layers = [module for module in modules if isinstance(module, nn.Linear)]
-        self.activation = activation()
-        self.back = BACK[activation]
-        self.inputs: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs (n, k) for inputs (n, d); what each layer gets is kept."""
-        self.inputs = [x]
-        for layer in self.layers[:-1]:
-            x = self.activation(torch.mm(x, layer.weight.t()).add_(layer.bias))
-            self.inputs.append(x)
-        last = self.layers[-1]
-        return torch.mm(x, last.weight.t()).add_(last.bias)
-
-    def backward(self, slope: Tensor) -> None:
-        """Set the parameters' gradients, given the loss's slope along each output, (n, k)."""
-        for depth in range(len(self.layers) - 1, -1, -1):
-            layer, x = self.layers[depth], self.inputs[depth]
-            assert layer.weight.grad is not None and layer.bias.grad is not None
-            torch.mm(slope.t(), x, out=layer.weight.grad)
-            torch.sum(slope, 0, out=layer.bias.grad)
-            if depth:
-                slope = self.back(torch.mm(slope, layer.weight), x)
-        self.inputs = []
+def _value(
+    minibatch: list[Tensor],
+    layers: list[list[Tensor]],
+    activation: str,
+    numbers: tuple[float, float, float, float, float],
+    piece: int,
+) -> Tensor:
+    """Value loss; adds the gradient."""
+    obs, _, old, _, _, returns = minibatch
+    most, n = numbers[1], len(obs)
+    loss = torch.zeros_like(returns[0])
+    for begin in range(0, n, piece):
+        end = min(n, begin + piece)
+        seen = forward(obs[begin:end], layers, activation)
+        error = seen[-1].flatten() - returns[begin:end]
+        slope = error
+        if most > 0.0:
+            before = old[begin:end] - returns[begin:end]
+            change = error - before
+            error = before + change.clamp(-most, most)
+            slope = error * (change.abs() <= most)
+        slope = slope * (2.0 * numbers[2] / n)
+        _backward(slope.unsqueeze(1), seen, layers, activation)
+        loss.add_(torch.dot(error, error))
+    return loss.div_(n)
 
 
-def _activation(policy: ActorCriticPolicy) -> type[nn.Module]:
-    """What stands between the layers; without hidden layers it does not matter."""
-    chains = (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net)
-    kinds = {type(m) for chain in chains for m in chain.children() if not isinstance(m, nn.Linear)}
-    return kinds.pop() if kinds else nn.Tanh
+def _backward(slope: Tensor, seen: list[Tensor], layers: list[list[Tensor]], kind: str) -> None:
+    """Add to the gradients of the parameters, given the loss's slope along the outputs, (n, k)."""
+    for i in range(len(layers) - 1, -1, -1):
+        weight, _, weight_slope, bias_slope = layers[i]
+        x = seen[i]
+        weight_slope.addmm_(slope.t(), x)
+        bias_slope.add_(slope.sum(0))
+        if i > 0:
+            slope = torch.mm(slope, weight)
+            # from along what an activation gave to along what it was given
+            if kind == "tanh":
+                slope.addcmul_(slope * x, x, value=-1.0)
+            elif kind == "relu":
+                slope.mul_(x > 0.0)
+            elif kind == "elu":
+                slope.mul_((x + 1.0).clamp_(max=1.0))
+            else:
+                slope = torch.where(x > 0.0, slope, 0.01 * slope)
+
+
+def _together(
+    policy: list[Tensor],
+    value_loss: Tensor,
+    vector: Tensor,
+    numbers: tuple[float, float, float, float, float],
+) -> Tensor:
+    """What to record; clips the gradient as clip_grad_norm_ does."""
+    _, _, vf_coef, ent_coef, max_norm = numbers
+    policy_loss, entropy_loss, clipped, _ = policy
+    loss = policy_loss + ent_coef * entropy_loss + vf_coef * value_loss
+    norm = torch.linalg.vector_norm(vector)
+    vector.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
+    return torch.stack([policy_loss, value_loss, entropy_loss, clipped, loss, norm])

@@ -19,14 +19,19 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from reach_rl.learning.gradient import LOG_2PI, Gradient, Terms, differentiable
+from reach_rl.learning.adam import on_one_vector, plain
+from reach_rl.learning.gradient import Gradient, Terms
+from reach_rl.learning.networks import Networks, chained
 from reach_rl.learning.schedules import Scheduled
+from reach_rl.mdp.arrays import clipped
 
 
 class FastPPO(PPO):
     """SB3's PPO; see the module."""
 
     fast: bool = True
+    side_by_side: bool = False
+    """Update policy and value network on two cores; see gradient.Gradient."""
     seconds_policy: float = 0.0
     """Time spent in the networks while collecting (s)."""
     broken: str | None = None
@@ -37,12 +42,14 @@ class FastPPO(PPO):
         """Whether the lean path can stand in for SB3's: a Gaussian policy on flat observations."""
         return (
             self.fast
+            and self.device.type == "cpu"
             and not self.use_sde
             and isinstance(self.action_space, spaces.Box)
             and isinstance(self.observation_space, spaces.Box)
             and type(self.rollout_buffer) is RolloutBuffer
             and not self.policy.squash_output
-            and differentiable(self.policy)
+            and chained(self.policy)
+            and plain(self.policy.optimizer)
         )
 
     def collect_rollouts(
@@ -61,32 +68,34 @@ class FastPPO(PPO):
         callback.on_rollout_start()
         low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
         dones = np.zeros(env.num_envs, bool)
+        networks = Networks(self.policy)
         for _ in range(n_rollout_steps):
             begin = time.perf_counter()
-            with torch.no_grad():
-                actions, values, log_probs = self._act(torch.as_tensor(self._last_obs))
+            actions, log_probs = networks.act(torch.as_tensor(self._last_obs))
             numbers = actions.numpy()
             self.seconds_policy += time.perf_counter() - begin
-            new_obs, rewards, dones, infos = env.step(np.clip(numbers, low, high))
+            new_obs, rewards, dones, infos = env.step(clipped(numbers, low, high))
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
             ended = np.flatnonzero(dones).tolist()
             self._update_info_buffer([infos[i] for i in ended])
-            self._bootstrap(rewards, ended, infos)
-            rollout_buffer.add(
-                self._last_obs,  # type: ignore[arg-type]
-                numbers,
-                rewards,
-                self._last_episode_starts,  # type: ignore[arg-type]
-                values,
-                log_probs,
+            self._bootstrap(networks, rewards, ended, infos)
+            _store(
+                rollout_buffer,
+                observations=self._last_obs,
+                actions=numbers,
+                rewards=rewards,
+                episode_starts=self._last_episode_starts,
+                log_probs=log_probs.numpy(),
             )
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
-        with torch.no_grad():
-            last_values = self._value(torch.as_tensor(self._last_obs))
+        # the networks have not changed meanwhile: the values of all steps in one call
+        seen = torch.from_numpy(rollout_buffer.observations).flatten(0, 1)
+        rollout_buffer.values[:] = networks.values(seen).view(n_rollout_steps, -1).numpy()
+        last_values = networks.values(torch.as_tensor(self._last_obs))
         rollout_buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -108,57 +117,51 @@ class FastPPO(PPO):
         )
         tensors = self._flat_buffer()
         size = len(tensors[0])
-        gradient = Gradient(self.policy)
+        gradient = Gradient(self.policy, side_by_side=self.side_by_side)
         terms = Terms(
-            clip_range, clip_range_vf, self.vf_coef, self.ent_coef, self.normalize_advantage
+            clip_range=clip_range,
+            clip_range_vf=clip_range_vf,
+            vf_coef=self.vf_coef,
+            ent_coef=self.ent_coef,
+            normalize_advantage=self.normalize_advantage,
+            max_grad_norm=self.max_grad_norm,
         )
         records: list[Tensor] = []
         kls: list[Tensor] = []
         going_on = True
-        for _ in range(self.n_epochs):
-            order = torch.from_numpy(np.random.permutation(size))
-            shuffled = [t[order] for t in tensors]
-            kls = []
-            for begin in range(0, size, self.batch_size):
-                minibatch = [t[begin : begin + self.batch_size] for t in shuffled]
-                record, kl = gradient.compute(minibatch, terms)
-                records.append(record)
-                kls.append(kl)
-                if self.target_kl is not None and kl.item() > 1.5 * self.target_kl:
-                    going_on = False
+        with on_one_vector(self.policy.optimizer, gradient.vector) as step:
+            for _ in range(self.n_epochs):
+                order = torch.from_numpy(np.random.permutation(size))
+                shuffled = [t.index_select(0, order) for t in tensors]
+                kls = []
+                for begin in range(0, size, self.batch_size):
+                    minibatch = [t[begin : begin + self.batch_size] for t in shuffled]
+                    record, kl = gradient.compute(minibatch, terms)
+                    records.append(record)
+                    kls.append(kl)
+                    if self.target_kl is not None and kl.item() > 1.5 * self.target_kl:
+                        going_on = False
+                        break
+                    step()
+                self._n_updates += 1
+                if not going_on:
                     break
-                record[5] = gradient.clip(self.max_grad_norm)
-                self.policy.optimizer.step()
-            self._n_updates += 1
-            if not going_on:
-                break
         self._record(torch.stack(records), torch.stack(kls), clip_range, clip_range_vf)
         self._after_update()
 
-    def _act(self, obs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sampled actions (n, j), values (n, 1) and log-probabilities (n,)."""
-        latent_pi, latent_vf = self.policy.mlp_extractor(obs)
-        mean = self.policy.action_net(latent_pi)
-        log_std = self.policy.log_std
-        # the draw that torch.distributions.Normal.rsample makes, so that seeds agree with SB3
-        noise = torch.normal(torch.zeros_like(mean), torch.ones_like(mean))
-        action = mean + noise * log_std.exp()
-        return action, self.policy.value_net(latent_vf), _log_prob(action, mean, log_std)
-
-    def _value(self, obs: Tensor) -> Tensor:
-        """Values (n, 1)."""
-        return self.policy.value_net(self.policy.mlp_extractor.forward_critic(obs))
-
     def _bootstrap(
-        self, rewards: np.ndarray, ended: list[int], infos: list[dict[str, Any]]
+        self,
+        networks: Networks,
+        rewards: np.ndarray,
+        ended: list[int],
+        infos: list[dict[str, Any]],
     ) -> None:
         """Add the discounted value of what a time-out cut off, for all time-outs in one call."""
         rows = [i for i in ended if infos[i].get("TimeLimit.truncated", False)]
         if rows:
             seen = np.stack([infos[i]["terminal_observation"] for i in rows])
-            with torch.no_grad():
-                values = self._value(torch.as_tensor(seen, dtype=torch.float32))
-            rewards[rows] += self.gamma * values.numpy()[:, 0]
+            values = networks.values(torch.as_tensor(seen, dtype=torch.float32))
+            rewards[rows] += self.gamma * values.numpy()
 
     def _flat_buffer(self) -> list[Tensor]:
         """Observations, actions, old values, old log-probabilities, advantages and returns."""
@@ -217,10 +220,12 @@ def _first_broken(records: Tensor) -> str | None:
     return (*names, "gradient")[int(row.nonzero()[0])]
 
 
-def _log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log-density of a diagonal Gaussian, summed over the last axis."""
-    scaled = (action - mean) * torch.exp(-log_std)
-    return (-0.5 * scaled * scaled - log_std - 0.5 * LOG_2PI).sum(dim=-1)
+def _store(buffer: RolloutBuffer, **arrays: Any) -> None:  # noqa: ANN401
+    """What RolloutBuffer.add does, with one copy of each array."""
+    for name, array in arrays.items():
+        getattr(buffer, name)[buffer.pos] = array
+    buffer.pos += 1
+    buffer.full = buffer.pos == buffer.buffer_size
 
 
 __all__ = ["FastPPO", "Scheduled"]

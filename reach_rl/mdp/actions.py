@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reach_rl.config.schema import ActionConfig
-from reach_rl.mdp.arrays import Array
+from reach_rl.mdp.arrays import Array, clipped
 from reach_rl.mdp.state import Arm
 
 Kind = Callable[["Limits", Array, Array, Array, Array], Array]
@@ -30,6 +30,26 @@ class Limits:
     """Time between two actions (s)."""
     ramp: Array
     """(s, 1, 1) fraction of the control period that has passed at the end of each physics step."""
+    of_speed: Array
+    """(s, 1, j) how far ahead of the joint a target is, per speed that the period begins with; see
+    offset (s)."""
+    of_change: Array
+    """(s, 1, j) and per change of the speed within the period (s)."""
+
+    @classmethod
+    def of(cls, config: ActionConfig, arm: Arm, substeps: int) -> "Limits":
+        """The limits of an arm."""
+        ramp = np.arange(1, substeps + 1)[:, None, None] / substeps
+        passed = (ramp - ramp[:1]) * arm.control_period
+        return cls(
+            speed=config.speed * arm.velocity_limits,
+            change=config.torque * arm.acceleration_limits * arm.control_period,
+            lag=arm.servo_lag,
+            period=arm.control_period,
+            ramp=ramp,
+            of_speed=passed + arm.servo_lag,
+            of_change=0.5 * passed * (ramp - ramp[:1]) + arm.servo_lag * ramp,
+        )
 
 
 def offset(limits: Limits, action: Array, position: Array, velocity: Array, target: Array) -> Array:
@@ -38,14 +58,15 @@ def offset(limits: Limits, action: Array, position: Array, velocity: Array, targ
     A position servo of lag T = kv / kp settles at the speed (target - q) / T, so that an action is
     a joint speed as a fraction of the limit. The change of speed is limited: a servo at its torque
     limit does not brake in time. The targets follow from what is measured; nothing is remembered
-    from one action to the next.
+    from one action to the next. The servo acts on the joint angle at the start of a physics step:
+    time within the period counts from the end of the first one.
     """
-    before = np.clip(velocity, -limits.speed, limits.speed)
-    change = np.clip(action * limits.speed - before, -limits.change, limits.change)
-    # the servo acts on the joint angle at the start of a physics step
-    passed = limits.ramp - limits.ramp[:1]
-    gone = passed * limits.period * (before + 0.5 * passed * change)
-    return position + gone + limits.lag * (before + limits.ramp * change)
+    before = clipped(velocity, -limits.speed, limits.speed)
+    change = clipped(action * limits.speed - before, -limits.change, limits.change)
+    target = limits.of_speed * before
+    target += limits.of_change * change
+    target += position
+    return target
 
 
 def increment(
@@ -66,13 +87,7 @@ class Action:
         self.arm = arm
         self.kind = KINDS[config.kind]
         self.curve = config.curve
-        self.limits = Limits(
-            speed=config.speed * arm.velocity_limits,
-            change=config.torque * arm.acceleration_limits * arm.control_period,
-            lag=arm.servo_lag,
-            period=arm.control_period,
-            ramp=np.arange(1, substeps + 1)[:, None, None] / substeps,
-        )
+        self.limits = Limits.of(config, arm, substeps)
 
     def __call__(self, action: Array, position: Array, velocity: Array, target: Array) -> Array:
         """Joint targets (s, n, j) of each physics step, inside the joint limits (rad).
@@ -83,8 +98,8 @@ class Action:
             velocity: (n, j) measured joint speeds (rad/s).
             target: (n, j) the targets before (rad).
         """
-        action = np.clip(action, -1.0, 1.0)
+        action = clipped(action, -1.0, 1.0)
         if self.curve != 1.0:
-            action = np.sign(action) * np.abs(action) ** self.curve
+            action = np.copysign(np.abs(action) ** self.curve, action)
         moved = self.kind(self.limits, action, position, velocity, target)
-        return np.clip(moved, self.arm.low, self.arm.high)
+        return clipped(moved, self.arm.low, self.arm.high)
