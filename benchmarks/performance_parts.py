@@ -58,6 +58,7 @@ def throughput(scale: Scale) -> Figures:
         "bare": ("bare", scale.words(), 2 * turn),
         "default": ("train", scale.words(long, "evaluation.every=0"), turn),
         "default, judged as it goes": ("train", scale.words(long), turn),
+        "fast": ("train", scale.words("experiment=fast", long), turn),
         "notes": ("train", scale.words(*NOTES, long, "evaluation.every=0"), turn),
     }
     found = in_turns(cases, scale.repeats, say)

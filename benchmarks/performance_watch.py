@@ -47,6 +47,7 @@ def watch_learning(ledger: Ledger) -> None:
     from reach_rl.envs.guard import Guard
     from reach_rl.envs.statistics import Statistics
     from reach_rl.envs.vec_env import BatchVecEnv
+    from reach_rl.learning.networks import Networks
     from reach_rl.learning.normalize import Normalize
     from reach_rl.learning.ppo import FastPPO
     from reach_rl.mdp import success
@@ -75,7 +76,7 @@ def watch_learning(ledger: Ledger) -> None:
         ),
         (BatchVecEnv, "step_wait", OTHERS[0]),
         (Normalize, "step_wait", OTHERS[1]),
-        (FastPPO, "_act", OTHERS[2]),
+        *((Networks, name, OTHERS[2]) for name in ("act", "values")),
         (RolloutBuffer, "compute_returns_and_advantage", OTHERS[4]),
         (FastPPO, "train", OTHERS[5]),
     ]

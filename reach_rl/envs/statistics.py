@@ -70,13 +70,14 @@ class Statistics:
         self.goals = np.zeros(n, np.int64)
         self.self_collided = np.zeros(n, bool)
         self.table_collided = np.zeros(n, bool)
-        self.motion = np.zeros((n, len(MOTION)))
+        self.motion = np.zeros((n, len(MOTION)), order="F")
         self.peak_speed = np.zeros(n)
         self.goal_age = np.zeros(n, np.int64)
         self.reached_age = np.zeros(n, np.int64)
         joints = len(arm.home)
-        self.acceleration = np.zeros((n, joints))
-        self._tool, self._velocity = np.zeros((n, 3)), np.zeros((n, joints))
+        self.acceleration = np.zeros((n, joints), order="F")
+        self._tool = np.zeros((n, 3), order="F")
+        self._velocity = np.zeros((n, joints), order="F")
         self._finished = Finished()
 
     def before(self, state: State) -> None:
@@ -97,17 +98,17 @@ class Statistics:
         self._add_motion(state)
 
     def _add_motion(self, state: State) -> None:
-        period, velocity = self.arm.control_period, state.joint_velocity
-        acceleration = (velocity - self._velocity) / period
-        jerk = (acceleration - self.acceleration) / period
+        rate_of_steps, velocity = 1.0 / self.arm.control_period, state.joint_velocity
+        acceleration = (velocity - self._velocity) * rate_of_steps
+        jerk = acceleration - self.acceleration
         self.acceleration[:] = acceleration
         change = state.action - state.last_action
         rate = np.einsum("nj,nj->n", change, change)
         inside = state.inside_steps > 0
         sums = self.motion
-        sums[:, 0] += norm(state.tool_position - self._tool) / period
+        sums[:, 0] += norm(state.tool_position - self._tool) * rate_of_steps
         sums[:, 1] += rate
-        sums[:, 2] += np.einsum("nj,nj->n", jerk, jerk)
+        sums[:, 2] += np.einsum("nj,nj->n", jerk, jerk) * rate_of_steps**2
         full = (np.abs(state.action) >= 1.0).astype(np.float64)
         sums[:, 3] += np.einsum("nj->n", full) / velocity.shape[1]
         sums[:, 4] += inside

@@ -1,11 +1,15 @@
 """Figures of a rollout and its update, from arrays that the learner holds anyway."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.learning.ppo import FastPPO
+
+_CACHED = 2**16
+"""Numbers that a core has at hand."""
 
 
 def learner_figures(
@@ -23,32 +27,63 @@ def learner_figures(
 
 def _of_values(model: FastPPO) -> dict[str, float]:
     buffer = model.rollout_buffer
+    out: dict[str, float] = {}
+    for name in ("value", "return", "advantage"):
+        mean, deviation = _spread(getattr(buffer, f"{name}s").ravel())
+        out |= {f"train/{name}_mean": mean, f"train/{name}_std": deviation}
     advantages = buffer.advantages
-    return {
-        "train/value_mean": float(buffer.values.mean()),
-        "train/value_std": float(buffer.values.std()),
-        "train/return_mean": float(buffer.returns.mean()),
-        "train/return_std": float(buffer.returns.std()),
-        "train/advantage_mean": float(advantages.mean()),
-        "train/advantage_std": float(advantages.std()),
-        "train/advantage_max": float(np.abs(advantages).max()),
-    }
+    out["train/advantage_max"] = float(max(advantages.max(), -advantages.min()))
+    return out
+
+
+def _spread(numbers: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation, (k,)."""
+    mean = numbers.mean()
+    apart = numbers - mean
+    return float(mean), math.sqrt(float(apart.dot(apart)) / len(numbers))
 
 
 def _of_observations(
     model: FastPPO, env: VecNormalize, slices: Mapping[str, slice]
 ) -> dict[str, float]:
     """How far each term moves as the networks see it, and how much of it is clipped."""
-    seen = model.rollout_buffer.observations
-    seen = seen.reshape(-1, seen.shape[-1])
-    deviation = seen.std(axis=0)
+    buffer = model.rollout_buffer
+    # SB3's own update leaves the buffer flat, and sorted by environment
+    seen = buffer.observations.reshape(buffer.buffer_size, buffer.n_envs, -1)  # type: ignore[union-attr]
+    limit = float(env.clip_obs) if env.norm_obs else math.inf
+    mean, deviation, clipped = _moments(seen, limit)
     out = {f"observation/{name}": float(deviation[place].min()) for name, place in slices.items()}
-    limit = env.clip_obs if env.norm_obs else np.inf
     return out | {
-        "normalizer/clipped": float((np.abs(seen) >= limit).mean()),
+        "normalizer/clipped": clipped,
         "normalizer/seen_std_max": float(deviation.max()),
-        "normalizer/seen_mean_max": float(np.abs(seen.mean(axis=0)).max()),
+        "normalizer/seen_mean_max": float(np.abs(mean).max()),
     }
+
+
+def _moments(seen: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean and deviation of each number, both (d,), and the share at or beyond +-limit.
+
+    Args:
+        seen: observations (t, n, d).
+        limit: where they are clipped.
+    """
+    steps, envs, size = seen.shape
+    per_step, per_env = (np.full(n, 1.0 / n, seen.dtype) for n in (steps, envs))
+    rows = seen.reshape(steps, -1)  # NumPy is slow on short ones
+    middle = per_env @ (per_step @ rows).reshape(envs, size)
+    centre = np.broadcast_to(middle, (envs, size)).ravel()
+    sums, squares, beyond = np.zeros_like(centre), np.zeros_like(centre), 0
+    count = max(1, _CACHED // len(centre))
+    room = np.empty((count, len(centre)), seen.dtype)
+    for begin in range(0, steps, count):
+        some = rows[begin : begin + count]
+        beyond += np.count_nonzero(some >= limit) + np.count_nonzero(some <= -limit)
+        apart = np.subtract(some, centre, out=room[: len(some)])
+        sums += per_step[: len(some)] @ apart
+        squares += np.einsum("tk,tk->k", apart, apart)
+    off = per_env @ sums.reshape(envs, size)  # the middle is the mean but for rounding
+    variance = per_env @ squares.reshape(envs, size) / steps - off * off
+    return middle + off, np.sqrt(np.maximum(variance, 0.0)), beyond / seen.size
 
 
 def _of_normalizer(env: VecNormalize) -> dict[str, float]:

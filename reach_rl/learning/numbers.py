@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config.problems import listing
@@ -90,12 +92,9 @@ class Watch:
         if model.broken is not None or not np.isfinite(losses).all():
             text = f"the {model.broken or 'loss'} is not finite"
             raise self._diverged(text, model, self._slower())
-        for name, parameter in model.policy.named_parameters():
-            state = model.policy.optimizer.state.get(parameter, {})
-            tensors = [parameter, *state.values()]
-            if not all(bool(t.isfinite().all()) for t in tensors):
-                text = f"parameter {name} is not finite"
-                raise self._diverged(text, model, self._slower())
+        bad = _bad_parameter(model.policy)
+        if bad is not None:
+            raise self._diverged(f"parameter {bad} is not finite", model, self._slower())
         for name, array in normalizer_arrays(env).items():
             if not np.isfinite(array).all():
                 raise self._diverged(f"the normaliser ({name}) is not finite", model)
@@ -179,12 +178,36 @@ class Watch:
         return Diverged(f"{text} at step {model.num_timesteps:,}{hint}", learning=True)
 
 
+def _bad_parameter(policy: ActorCriticPolicy) -> str | None:
+    """The first parameter that is not finite itself, or whose state of the optimizer is not."""
+    states = policy.optimizer.state
+    tensors = {
+        name: [parameter.detach(), *states.get(parameter, {}).values()]
+        for name, parameter in policy.named_parameters()
+    }
+    # a finite sum has finite parts; a sum that is not may have overflowed
+    sums = torch.stack([tensor.sum() for group in tensors.values() for tensor in group])
+    if bool(sums.isfinite().all()):
+        return None
+    for name, group in tensors.items():
+        if not all(bool(tensor.isfinite().all()) for tensor in group):
+            return name
+    return None
+
+
 def _first_bad(array: np.ndarray) -> int:
     """The first step of a rollout (t, n, ...) with a number that is not finite; t if none has."""
-    if np.isfinite(array).all():
+    if _sound(array):
         return len(array)
     good = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    return int(np.argmin(good))
+    return len(array) if good.all() else int(np.argmin(good))
+
+
+def _sound(array: np.ndarray) -> bool:
+    """Whether all numbers are certainly finite, from one sum; False if a sum cannot tell."""
+    flat = array.ravel()
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(flat.dot(flat)))
 
 
 def _seen(incidents: Iterable[Incident]) -> str:

@@ -174,4 +174,5 @@ def _scaled(value: Array, scales: Array | None) -> Array:
     """tanh(value / w) for each width w side by side; the value itself without widths."""
     if scales is None:
         return value
-    return np.tanh(value[:, None, :] / scales[:, None]).reshape(len(value), -1)
+    parts = value[:, None, :] / scales[:, None]
+    return np.tanh(parts.astype(np.float32)).reshape(len(value), -1)

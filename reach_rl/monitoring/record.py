@@ -102,6 +102,8 @@ class Record:
         self._writers.clear()
 
     def _check_names(self, names: Mapping[str, Any]) -> None:
+        if names.keys() <= self._known:
+            return
         for name in names:
             if name in self._known:
                 continue
@@ -283,6 +285,8 @@ def _multirun(run_dir: Path) -> tuple[str | None, str]:
 
 def _plain(value: Any) -> float | int | str | None:  # noqa: ANN401
     """A JSON value: NumPy and torch scalars become numbers, what is not finite None."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     item = getattr(value, "item", None)
     if item is not None:
         value = item()

@@ -12,7 +12,7 @@ import torch
 from reach_rl.config.status import read_status
 from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.learning import checkpoint
+from reach_rl.learning import checkpoint, numbers
 from reach_rl.learning.gradient import Gradient
 from reach_rl.learning.run import Run
 from reach_rl.learning.session import train
@@ -68,10 +68,11 @@ def nan_gradient(run):
     weight, plain = run.model.policy.action_net.weight, Gradient.compute
 
     def compute(gradient, minibatch, terms):
-        out = plain(gradient, minibatch, terms)
-        if gradient.actor.layers[-1].weight is weight:
+        record, kl = plain(gradient, minibatch, terms)
+        if weight.grad.untyped_storage().data_ptr() == gradient.vector.data_ptr():
             weight.grad *= torch.nan
-        return out
+            record[5] = torch.linalg.vector_norm(gradient.vector)
+        return record, kl
 
     Gradient.compute = compute
     run.close, close = (lambda: (setattr(Gradient, "compute", plain), close())), run.close
@@ -303,3 +304,18 @@ def test_there_is_no_going_back_to_nothing(small, tmp_path, during):
     during(256, nan_gradient)
     assert train(small_run(small, *ROLLBACK), tmp_path) == 3
     assert not (tmp_path / "health" / "rollback.json").exists()
+
+
+def test_large_numbers_are_finite_and_the_first_that_is_not_is_found():
+    """Their sum of squares overflows, which says nothing of them."""
+    array = np.full((4, 2, 3), 1e30, np.float32)
+    assert numbers._first_bad(array) == 4
+    array[2, 1, 0] = -np.inf
+    assert numbers._first_bad(array) == 2
+    policy = torch.nn.Linear(3, 2)
+    policy.optimizer = torch.optim.Adam(policy.parameters())  # type: ignore[assignment]
+    with torch.no_grad():
+        policy.weight.fill_(3e38)
+    assert numbers._bad_parameter(policy) is None  # type: ignore[arg-type]
+    policy.optimizer.state[policy.bias] = {"exp_avg": torch.tensor([0.0, torch.nan])}
+    assert numbers._bad_parameter(policy) == "bias"  # type: ignore[arg-type]

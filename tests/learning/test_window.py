@@ -1,6 +1,7 @@
 """Means over what finished lately, against numbers counted by hand."""
 
 import json
+from collections import deque
 
 import numpy as np
 import pytest
@@ -92,3 +93,60 @@ def test_a_window_goes_on_from_its_state():
     for w in (window, other):
         w.add([goals((True, 0.5, 0.5, 1.0), (True, 0.6, 0.6, 2.0))])
     assert other.metrics() == window.metrics()
+
+
+def many(rng, goal_count, episode_count):
+    """Finished goals and episodes with random figures."""
+    out = Finished(
+        reached=(rng.random(goal_count) < 0.5).tolist(),
+        distance=rng.random(goal_count).tolist(),
+        angle=rng.random(goal_count).tolist(),
+        seconds=rng.random(goal_count).tolist(),
+    )
+    for row in range(episode_count):
+        one = episode(rng.normal(), 100, row % 3, (rng.normal(), 0.1), motion=rng.random(7))
+        for name in ("rows", "returns", "lengths", "goals", "shares", "self_collided"):
+            getattr(out, name).extend(getattr(one, name))
+        for name in ("table_collided", "motion", "peak_speed"):
+            getattr(out, name).extend(getattr(one, name))
+    return out
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (3, 2), (7, 5), (5, 0), (19, 23)])
+def test_a_ring_holds_what_a_queue_would(counts):
+    """Wherever the ring begins: the rows in their order, and figures of them to the last bit."""
+    rng, size = np.random.default_rng(0), 7
+    window, rows = Window(size, ("a", "b")), deque(maxlen=size)
+    for _ in range(9):
+        f = many(rng, *counts)
+        window.add([f])
+        rows.extend(
+            map(list, zip(map(float, f.reached), f.distance, f.angle, f.seconds, strict=True))
+        )
+        state = json.loads(json.dumps(window.state()))
+        assert state["goals"] == list(rows)
+        other = Window(size, ("a", "b"))
+        other.load(state)
+        assert other.state() == window.state() and other.metrics() == window.metrics()
+        distance, metrics = 1e3 * np.array(rows)[:, 1], window.metrics()
+        for name, share in (("", 50), ("_p95", 95)):
+            found = metrics[f"rollout/position_error_mm{name}"]
+            assert found == pytest.approx(np.percentile(distance, share), rel=1e-14)
+        if "rollout/ep_rew_mean" in metrics:
+            returns = np.array(state["episodes"])[:, 0]
+            assert metrics["rollout/ep_rew_mean"] == pytest.approx(returns.mean(), rel=1e-14)
+
+
+def test_a_smaller_window_goes_on_with_the_last_ones():
+    window, smaller = Window(5, ()), Window(2, ())
+    window.add([goals(*((True, k / 10, 0.1, 1.0) for k in range(7)))])
+    smaller.load(window.state())
+    assert smaller.state()["goals"] == window.state()["goals"][-2:]
+
+
+def test_an_error_that_is_no_number_is_not_hidden():
+    window = Window(4, ())
+    window.add([goals((False, float("nan"), 0.1, 0.0), (True, 0.1, 0.1, 1.0))])
+    metrics = window.metrics()
+    assert np.isnan(metrics["rollout/position_error_mm"])
+    assert np.isfinite(metrics["rollout/orientation_error_deg"])

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reach_rl.config.composition import Composer
@@ -287,3 +288,41 @@ def test_history_counts_reward_by_step_and_leaves_out_what_is_not_finite():
     assert history.recent(REWARD).tolist() == [-2.0, -1.0]
     assert history.recent("a").tolist() == [1.0]
     assert history.progress == pytest.approx(12288 / 251904)
+
+
+def test_history_answers_as_plain_lists_would():
+    """With every look at a column taken anew after each record, over many times its first room."""
+    rng = np.random.default_rng(0)
+    history = History(config_of("default"))
+    steps, numbers = [], []
+    for step in range(1024, history.total + 1, 1024):
+        value = float(rng.normal(2.0))
+        steps.append(step)
+        numbers.append(value)
+        history.add(step, {"a": value, "b": 1})
+        if len(steps) % 3:
+            continue  # several numbers are taken in at once
+        at, all_of = np.array(steps), np.array(numbers)
+        begin = step - 0.1 * history.total
+        lately = all_of[at >= begin] if (at >= begin).sum() > 2 else all_of[-3:]
+        assert history.recent("a", 0.1).tolist() == lately.tolist()
+        assert history.mean("a", 0.1) == lately.mean()
+        soon = all_of[at <= 0.3 * history.total]
+        assert history.between("a", 0.0, 0.3).tolist() == soon.tolist()
+        twentieths = np.minimum(at * 20 // history.total, 20)
+        means = [all_of[twentieths == k].mean() for k in np.unique(twentieths) if k < 20]
+        assert history.parts("a") == pytest.approx(means)
+        assert history.best_low("a") == pytest.approx(min(means, default=0.0))
+        assert history.last("a") == value
+        assert (history.least("a"), history.most("a")) == (min(numbers), max(numbers))
+    assert len(steps) > 200
+    nothing = (history.mean("c"), history.last("c"), history.most("c"), history.best_low("c"))
+    assert np.isnan(nothing).all()
+
+
+def test_a_family_is_found_by_its_prefix():
+    history = History(config_of("default"))
+    history.add(1, {"reward/a": 1.0, "rewarding": 1.0, "observation/a": 1.0, "reward/b": None})
+    history.add(2, {"reward/b": 1.0, "reward/a": 1.0})
+    assert list(history.names("reward/")) == ["reward/a", "reward/b"]
+    assert list(history.names("std/")) == []

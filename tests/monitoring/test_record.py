@@ -1,13 +1,16 @@
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from reach_rl.config.load import compose
 from reach_rl.monitoring.record import Record, open_record, run_info
 from reach_rl.monitoring.writers import Writer
+from reach_rl.monitoring.writers.framing import crc32c, framed
 from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
 from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
 
@@ -192,3 +195,35 @@ def test_the_cost_of_a_record_is_small(tmp_path):
     spent = time.process_time() - started
     record.close()
     assert spent / 100 < 0.01  # s; a rollout and its update take some 100 ms
+
+
+def test_frames_are_those_of_tensorboard():
+    rng = np.random.default_rng(0)
+    assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    for size in (*range(9), 1023, 1024, 1025, 1027, 1028, 3000):
+        data, file = rng.bytes(size), io.BytesIO()
+        RecordWriter(file).write(data)
+        assert framed(data) == file.getvalue(), size
+
+
+def test_tensorboard_tells_equal_and_other_records_apart(tmp_path):
+    """Numbers alone in the same order are written into the event before; all else is made anew."""
+    rows = [
+        {"train/loss": 1.0, "train/std": 2.0},
+        {"train/loss": 3.0, "train/std": 4.0},
+        {"train/loss": 5.0, "train/std": 6.0},
+        {"train/std": 7.0, "train/loss": 8.0},
+        {"train/std": 0.0, "train/loss": None},
+        {"train/std": 9.0, "train/loss": 10.0},
+        {"train/std": 11.0, "train/loss": 12.0, "health/alert": "text"},
+        {"train/std": 13.0, "train/loss": 14.0, "time/fps": 15},
+        {"train/std": 16.0, "train/loss": 17.0, "time/fps": 18},
+        {"train/std": 19.0, "train/loss": 20.0, "time/fps": 21},
+    ]
+    writer = TensorBoardWriter(tmp_path / "tb")
+    for step, row in enumerate(rows):
+        writer.write(step, row)
+    writer.close(0)
+    for name in ("train/loss", "train/std", "time/fps"):
+        expected = [(k, row[name]) for k, row in enumerate(rows) if row.get(name) is not None]
+        assert scalars(tmp_path, name) == expected

@@ -15,6 +15,7 @@ import pytest
 from reach_rl.config.kinds import WandbMode
 from reach_rl.config.load import compose
 from reach_rl.monitoring.record import open_record, provenance, run_info
+from reach_rl.monitoring.writers import wandb as wandb_module
 from reach_rl.monitoring.writers.json_lines import read_records
 from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
 from reach_rl.monitoring.writers.wandb_access import resolve
@@ -62,6 +63,29 @@ def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, histo
     assert {"health/alert", "health/alert_text"} <= set(hidden)
     assert found["exit"][0]["exit_code"] == 3
     assert len(said) == 1 and "wandb sync" in said[0] and "offline-run-" in said[0]
+
+
+def test_what_is_gathered_waits_for_no_more_when_it_is_wanted(
+    wandb_home, read_back, history, wait_until, monkeypatch
+):
+    """The thread gathers for an hour here; neither a checkpoint nor the end waits for that."""
+    monkeypatch.setattr(wandb_module, "GATHER_SECONDS", 3600.0)
+    record = open_record(wandb_home, compose(["wandb=offline"]), say=lambda line: None)
+    writer = record._writers[2]
+    record.write(1, {"train/loss": 1.0})
+    wait_until(writer._jobs.empty)
+    time.sleep(0.1)
+    for step in (2, 3):
+        record.write(step, {"train/loss": 1.0})
+    time.sleep(0.3)
+    assert writer._jobs.qsize() == 2
+    record.sync()  # as before a checkpoint
+    wait_until(writer._jobs.empty, 5.0)
+    record.write(4, {"train/loss": 1.0})
+    began = time.monotonic()
+    record.close()
+    assert time.monotonic() - began < 10.0
+    assert history(read_back(wandb_home)) == list(read_records(wandb_home / "metrics.jsonl"))
 
 
 def test_a_resumed_run_keeps_its_identity_and_counts_on(wandb_home, read_back):

@@ -16,9 +16,10 @@ RARE = ("self_collision",)
 @check("observation_dead", "part of the observation never changes")
 def observation_dead(h: History) -> Sign | None:
     """A number of an observation term is constant."""
-    terms = {name.partition("/")[2]: h.recent(name) for name in h.names("observation/")}
+    terms = {name.partition("/")[2]: name for name in h.names("observation/")}
     still = 1e-3 if h.config.observation.normalize else 1e-6
-    dead = [n for n, v in terms.items() if n not in RARE and len(v) and v.max() < still]
+    now = [(term, name) for term, name in terms.items() if h.last(name) < still]
+    dead = [term for term, name in now if term not in RARE and h.recent(name).max() < still]
     if not dead:
         return None
     return Sign(
@@ -105,8 +106,10 @@ def _calmer_physics(h: History) -> tuple[str, str]:
 def throughput(h: History) -> Sign | None:
     """A rollout and its update take three times as long as the median before, for a minute."""
     now = h.recent("time/iteration_s")
+    if now.sum() < 60.0 or not np.median(now) > 3.0 * h.least("time/iteration_s"):
+        return None  # what the median before is at least
     before = h.between("time/iteration_s", 0.0, h.progress - 0.1)
-    if len(before) < 5 or not np.median(now) > 3.0 * np.median(before) or now.sum() < 60.0:
+    if len(before) < 5 or not np.median(now) > 3.0 * np.median(before):
         return None
     vec = h.config.vec_env
     return Sign(

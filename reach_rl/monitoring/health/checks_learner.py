@@ -190,8 +190,11 @@ def explained_variance(h: History) -> Sign | None:
 @check("minibatch_small", "minibatches are too small")
 def minibatch_small(h: History) -> Sign | None:
     """Fewer than 64 samples each, and hundreds of gradient steps from one rollout."""
-    numbers, batch = derive(h.config), h.config.ppo.batch_size
-    if batch >= 64 or numbers.gradient_steps < 200 or h.success > 0.9:
+    batch = h.config.ppo.batch_size
+    if batch >= 64 or h.success > 0.9:
+        return None
+    numbers = derive(h.config)
+    if numbers.gradient_steps < 200:
         return None
     better = divisor_near(numbers.rollout, numbers.rollout / 4)
     return Sign(

@@ -12,6 +12,8 @@ from reach_rl.monitoring.writers.base import Values, Writer
 
 STEP = "global_step"
 
+_encode = json.JSONEncoder(check_circular=False, allow_nan=False).encode
+
 
 class JsonLinesWriter(Writer):
     """Appends a line per record; what the disk refuses is written later."""
@@ -50,7 +52,7 @@ class JsonLinesWriter(Writer):
 
     def write(self, step: int, values: Values) -> None:
         """Append a record."""
-        line = json.dumps({STEP: step, **values}, allow_nan=False) + "\n"
+        line = _encode({STEP: step, **values}) + "\n"
         self.count += 1
         self._file.append([line.encode()])
 

@@ -1,6 +1,5 @@
 """TensorBoard event files, with each metric's unit and meaning as its description."""
 
-import io
 import itertools
 import os
 import socket
@@ -8,10 +7,12 @@ import struct
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from reach_rl.config.disk import Appender, Told, ignore
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.writers.base import Values, Writer
+from reach_rl.monitoring.writers.framing import framed
 
 Record = tuple[int, Values]
 
@@ -48,6 +49,9 @@ class TensorBoardWriter(Writer):
         path = folder / f"events.out.tfevents.{name}"
         self._file = Appender(path, told, self.name)
         self._described: set[str] = set()
+        self._names: tuple[str, ...] = ()
+        self._event: Any = None
+        """The latest event of described numbers alone, and their names; setting them is quick."""
         self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
         if resume_step is not None:
             start = SessionLog(status=SessionLog.SessionStatus.START)
@@ -57,9 +61,21 @@ class TensorBoardWriter(Writer):
 
     def write(self, step: int, values: Values) -> None:
         """Write one event with all values."""
+        names = tuple(values)
+        if names != self._names or not _all_numbers(values):
+            self._write_anew(step, values)
+            return
+        for entry, value in zip(self._event.summary.value, values.values(), strict=True):
+            entry.simple_value = value
+        self._event.step, self._event.wall_time = step, time.time()
+        self._add(self._event)
+
+    def _write_anew(self, step: int, values: Values) -> None:
+        """Write an event, and keep it for records of the same names if it is fit for that."""
         from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
+        known = self._described.issuperset(values)
         summary = Summary()
         for name, value in values.items():
             if value is None:
@@ -72,7 +88,10 @@ class TensorBoardWriter(Writer):
                 self._described.add(name)
                 entry.metadata.summary_description = _description(name)
                 entry.metadata.plugin_data.plugin_name = "scalars"
-        self._add(Event(step=step, wall_time=time.time(), summary=summary))
+        event = Event(step=step, wall_time=time.time(), summary=summary)
+        self._add(event)
+        if known and _all_numbers(values):
+            self._names, self._event = tuple(values), event
 
     def video(self, step: int, name: str, path: Path) -> None:
         """Show the film's small moving picture among the images, if it has one."""
@@ -94,17 +113,17 @@ class TensorBoardWriter(Writer):
         """Close the file."""
         self._file.close()
 
-    def _add(self, event: object) -> None:
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        framed = io.BytesIO()
-        RecordWriter(framed).write(event.SerializeToString())  # type: ignore[attr-defined]
-        self._file.append([framed.getvalue()])
+    def _add(self, event: Any) -> None:  # noqa: ANN401  an Event
+        self._file.append([framed(event.SerializeToString())])
 
     def _add_text(self, summary: object, name: str, text: str) -> None:
         from tensorboard.plugins.text.summary_v2 import text_pb
 
         summary.value.extend(text_pb(name, text).value)  # type: ignore[attr-defined]
+
+
+def _all_numbers(values: Values) -> bool:
+    return not any(value is None or isinstance(value, str) for value in values.values())
 
 
 def _description(name: str) -> str:
