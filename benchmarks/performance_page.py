@@ -73,8 +73,10 @@ def _throughput(part: Figures) -> list[str]:
 
 CASES = {
     "bare": "`mj_step` alone on the same threads, same model and substeps",
+    "moved": "the same in a call for each physics step, since controls move within a control period",
     "default": "training, default settings",
     "default, judged as it goes": "the same, with the periodic evaluations",
+    "fast": "training, the preset `fast`",
     "notes": "training, the notes' hyperparameters (8 epochs, minibatches of 8192)",
 }
 

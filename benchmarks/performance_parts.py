@@ -56,6 +56,7 @@ def throughput(scale: Scale) -> Figures:
     long = f"total_timesteps={(scale.repeats + 3) * max(turn, 40_000)}"
     cases = {
         "bare": ("bare", scale.words(), 2 * turn),
+        "moved": ("moved", scale.words(), 2 * turn),
         "default": ("train", scale.words(long, "evaluation.every=0"), turn),
         "default, judged as it goes": ("train", scale.words(long), turn),
         "fast": ("train", scale.words("experiment=fast", long), turn),

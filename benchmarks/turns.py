@@ -5,6 +5,7 @@ everything, warms up, and waits. Each turn it is asked for so many environment s
 tells its figures and waits again; a process that waits costs nothing.
 
     bare      mj_step on the configured threads
+    moved     the same in a call for each physics step, as controls that move within a step need
     learn     rollouts and updates
     train     `train` with all that surrounds them: records, checks, guard, checkpoints, evaluations
     stock     Stable-Baselines3's own PPO, VecNormalize and SubprocVecEnv
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,11 +158,11 @@ class Channel:
             self.tell(turn(steps))
 
 
-def bare(config: "Config", channel: Channel) -> None:
+def bare(config: "Config", channel: Channel, *, at_once: bool = True) -> None:
     """mj_step alone."""
     from reach_rl.learning.throughput import BarePhysics
 
-    physics = BarePhysics(config)
+    physics = BarePhysics(config, at_once=at_once)
 
     def turn(steps: int) -> Figures:
         begin, seconds = physics.steps, physics.seconds
@@ -259,7 +261,6 @@ def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
 def stock(config: "Config", channel: Channel) -> None:
     """Stable-Baselines3 as it comes, one process per environment."""
     import multiprocessing
-    from functools import partial
 
     import torch
     from stable_baselines3 import PPO
@@ -294,6 +295,7 @@ def stock(config: "Config", channel: Channel) -> None:
 
 BUILDERS: dict[str, Callable[["Config", Channel], None]] = {
     "bare": bare,
+    "moved": partial(bare, at_once=False),
     "learn": learn,
     "profile": profile,
     "train": train,

@@ -91,8 +91,13 @@ class BarePhysics:
     Not even the positions that belong to the last step are brought up to date, as learning needs.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, at_once: bool = True) -> None:
         """Compile the arm and put it at goals of the region.
+
+        Args:
+            config: the run.
+            at_once: an environment step is one call of MuJoCo, as controls that stay allow; false:
+                one for each physics step, as controls that move within an environment step ask for.
 
         Raises:
             ConfigError: the robot or the region cannot be made.
@@ -103,6 +108,7 @@ class BarePhysics:
         self.robot = load_robot(config.robot, task.physics_step)
         self.goals = goal_pool(config, self.robot, self.threads).joints
         self.substeps = task.substeps
+        self.calls = 1 if at_once else task.substeps
         self.batch = Batch(self.robot.model, vec.n_envs, self.threads)
         self.rng = np.random.default_rng(config.seed)
         self.batch.bind("qpos")[:] = self.robot.home_qpos
@@ -122,8 +128,9 @@ class BarePhysics:
         """Send all arms to other goals, and step."""
         self.control[:, self.robot.ctrl_ids] = self._somewhere()
         begin = time.perf_counter()
-        for _ in range(_PERIOD):
-            self.batch.step(nstep=self.substeps, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        for _ in range(_PERIOD * self.calls):
+            nstep = self.substeps // self.calls
+            self.batch.step(nstep=nstep, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         self.seconds += time.perf_counter() - begin
         self.steps += _PERIOD * self.batch.nsim
 
