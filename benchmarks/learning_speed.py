@@ -6,7 +6,7 @@ each --every steps. Afterwards each of them is judged on the same 1000 held-out 
 that no setting was chosen on: the time to 99 % is that of the first checkpoint from which on all
 are at 99 % or above. Times are those of training, with everything on that a user's run has; the
 start of the process comes on top. Writes benchmarks/<preset>_<task>.json, which keeps what it holds
-of other runs, and the table beside it.
+of other runs and takes none of them again, and the table beside it.
 """
 
 import argparse
@@ -47,6 +47,7 @@ def main() -> None:
     store = HERE / f"{name}.json"
     runs = json.loads(store.read_text())["runs"] if store.is_file() else {}
     wanted = [(r, int(s)) for s in args.seeds.split(",") for r in args.robots.split(",")]
+    wanted = [(r, s) for r, s in wanted if f"{r}/{s}" not in runs]
     with ThreadPoolExecutor(args.jobs) as pool:
         jobs = {pool.submit(one, robot, seed, args): (robot, seed) for robot, seed in wanted}
         for job in as_completed(jobs):
@@ -64,6 +65,7 @@ def one(robot: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         often = [f"checkpoint.every={args.every}", "checkpoint.keep_every=1"]
+        often.append("evaluation.goals=10")  # at the end of training; it is judged below
         what = [f"experiment={args.preset}", f"task={args.task}", f"robot={robot}", f"seed={seed}"]
         threads = [] if alone else ["vec_env.threads=1"]  # the same figures
         train(*what, f"run_dir={run}", *often, *threads, *args.overrides)

@@ -73,7 +73,7 @@ def _throughput(part: Figures) -> list[str]:
 
 CASES = {
     "bare": "`mj_step` alone on the same threads, same model and substeps",
-    "moved": "the same in a call for each physics step, since controls move within a control period",
+    "moved": "the same, a call for each physics step, as controls that move need",
     "default": "training, default settings",
     "default, judged as it goes": "the same, with the periodic evaluations",
     "fast": "training, the preset `fast`",

@@ -51,7 +51,7 @@ class Gradient:
         self._actor = [_with_slopes(layer.weight, layer.bias) for layer in actor]
         self._critic = [_with_slopes(layer.weight, layer.bias) for layer in critic]
         self._activation = activation_of(policy)
-        self._run = scripted(_side_by_side if side_by_side else _in_turn)
+        self._run = scripted(_side_by_side, _in_turn) if side_by_side else scripted(_in_turn)
 
     def compute(self, minibatch: Sequence[Tensor], terms: Terms) -> tuple[Tensor, Tensor]:
         """Set the parameters' `grad` to the gradient of a minibatch's loss, clipped.

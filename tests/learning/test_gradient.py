@@ -7,7 +7,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from reach_rl.config.kinds import Activation
-from reach_rl.learning import gradient
+from reach_rl.learning import gradient, script
 from reach_rl.learning.adam import on_one_vector, plain
 from reach_rl.learning.gradient import Gradient, Terms
 from reach_rl.learning.networks import Networks
@@ -83,6 +83,25 @@ def test_two_cores_compute_the_same_numbers(small):
     for _ in range(20):  # TorchScript specialises itself in the first calls
         found = (*both.compute(data, TERMS), both.vector)
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_without_torchscript_the_numbers_are_the_same(small, monkeypatch):
+    policy, data = network(small), minibatch(600)
+    compiled = Gradient(policy, side_by_side=True)
+    record, kl = compiled.compute(data, TERMS)
+    wanted = compiled.vector.clone()
+
+    def refuse(function):
+        raise RuntimeError
+
+    script.scripted.cache_clear()
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    plain = Gradient(policy, side_by_side=True)
+    found = plain.compute(data, TERMS)
+    script.scripted.cache_clear()
+    assert plain._run is gradient._in_turn
+    assert torch.equal(plain.vector, wanted) and torch.equal(found[0], record)
+    assert torch.equal(found[1], kl)
 
 
 def test_a_minibatch_in_pieces_has_the_same_gradient(small, monkeypatch):
