@@ -37,6 +37,13 @@ def hush() -> None:
 HISTORY = 1.0
 """How much of the past is kept (s)."""
 
+_MOVING = sum(
+    int(getattr(mujoco.mjtState, f"mjSTATE_{name}"))
+    for name in ("TIME", "QPOS", "QVEL", "ACT", "HISTORY", "WARMSTART", "CTRL")
+)
+"""What comes first in MuJoCo's integration state and changes in each step. Behind it is what is
+applied from outside, forces and mocap bodies, which learning leaves alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -153,11 +160,12 @@ class _History:
     def __init__(self, batch: Batch, steps: int, substeps: int, joints: int) -> None:
         n = batch.nsim
         self._batch = batch
+        self._moving = mujoco.mj_stateSize(batch.model, _MOVING)
         self._steps = steps
         self._tick = 0
         self._since = np.zeros(n, np.int64)
         self._ring = {
-            "states": np.zeros((steps, *batch.state.shape)),
+            "states": np.zeros((steps, n, self._moving)),
             "targets": np.zeros((steps, substeps, n, joints)),
             "actions": np.zeros((steps, n, joints)),
             "goal_position": np.zeros((steps, n, 3)),
@@ -165,7 +173,8 @@ class _History:
         }
 
     def note(self, targets: Array, action: Array, position: Array, quaternion: Array) -> None:
-        values = (self._batch.state, targets, action, position, quaternion)
+        moving = self._batch.state[:, : self._moving]
+        values = (moving, targets, action, position, quaternion)
         slot = self._tick % self._steps
         for ring, value in zip(self._ring.values(), values, strict=True):
             ring[slot] = value
@@ -178,7 +187,9 @@ class _History:
         """Copies of what is known of one simulation's episode, oldest first."""
         count = min(self._steps, self._tick - int(self._since[row]))
         order = np.arange(self._tick - count, self._tick) % self._steps
-        return {
+        out = {
             name: ring[order, :, row] if name == "targets" else ring[order, row]
             for name, ring in self._ring.items()
         }
+        still = np.tile(self._batch.state[row, self._moving :], (count, 1))
+        return out | {"states": np.concatenate((out["states"], still), axis=1)}

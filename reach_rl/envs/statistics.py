@@ -65,7 +65,7 @@ class Statistics:
         self.terms = tuple(terms)
         self.arm = arm
         self.total = np.zeros(n)
-        self.shares = np.zeros((n, len(terms)))
+        self.shares = np.zeros((n, len(terms)), order="F")
         self.length = np.zeros(n, np.int64)
         self.goals = np.zeros(n, np.int64)
         self.self_collided = np.zeros(n, bool)

@@ -172,7 +172,7 @@ class Reward:
 
     def __call__(self, state: State) -> tuple[Array, Array]:
         """The reward of n environments, (n,), and each term's weighted share of it, (n, terms)."""
-        shares = np.zeros((len(state.distance), len(self.names)))
+        shares = np.zeros((len(state.distance), len(self.names)), order="F")
         for i, name in enumerate(self.names):
             if self.weights[i] != 0.0:
                 shares[:, i] = self.weights[i] * TERMS[name](state, self.arm, self._scales[i])
