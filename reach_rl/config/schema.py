@@ -195,7 +195,7 @@ class PolicyKwargs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PPOConfig:
-    """PPO. Keys are the argument names of stable_baselines3.PPO, and three of ours at the end."""
+    """PPO. Keys are the argument names of stable_baselines3.PPO, and four of ours at the end."""
 
     policy: str
     learning_rate: float = rule(gt=0)
@@ -223,6 +223,7 @@ class PPOConfig:
     device: str = field()
     learning_rate_schedule: Schedule = field()
     clip_range_schedule: Schedule = field()
+    min_std: float | None = rule(gt=0)
     fast: bool = field()
 
 

@@ -16,6 +16,7 @@ _OWN = (
     "policy_kwargs",
     "learning_rate_schedule",
     "clip_range_schedule",
+    "min_std",
     "fast",
     "rollout_buffer_class",
     "seed",
@@ -45,6 +46,7 @@ def make_model(config: Config, env: VecNormalize) -> FastPPO:
     )
     env.seed(config.seed * STRIDE % 2**31)
     model.fast = ppo.fast
+    model.min_std = ppo.min_std
     model.side_by_side = threads_of(config.vec_env.threads) > 1
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

@@ -6,6 +6,7 @@ permutation, distributions and gradients are closed formulas, and nothing is rea
 minibatch. With `fast=False` every method is SB3's.
 """
 
+import math
 import time
 from typing import Any
 
@@ -30,6 +31,8 @@ class FastPPO(PPO):
     """SB3's PPO; see the module."""
 
     fast: bool = True
+    min_std: float | None = None
+    """Least standard deviation of an action, which each update keeps to."""
     side_by_side: bool = False
     """Update policy and value network on two cores; see gradient.Gradient."""
     seconds_policy: float = 0.0
@@ -105,6 +108,7 @@ class FastPPO(PPO):
         """Update the networks from the buffer."""
         if not self.lean:
             super().train()
+            self._keep_exploring()
             self._after_update()
             return
         self.policy.set_training_mode(True)
@@ -143,6 +147,7 @@ class FastPPO(PPO):
                         going_on = False
                         break
                     step()
+                    self._keep_exploring()
                 self._n_updates += 1
                 if not going_on:
                     break
@@ -202,6 +207,15 @@ class FastPPO(PPO):
         self.logger.record("train/clip_range", clip_range)
         if clip_range_vf is not None:
             self.logger.record("train/clip_range_vf", clip_range_vf)
+
+    def _keep_exploring(self) -> None:
+        """Hold the policy's deviations at their least.
+
+        The smaller they are, the further the same step of the weights takes the policy; with a
+        negative entropy bonus nothing else stops that.
+        """
+        if self.min_std is not None and not self.use_sde:
+            self.policy.log_std.data.clamp_(min=math.log(self.min_std))
 
     def _after_update(self) -> None:
         """Let a KL-adaptive learning rate follow."""

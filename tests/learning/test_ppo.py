@@ -144,4 +144,18 @@ def test_every_argument_of_sb3s_ppo_is_a_key_of_the_configuration():
     arguments = set(inspect.signature(PPO).parameters) - {"env", "_init_setup_model"}
     keys = {f.name for f in fields(PPOConfig)}
     assert arguments <= keys
-    assert keys - arguments == {"learning_rate_schedule", "clip_range_schedule", "fast"}
+    assert keys - arguments == {
+        "learning_rate_schedule",
+        "clip_range_schedule",
+        "min_std",
+        "fast",
+    }
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_exploration_does_not_fall_below_its_least_deviation(small, fast):
+    falling = (f"ppo.fast={fast}", "ppo.ent_coef=-5", "ppo.learning_rate=5e-2")
+    held, _ = trained(small(*falling, "ppo.min_std=0.9"), 2)
+    free, _ = trained(small(*falling, "ppo.min_std=null"), 2)
+    assert free.policy.log_std.exp().max() < 0.85
+    np.testing.assert_allclose(held.policy.log_std.detach().exp(), 0.9, rtol=1e-6)
