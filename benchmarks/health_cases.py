@@ -94,7 +94,7 @@ SICK = (
     Case(
         "no exploration",
         "deviation exp(-4) of the actions and no entropy bonus",
-        ("ppo.ent_coef=0", "ppo.policy_kwargs.log_std_init=-4"),
+        ("ppo.ent_coef=0", "ppo.policy_kwargs.log_std_init=-4", "ppo.min_std=null"),
         _accepted("entropy_collapse"),
     ),
     Case(
