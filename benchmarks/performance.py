@@ -62,7 +62,7 @@ def measured(name: str, scale: Scale) -> dict[str, Any]:
     load, begin = list(os.getloadavg()), time.monotonic()
     figures = PARTS[name](scale)
     host = machine()
-    del host["host"]
+    del host["host"], host["os"]
     return {
         **figures,
         "about": {
