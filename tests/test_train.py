@@ -207,7 +207,7 @@ def test_a_robot_of_ones_own_trains(tmp_path, capsys):
 
 
 def test_a_run_that_diverges_ends_with_3(tmp_path, capsys):
-    assert train(f"run_dir={tmp_path}", "ppo.learning_rate=1e6") == 3
+    assert train(f"run_dir={tmp_path}", "ppo.learning_rate=1e30") == 3
     status = read_status(tmp_path)
     assert status["state"] == "diverged"
     assert "not finite" in status["reason"] and "ppo.learning_rate=" in status["reason"]
