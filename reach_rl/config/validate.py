@@ -1,5 +1,6 @@
 """Rules across the keys of a run. Each rule yields its problems; none of them stops the others."""
 
+import math
 from collections.abc import Iterator
 
 from reach_rl.config import derived, names
@@ -52,6 +53,11 @@ def _ppo(c: Config) -> Iterator[Problem]:
     if p.clip_range_schedule.kind is ScheduleKind.KL_ADAPTIVE:
         key, kind = "ppo.clip_range_schedule.kind", "kl_adaptive"
         yield Problem(key, kind, f"is for the learning rate only; try {key}=linear")
+    start = math.exp(min(p.policy_kwargs.log_std_init, 700.0))
+    if p.min_std is not None and start < p.min_std:
+        what = f"above the deviation that exploration starts with ({start:.2g})"
+        better = "try ppo.min_std=null or a larger ppo.policy_kwargs.log_std_init"
+        yield Problem("ppo.min_std", p.min_std, f"{what}; {better}")
     if p.sde_sample_freq == 0:
         key = "ppo.sde_sample_freq"
         yield Problem(key, 0, f"must be -1 (once per rollout) or at least 1; try {key}=-1")

@@ -51,7 +51,8 @@ class Gradient:
         self._actor = [_with_slopes(layer.weight, layer.bias) for layer in actor]
         self._critic = [_with_slopes(layer.weight, layer.bias) for layer in critic]
         self._activation = activation_of(policy)
-        self._run = scripted(_side_by_side, _in_turn) if side_by_side else scripted(_in_turn)
+        self._run = scripted(_gradient)
+        self._side_by_side = side_by_side and isinstance(self._run, torch.jit.ScriptFunction)
 
     def compute(self, minibatch: Sequence[Tensor], terms: Terms) -> tuple[Tensor, Tensor]:
         """Set the parameters' `grad` to the gradient of a minibatch's loss, clipped.
@@ -76,6 +77,7 @@ class Gradient:
             (terms.clip_range, vf_clip, terms.vf_coef, terms.ent_coef, terms.max_grad_norm),
             terms.normalize_advantage,
             PIECE,
+            self._side_by_side,
         )
 
 
@@ -85,7 +87,7 @@ def _with_slopes(*parameters: Tensor) -> list[Tensor]:
     return [p.detach() for p in parameters] + slopes
 
 
-def _side_by_side(
+def _gradient(
     minibatch: list[Tensor],
     log_std: list[Tensor],
     actor: list[list[Tensor]],
@@ -95,29 +97,17 @@ def _side_by_side(
     numbers: tuple[float, float, float, float, float],
     normalize: bool,
     piece: int,
+    side_by_side: bool,
 ) -> tuple[Tensor, Tensor]:
     """What to record, and the KL divergence; sets and clips the gradient."""
     vector.zero_()
-    value = torch.jit.fork(_value, minibatch, critic, activation, numbers, piece)
-    policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
-    return _together(policy, torch.jit.wait(value), vector, numbers), policy[3]
-
-
-def _in_turn(
-    minibatch: list[Tensor],
-    log_std: list[Tensor],
-    actor: list[list[Tensor]],
-    critic: list[list[Tensor]],
-    vector: Tensor,
-    activation: str,
-    numbers: tuple[float, float, float, float, float],
-    normalize: bool,
-    piece: int,
-) -> tuple[Tensor, Tensor]:
-    """The same on one core."""
-    vector.zero_()
-    policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
-    value = _value(minibatch, critic, activation, numbers, piece)
+    if side_by_side:
+        later = torch.jit.fork(_value, minibatch, critic, activation, numbers, piece)
+        policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
+        value = torch.jit.wait(later)
+    else:
+        policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
+        value = _value(minibatch, critic, activation, numbers, piece)
     return _together(policy, value, vector, numbers), policy[3]
 
 
@@ -132,15 +122,16 @@ def _policy(
 ) -> list[Tensor]:
     """Policy loss, entropy loss, share of clipped ratios and KL divergence; adds the gradient."""
     obs, actions, _, old, advantages, _ = minibatch
-    clip, n = numbers[0], len(obs)
+    clip, _, _, ent_coef, _ = numbers
+    n = len(obs)
     if normalize and n > 1:
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     inverse = torch.exp(-log_std[0])
     halves = torch.full_like(inverse, -0.5)
     constant = (log_std[0] + 0.5 * math.log(2.0 * math.pi)).sum()
     old = old + constant
-    log_std[1].sub_(numbers[3])
-    loss, clipped, kl = torch.zeros_like(constant), torch.zeros_like(constant), constant * 0.0
+    log_std[1].sub_(ent_coef)
+    loss, clipped, kl = torch.zeros(3, device=obs.device).unbind()
     for begin in range(0, n, piece):
         end = min(n, begin + piece)
         seen = forward(obs[begin:end], layers, activation)
@@ -171,7 +162,8 @@ def _value(
 ) -> Tensor:
     """Value loss; adds the gradient."""
     obs, _, old, _, _, returns = minibatch
-    most, n = numbers[1], len(obs)
+    _, most, vf_coef, _, _ = numbers
+    n = len(obs)
     loss = torch.zeros_like(returns[0])
     for begin in range(0, n, piece):
         end = min(n, begin + piece)
@@ -183,7 +175,7 @@ def _value(
             change = error - before
             error = before + change.clamp(-most, most)
             slope = error * (change.abs() <= most)
-        slope = slope * (2.0 * numbers[2] / n)
+        slope = slope * (2.0 * vf_coef / n)
         _backward(slope.unsqueeze(1), seen, layers, activation)
         loss.add_(torch.dot(error, error))
     return loss.div_(n)

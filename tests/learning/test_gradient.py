@@ -80,6 +80,7 @@ def test_two_cores_compute_the_same_numbers(small):
     alone = Gradient(policy, side_by_side=False)
     wanted = [t.clone() for t in (*alone.compute(data, TERMS), alone.vector)]
     both = Gradient(policy, side_by_side=True)
+    assert isinstance(both._run, torch.jit.ScriptFunction)
     for _ in range(20):  # TorchScript specialises itself in the first calls
         found = (*both.compute(data, TERMS), both.vector)
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
@@ -99,7 +100,7 @@ def test_without_torchscript_the_numbers_are_the_same(small, monkeypatch):
     plain = Gradient(policy, side_by_side=True)
     found = plain.compute(data, TERMS)
     script.scripted.cache_clear()
-    assert plain._run is gradient._in_turn
+    assert plain._run is gradient._gradient
     assert torch.equal(plain.vector, wanted) and torch.equal(found[0], record)
     assert torch.equal(found[1], kl)
 
