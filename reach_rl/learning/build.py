@@ -9,7 +9,7 @@ from reach_rl.config.schema import Config
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.learning.ppo import FastPPO
 from reach_rl.learning.schedules import Scheduled
-from reach_rl.learning.vec_envs import threads_of
+from reach_rl.learning.vec_envs import cores, threads_of
 
 _OWN = (
     "policy",
@@ -47,6 +47,6 @@ def make_model(config: Config, env: VecNormalize) -> FastPPO:
     env.seed(config.seed * STRIDE % 2**31)
     model.fast = ppo.fast
     model.min_std = ppo.min_std
-    model.side_by_side = threads_of(config.vec_env.threads) > 1
+    model.side_by_side = min(threads_of(config.vec_env.threads), cores()) > 1
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model

@@ -2,20 +2,17 @@
 
 For networks as small as an arm needs, recording the operations and walking back through them costs
 more than the operations themselves, and so does Python between them. Here each is one call on what
-is there already, and TorchScript runs them, without Python's lock, so that the value network can
-have a core of its own. The functions mean the same to Python as to TorchScript.
+is there already. The functions mean the same to Python as to TorchScript, which runs them; see
+script and update.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
-from reach_rl.learning.networks import PIECE, activation_of, forward, linear_layers
-from reach_rl.learning.script import scripted
+from reach_rl.learning.networks import forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,102 +27,39 @@ class Terms:
     max_grad_norm: float
 
 
-class Gradient:
-    """The clipped gradient of PPO's loss, each parameter's `grad` a part of one vector."""
-
-    def __init__(self, policy: ActorCriticPolicy, *, side_by_side: bool) -> None:
-        """Lay out the vector.
-
-        Args:
-            policy: a `chained` one; see networks.
-            side_by_side: let the value network have a second core; the numbers are the same.
-        """
-        parameters = list(policy.parameters())
-        self.vector = torch.zeros(sum(p.numel() for p in parameters), device=policy.device)
-        """(parameters,) the gradient."""
-        parts = self.vector.split([p.numel() for p in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
-        actor, critic = linear_layers(policy)
-        self._log_std = _with_slopes(policy.log_std)
-        self._actor = [_with_slopes(layer.weight, layer.bias) for layer in actor]
-        self._critic = [_with_slopes(layer.weight, layer.bias) for layer in critic]
-        self._activation = activation_of(policy)
-        self._run = scripted(_gradient)
-        self._side_by_side = side_by_side and isinstance(self._run, torch.jit.ScriptFunction)
-
-    def compute(self, minibatch: Sequence[Tensor], terms: Terms) -> tuple[Tensor, Tensor]:
-        """Set the parameters' `grad` to the gradient of a minibatch's loss, clipped.
-
-        Args:
-            minibatch: observations (n, d), actions (n, j), and of (n,) each the values, the
-                log-probabilities, the advantages and the returns of the rollout.
-            terms: of the loss.
-
-        Returns:
-            What to record, (6,): policy loss, value loss, entropy loss, share of clipped ratios,
-            loss, and the norm of the gradient before it was clipped; and the KL divergence.
-        """
-        vf_clip = 0.0 if terms.clip_range_vf is None else terms.clip_range_vf
-        return self._run(
-            list(minibatch),
-            self._log_std,
-            self._actor,
-            self._critic,
-            self.vector,
-            self._activation,
-            (terms.clip_range, vf_clip, terms.vf_coef, terms.ent_coef, terms.max_grad_norm),
-            terms.normalize_advantage,
-            PIECE,
-            self._side_by_side,
-        )
-
-
-def _with_slopes(*parameters: Tensor) -> list[Tensor]:
-    """Parameters, then their gradients, as plain tensors."""
-    slopes = [p.grad for p in parameters if p.grad is not None]
-    return [p.detach() for p in parameters] + slopes
-
-
-def _gradient(
-    minibatch: list[Tensor],
-    log_std: list[Tensor],
-    actor: list[list[Tensor]],
-    critic: list[list[Tensor]],
-    vector: Tensor,
-    activation: str,
-    numbers: tuple[float, float, float, float, float],
-    normalize: bool,
-    piece: int,
-    side_by_side: bool,
-) -> tuple[Tensor, Tensor]:
-    """What to record, and the KL divergence; sets and clips the gradient."""
-    vector.zero_()
-    if side_by_side:
-        later = torch.jit.fork(_value, minibatch, critic, activation, numbers, piece)
-        policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
-        value = torch.jit.wait(later)
-    else:
-        policy = _policy(minibatch, log_std, actor, activation, numbers, normalize, piece)
-        value = _value(minibatch, critic, activation, numbers, piece)
-    return _together(policy, value, vector, numbers), policy[3]
-
-
-def _policy(
-    minibatch: list[Tensor],
+def policy_gradient(
+    data: list[Tensor],
+    rows: Tensor,
     log_std: list[Tensor],
     layers: list[list[Tensor]],
     activation: str,
-    numbers: tuple[float, float, float, float, float],
+    numbers: tuple[float, float],
     normalize: bool,
     piece: int,
 ) -> list[Tensor]:
-    """Policy loss, entropy loss, share of clipped ratios and KL divergence; adds the gradient."""
-    obs, actions, _, old, advantages, _ = minibatch
-    clip, _, _, ent_coef, _ = numbers
+    """Of the clipped policy loss and the entropy bonus, added to the gradients of the parameters.
+
+    Args:
+        data: observations (n, d), actions (n, j), and of (n,) each the values, the
+            log-probabilities, the advantages and the returns of the rollout.
+        rows: which of them the minibatch is made of.
+        log_std: (j,) and its gradient.
+        layers: weight, bias, and the gradients of both, of each layer.
+        activation: one of networks.ACTIVATIONS.
+        numbers: clip range, and weight of the entropy bonus.
+        normalize: whether the advantages get zero mean and unit deviation.
+        piece: samples that pass through the network at once.
+
+    Returns:
+        Policy loss, entropy loss, share of clipped ratios, and KL divergence, no dimension each.
+    """
+    obs, actions = data[0].index_select(0, rows), data[1].index_select(0, rows)
+    old, advantages = data[3].index_select(0, rows), data[4].index_select(0, rows)
+    clip, ent_coef = numbers
     n = len(obs)
     if normalize and n > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        deviation, mean_advantage = torch.std_mean(advantages)
+        advantages = (advantages - mean_advantage).div_(deviation + 1e-8)
     inverse = torch.exp(-log_std[0])
     halves = torch.full_like(inverse, -0.5)
     constant = (log_std[0] + 0.5 * math.log(2.0 * math.pi)).sum()
@@ -153,16 +87,30 @@ def _policy(
     return [loss.div_(n), -(constant + 0.5 * len(inverse)), clipped.div_(n), kl.div_(n)]
 
 
-def _value(
-    minibatch: list[Tensor],
+def value_gradient(
+    data: list[Tensor],
+    rows: Tensor,
     layers: list[list[Tensor]],
     activation: str,
-    numbers: tuple[float, float, float, float, float],
+    numbers: tuple[float, float],
     piece: int,
-) -> Tensor:
-    """Value loss; adds the gradient."""
-    obs, _, old, _, _, returns = minibatch
-    _, most, vf_coef, _, _ = numbers
+) -> list[Tensor]:
+    """Of the value loss times its weight, added to the gradients of the parameters.
+
+    Args:
+        data: as policy_gradient takes it, and so are the others.
+        rows: which of them the minibatch is made of.
+        layers: weight, bias, and the gradients of both, of each layer.
+        activation: one of networks.ACTIVATIONS.
+        numbers: clip range of the values, 0 for none, and weight of the loss.
+        piece: samples that pass through the network at once.
+
+    Returns:
+        Value loss, no dimension.
+    """
+    obs = data[0].index_select(0, rows)
+    old, returns = data[2].index_select(0, rows), data[5].index_select(0, rows)
+    most, vf_coef = numbers
     n = len(obs)
     loss = torch.zeros_like(returns[0])
     for begin in range(0, n, piece):
@@ -178,7 +126,7 @@ def _value(
         slope = slope * (2.0 * vf_coef / n)
         _backward(slope.unsqueeze(1), seen, layers, activation)
         loss.add_(torch.dot(error, error))
-    return loss.div_(n)
+    return [loss.div_(n)]
 
 
 def _backward(slope: Tensor, seen: list[Tensor], layers: list[list[Tensor]], kind: str) -> None:
@@ -192,25 +140,10 @@ def _backward(slope: Tensor, seen: list[Tensor], layers: list[list[Tensor]], kin
             slope = torch.mm(slope, weight)
             # from along what an activation gave to along what it was given
             if kind == "tanh":
-                slope.addcmul_(slope * x, x, value=-1.0)
+                torch.ops.aten.tanh_backward(slope, x, grad_input=slope)
             elif kind == "relu":
                 slope.mul_(x > 0.0)
             elif kind == "elu":
                 slope.mul_((x + 1.0).clamp_(max=1.0))
             else:
                 slope = torch.where(x > 0.0, slope, 0.01 * slope)
-
-
-def _together(
-    policy: list[Tensor],
-    value_loss: Tensor,
-    vector: Tensor,
-    numbers: tuple[float, float, float, float, float],
-) -> Tensor:
-    """What to record; clips the gradient as clip_grad_norm_ does."""
-    _, _, vf_coef, ent_coef, max_norm = numbers
-    policy_loss, entropy_loss, clipped, _ = policy
-    loss = policy_loss + ent_coef * entropy_loss + vf_coef * value_loss
-    norm = torch.linalg.vector_norm(vector)
-    vector.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
-    return torch.stack([policy_loss, value_loss, entropy_loss, clipped, loss, norm])

@@ -20,10 +20,11 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from reach_rl.learning.adam import on_one_vector, plain
-from reach_rl.learning.gradient import Gradient, Terms
+from reach_rl.learning.adam import plain
+from reach_rl.learning.gradient import Terms
 from reach_rl.learning.networks import Networks, chained
 from reach_rl.learning.schedules import Scheduled
+from reach_rl.learning.update import Passed, updating
 from reach_rl.mdp.arrays import clipped
 
 
@@ -34,7 +35,7 @@ class FastPPO(PPO):
     min_std: float | None = None
     """Least standard deviation of an action, which each update keeps to."""
     side_by_side: bool = False
-    """Update policy and value network on two cores; see gradient.Gradient."""
+    """Update policy and value network on two cores; see update.updating."""
     seconds_policy: float = 0.0
     """Time spent in the networks while collecting (s)."""
     broken: str | None = None
@@ -119,9 +120,7 @@ class FastPPO(PPO):
             if self.clip_range_vf is None
             else self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
         )
-        tensors = self._flat_buffer()
-        size = len(tensors[0])
-        gradient = Gradient(self.policy, side_by_side=self.side_by_side)
+        data = self._flat_buffer()
         terms = Terms(
             clip_range=clip_range,
             clip_range_vf=clip_range_vf,
@@ -130,28 +129,17 @@ class FastPPO(PPO):
             normalize_advantage=self.normalize_advantage,
             max_grad_norm=self.max_grad_norm,
         )
-        records: list[Tensor] = []
-        kls: list[Tensor] = []
-        going_on = True
-        with on_one_vector(self.policy.optimizer, gradient.vector) as step:
+        least = None if self.min_std is None else math.log(self.min_std)
+        passes: list[Passed] = []
+        with updating(self.policy, terms, side_by_side=self.side_by_side) as update:
             for _ in range(self.n_epochs):
-                order = torch.from_numpy(np.random.permutation(size))
-                shuffled = [t.index_select(0, order) for t in tensors]
-                kls = []
-                for begin in range(0, size, self.batch_size):
-                    minibatch = [t[begin : begin + self.batch_size] for t in shuffled]
-                    record, kl = gradient.compute(minibatch, terms)
-                    records.append(record)
-                    kls.append(kl)
-                    if self.target_kl is not None and kl.item() > 1.5 * self.target_kl:
-                        going_on = False
-                        break
-                    step()
-                    self._keep_exploring()
+                order = torch.from_numpy(np.random.permutation(len(data[0])))
+                passes.append(update.pass_over(data, order, self.batch_size, self.target_kl, least))
                 self._n_updates += 1
-                if not going_on:
+                if passes[-1].stopped:
                     break
-        self._record(torch.stack(records), torch.stack(kls), clip_range, clip_range_vf)
+        records = torch.cat([p.records for p in passes])
+        self._record(records, passes[-1].kls, clip_range, clip_range_vf)
         self._after_update()
 
     def _bootstrap(

@@ -13,9 +13,9 @@ from reach_rl.config.status import read_status
 from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.learning import checkpoint, numbers
-from reach_rl.learning.gradient import Gradient
 from reach_rl.learning.run import Run
 from reach_rl.learning.session import train
+from reach_rl.learning.update import Update
 from reach_rl.mdp import rewards
 from reach_rl.monitoring.writers.json_lines import read_records
 
@@ -65,17 +65,17 @@ def during(monkeypatch):
 
 def nan_gradient(run):
     """Of this run's policy, from now on."""
-    weight, plain = run.model.policy.action_net.weight, Gradient.compute
+    weight, plain = run.model.policy.action_net.weight, Update.pass_over
 
-    def compute(gradient, minibatch, terms):
-        record, kl = plain(gradient, minibatch, terms)
-        if weight.grad.untyped_storage().data_ptr() == gradient.vector.data_ptr():
-            weight.grad *= torch.nan
-            record[5] = torch.linalg.vector_norm(gradient.vector)
-        return record, kl
+    def pass_over(update, *args):
+        passed = plain(update, *args)
+        if update._layers[0][-1][0].data_ptr() == weight.data_ptr():
+            weight.data *= torch.nan
+            passed.records[-1, 5] = torch.nan
+        return passed
 
-    Gradient.compute = compute
-    run.close, close = (lambda: (setattr(Gradient, "compute", plain), close())), run.close
+    Update.pass_over = pass_over
+    run.close, close = (lambda: (setattr(Update, "pass_over", plain), close())), run.close
 
 
 def nan_parameter(run):

@@ -1,0 +1,209 @@
+"""Passes of an update, their gradient and Adam's steps, beside what PyTorch makes of the same."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from reach_rl.config.kinds import Activation
+from reach_rl.learning import script, update
+from reach_rl.learning.adam import plain
+from reach_rl.learning.gradient import Terms
+from reach_rl.learning.networks import Networks
+from reach_rl.learning.policy import bare_network
+from reach_rl.learning.update import updating
+
+TERMS = Terms(
+    clip_range=0.2,
+    clip_range_vf=None,
+    vf_coef=0.5,
+    ent_coef=0.01,
+    normalize_advantage=True,
+    max_grad_norm=0.5,
+)
+
+
+def network(small, *overrides):
+    torch.manual_seed(3)
+    return bare_network(small("ppo.policy_kwargs.log_std_init=-0.4", *overrides), 20, 6)
+
+
+def rollout(n=300):
+    """Of a policy like ours, so that some of its ratios are clipped and some are not."""
+    random = torch.Generator().manual_seed(5)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=random)
+
+    return [draw(n, 20), 0.7 * draw(n, 6), draw(n), draw(n) - 6.5, draw(n), draw(n)]
+
+
+def loss_of(policy, data, terms):
+    """PPO's loss as its paper has it, by PyTorch's distributions and automatic differentiation."""
+    obs, actions, old_values, old, advantages, returns = data
+    values, log_prob, entropy = policy.evaluate_actions(obs, actions)
+    if terms.normalize_advantage:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    ratio = (log_prob - old).exp()
+    bounded = ratio.clamp(1 - terms.clip_range, 1 + terms.clip_range)
+    policy_loss = -torch.min(advantages * ratio, advantages * bounded).mean()
+    values = values.flatten()
+    if terms.clip_range_vf is not None:
+        change = (values - old_values).clamp(-terms.clip_range_vf, terms.clip_range_vf)
+        values = old_values + change
+    value_loss = (returns - values).square().mean()
+    return policy_loss - terms.ent_coef * entropy.mean() + terms.vf_coef * value_loss
+
+
+def one_gradient(policy, data, terms=TERMS, **how):
+    """What a step without a length leaves: the record, the KL divergence, and the gradient."""
+    policy.optimizer.param_groups[0]["lr"] = 0.0
+    with updating(policy, terms, **how) as it:
+        passed = it.pass_over(data, torch.arange(len(data[0])), len(data[0]))
+    slopes = [p.grad.clone() for p in policy.parameters()]
+    return passed.records[0], passed.kls[0], slopes
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "elu", "leaky_relu"])
+@pytest.mark.parametrize("clip_range_vf", [None, 0.3])
+def test_it_is_the_gradient_of_ppos_loss(small, activation, clip_range_vf):
+    assert activation in {a.value for a in Activation}
+    policy = network(small, f"ppo.policy_kwargs.activation_fn={activation}")
+    terms, data = replace(TERMS, clip_range_vf=clip_range_vf), rollout()
+    loss = loss_of(policy, data, terms)
+    loss.backward()
+    norm = clip_grad_norm_(policy.parameters(), terms.max_grad_norm)
+    assert norm > terms.max_grad_norm
+    wanted = [p.grad.clone() for p in policy.parameters()]
+    record, kl, slopes = one_gradient(policy, data, terms)
+    for found, slope in zip(slopes, wanted, strict=True):
+        torch.testing.assert_close(found, slope, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(record[4], loss.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(record[5], norm, rtol=1e-4, atol=1e-6)
+    assert 0.1 < record[3] < 0.95
+    assert kl > 0
+
+
+def after_passes(small, passes=4, size=1500, batch=256, **how):
+    """Parameters, Adam's state and what was recorded after some passes of minibatches."""
+    policy, data = network(small), rollout(size)
+    random = torch.Generator().manual_seed(9)
+    with updating(policy, TERMS, **how) as it:
+        assert it.side_by_side == how.get("side_by_side", False)
+        found = [
+            it.pass_over(data, torch.randperm(size, generator=random), batch) for _ in range(passes)
+        ]
+    states = [policy.optimizer.state[p] for p in policy.parameters()]
+    return (
+        [p.detach() for p in policy.parameters()]
+        + [s[name] for s in states for name in ("step", "exp_avg", "exp_avg_sq")]
+        + [t for passed in found for t in (passed.records, passed.kls)]
+    )
+
+
+def test_passes_are_those_of_automatic_differentiation_and_adam(small):
+    found = after_passes(small, passes=2)
+    policy, data = network(small), rollout(1500)
+    random = torch.Generator().manual_seed(9)
+    for _ in range(2):
+        for rows in torch.randperm(1500, generator=random).split(256):
+            policy.optimizer.zero_grad()
+            loss_of(policy, [t[rows] for t in data], TERMS).backward()
+            clip_grad_norm_(policy.parameters(), TERMS.max_grad_norm)
+            policy.optimizer.step()
+    states = [policy.optimizer.state[p] for p in policy.parameters()]
+    wanted = [p.detach() for p in policy.parameters()]
+    wanted += [s[name] for s in states for name in ("step", "exp_avg", "exp_avg_sq")]
+    for ours, theirs in zip(found, wanted, strict=False):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_two_cores_compute_the_same_numbers(small):
+    alone = after_passes(small)
+    for _ in range(10):  # TorchScript specialises itself in the first calls
+        both = after_passes(small, side_by_side=True)
+        assert all(torch.equal(a, b) for a, b in zip(alone, both, strict=True))
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_a_pass_ends_before_the_step_that_goes_too_far(small, side_by_side):
+    policy, data = network(small), rollout(1000)
+    before = [p.detach().clone() for p in policy.parameters()]
+    with updating(policy, TERMS, side_by_side=side_by_side) as it:
+        passed = it.pass_over(data, torch.arange(1000), 100, target_kl=1e-9)
+    assert passed.stopped and passed.records.shape == (1, 6)
+    assert passed.records.isfinite().all() and passed.records[0, 5] > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
+    assert {float(s["step"]) for s in policy.optimizer.state.values()} == {0.0}
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_numbers_that_are_not_finite_hold_nobody_up(small, side_by_side):
+    policy, data = network(small), rollout(1000)
+    data[4][:] = torch.nan
+    with updating(policy, TERMS, side_by_side=side_by_side) as it:
+        passed = it.pass_over(data, torch.arange(1000), 100)
+    assert passed.records[:, 5].isnan().all() and len(passed.records) == 10
+
+
+def test_without_torchscript_the_numbers_are_the_same(small, monkeypatch):
+    wanted = after_passes(small)
+
+    def refuse(function):
+        raise RuntimeError
+
+    script.scripted.cache_clear()
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    policy = network(small)
+    with updating(policy, TERMS, side_by_side=True) as it:
+        assert it._run is update._pass and not it.side_by_side
+    found = after_passes(small)
+    script.scripted.cache_clear()
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_minibatch_in_pieces_has_the_same_gradient(small, monkeypatch):
+    record, kl, wanted = one_gradient(network(small), rollout(1000))
+    monkeypatch.setattr(update, "PIECE", 300)
+    found = one_gradient(network(small), rollout(1000))
+    torch.testing.assert_close(found[:2], (record, kl), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found[2], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_deviations_keep_to_their_least_in_each_step(small):
+    policy, data = network(small), rollout(600)
+    with updating(policy, replace(TERMS, ent_coef=-100.0)) as it:
+        it.pass_over(data, torch.arange(600), 60, least_log_std=-0.401)
+    torch.testing.assert_close(policy.log_std.detach(), torch.full((6,), -0.401))
+
+
+def test_the_state_is_given_back_when_the_block_fails(small):
+    policy = network(small)
+    with pytest.raises(KeyError), updating(policy, TERMS) as it:
+        it.pass_over(rollout(), torch.arange(300), 300)
+        raise KeyError
+    assert {float(s["step"]) for s in policy.optimizer.state.values()} == {1.0}
+    assert all(s["exp_avg"].any() for s in policy.optimizer.state.values())
+
+
+@pytest.mark.parametrize("option", [{"weight_decay": 0.1}, {"amsgrad": True}])
+def test_another_optimizer_is_not_taken_for_adam(small, option):
+    parameters = list(network(small).parameters())
+    assert plain(torch.optim.Adam(parameters))
+    assert not plain(torch.optim.Adam(parameters, **option))
+    assert not plain(torch.optim.AdamW(parameters))
+
+
+def test_networks_act_as_the_policy_does(small):
+    policy = network(small)
+    obs = rollout()[0]
+    networks = Networks(policy)
+    torch.manual_seed(7)
+    actions, log_probs = networks.act(obs)
+    torch.manual_seed(7)
+    with torch.no_grad():
+        wanted, values, wanted_log_probs = policy(obs)
+    torch.testing.assert_close(actions, wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(log_probs, wanted_log_probs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(networks.values(obs), values[:, 0], rtol=1e-5, atol=1e-6)
