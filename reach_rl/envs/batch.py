@@ -16,7 +16,7 @@ from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.statistics import Statistics
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
-from reach_rl.mdp.arrays import Array, Bools, Ints, clipped
+from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, where
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
@@ -235,16 +235,17 @@ class ReachBatch:
 
         timed_out = (self.age >= self.task.episode_steps) | poisoned
         changed = self._goal_is_due() & ~timed_out
-        cut = np.flatnonzero(changed | timed_out if self.autoreset else changed)
+        over = changed | timed_out
+        cut = where(over if self.autoreset else changed)
         last = observation[cut]
-        self.statistics.finish_goals(np.flatnonzero(changed | timed_out), s)
-        self.statistics.finish_episodes(np.flatnonzero(timed_out), poisoned)
-        fresh = np.flatnonzero(changed)
+        self.statistics.finish_goals(where(over), s)
+        ended = where(timed_out)
+        self.statistics.finish_episodes(ended, poisoned)
+        fresh = where(changed)
         if len(fresh):
             self._draw_goal(fresh)
             kept = None if noise is None else noise[fresh]
             observation[fresh] = self._observe_rows(fresh, kept)
-        ended = np.flatnonzero(timed_out)
         if self.autoreset and len(ended):
             observation[ended] = self.reset(ended)
         return Step(observation, reward, timed_out, changed, cut, last)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.arrays import Array, Bools, Ints, dot
 from reach_rl.mdp.rotations import norm
 from reach_rl.mdp.state import Arm, State
 
@@ -103,19 +103,19 @@ class Statistics:
         jerk = acceleration - self.acceleration
         self.acceleration[:] = acceleration
         change = state.action - state.last_action
-        rate = np.einsum("nj,nj->n", change, change)
+        rate = dot(change, change)
         inside = state.inside_steps > 0
         sums = self.motion
         sums[:, 0] += norm(state.tool_position - self._tool) * rate_of_steps
         sums[:, 1] += rate
-        sums[:, 2] += np.einsum("nj,nj->n", jerk, jerk) * rate_of_steps**2
-        full = (np.abs(state.action) >= 1.0).astype(np.float64)
-        sums[:, 3] += np.einsum("nj->n", full) / velocity.shape[1]
+        sums[:, 2] += dot(jerk, jerk) * rate_of_steps**2
+        full = np.abs(state.action) >= 1.0
+        sums[:, 3] += np.add.reduce(full, axis=1) / velocity.shape[1]
         sums[:, 4] += inside
         sums[:, 5] += inside * norm(velocity)
         sums[:, 6] += inside * rate
-        for joint in np.abs(velocity / self.arm.velocity_limits).T:
-            np.maximum(self.peak_speed, joint, out=self.peak_speed)
+        shares = np.abs(velocity) / self.arm.velocity_limits
+        np.maximum(self.peak_speed, np.maximum.reduce(shares, axis=1), out=self.peak_speed)
 
     def finish_goals(self, rows: Ints, state: State) -> None:
         """Note how the goals of these environments ended."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array
+from reach_rl.mdp.arrays import Array, dot
 
 
 def canonical(quat: Array) -> Array:
@@ -27,8 +27,8 @@ def rotation_error(tool: Array, goal: Array) -> Array:
     vector[0] -= g[2] * t[3] - g[3] * t[2]
     vector[1] -= g[3] * t[1] - g[1] * t[3]
     vector[2] -= g[1] * t[2] - g[2] * t[1]
-    cosine = np.einsum("in,in->n", g, t)
-    sine = np.sqrt(np.einsum("in,in->n", vector, vector))
+    cosine = np.add.reduce(g * t, axis=0)
+    sine = np.sqrt(np.add.reduce(vector * vector, axis=0))
     angle = 2.0 * np.arctan2(sine, np.abs(cosine))
     # angle / sin(angle / 2) tends to 2 at no rotation
     factor = np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 2.0)
@@ -48,6 +48,4 @@ def cross(a: Array, b: Array) -> Array:
 
 def norm(vectors: Array) -> Array:
     """Euclidean lengths over the last axis, (...)."""
-    if vectors.ndim == 2:  # what einsum does fastest
-        return np.sqrt(np.einsum("ni,ni->n", vectors, vectors))
-    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
+    return np.sqrt(dot(vectors, vectors))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.arrays import Array, Bools, Ints, total
 from reach_rl.mdp.rotations import cross, norm, rotation_error
 
 
@@ -137,8 +137,8 @@ class State:
         self.distance[rows] = norm(position)
         self.rotation_error[rows] = rotation
         self.angle[rows] = norm(rotation)
-        lengths = np.sqrt(np.einsum("nij,nij->nj", keypoints, keypoints))
-        self.keypoint_distance[rows] = np.einsum("nj->n", lengths) / 3.0
+        lengths = np.sqrt(np.add.reduce(keypoints * keypoints, axis=1))
+        self.keypoint_distance[rows] = total(lengths) / 3.0
 
 
 def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
@@ -155,7 +155,7 @@ def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
     way -= 2.0 * np.pi * turns
     end = position[:, None] + way
     way -= 2.0 * np.pi * arm.hinge * ((end > arm.high).astype(np.float64) - (end < arm.low))
-    lengths = np.sqrt(np.einsum("nwj,nwj->nw", way, way))
+    lengths = norm(way)
     return np.fmin.reduce(lengths, axis=1)
 
 
