@@ -22,7 +22,7 @@ class Normalize(VecNormalize):
         self.old_obs, self.old_reward = seen, rewards
         if self.training:
             if self.norm_obs:
-                self._rms.update(seen)
+                self._rms.update_from_moments(*_moments(seen), len(seen))
             self._update_reward(rewards)
         if len(self.venv.cut):
             last = self._scaled(self.venv.last_observations)
@@ -41,5 +41,13 @@ class Normalize(VecNormalize):
             return obs.copy()
         out = obs - self._rms.mean
         out /= np.sqrt(self._rms.var + self.epsilon)
-        np.clip(out, -self.clip_obs, self.clip_obs, out=out)
-        return out.astype(np.float32)
+        few = out.astype(np.float32)  # bounds that fit both: clipped before or after is the same
+        np.maximum(few, -self.clip_obs, out=few)
+        return np.minimum(few, self.clip_obs, out=few)
+
+
+def _moments(obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance over the environments (n, d), (d,) each, as np.mean and np.var do it."""
+    mean = np.add.reduce(obs, axis=0) / np.float32(len(obs))
+    off = obs - mean
+    return mean, np.add.reduce(np.multiply(off, off, out=off), axis=0) / np.float32(len(obs))

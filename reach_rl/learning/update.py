@@ -210,12 +210,22 @@ def _walk(networks: list[int], job: _Job, squares: Tensor) -> tuple[list[Tensor]
 
 
 def _known(place: Tensor) -> float:
-    """What another thread leaves in this place, as soon as it is there."""
+    """What another thread leaves in this place, as soon as it is there.
+
+    On a busy machine that thread may have no core, and be waiting for this one: after a
+    millisecond of looking, now and then let go.
+    """
     value = float(place)
     looks = 0
     while value == -1.0:
         value = float(place)
         looks += 1
-        if looks > 1000000000:  # minutes of it
+        if looks % 2000 == 0:
+            torch.jit.wait(torch.jit.fork(_nothing, place))
+        if looks > 5000000:  # a quarter of an hour
             raise RuntimeError("the thread of the other network does not answer")
     return value
+
+
+def _nothing(place: Tensor) -> Tensor:
+    return place
