@@ -1,8 +1,9 @@
 """Goals all around: inverse kinematics, and a policy beside it: python benchmarks/full_sphere.py.
 
-Judges damped least-squares inverse kinematics (the yardstick of `evaluate`) on 1000 held-out goals
-of task=full_sphere, from the task's starts, through the same servos and limits; --run DIR judges
-the policy of a run on the same goals and starts. Writes benchmarks/full_sphere.json and the table
+Judges two kinds of inverse kinematics on 1000 held-out goals of task=full_sphere, from the task's
+starts, through the same servos and limits: damped least squares (the yardstick of `evaluate`), and
+straight in the joints to the nearest angles by closed form. --run DIR judges the policy of a run on
+the same goals and starts. Writes benchmarks/full_sphere.json and the table
 benchmarks/full_sphere.md. Neither depends on how fast the machine is.
 """
 
@@ -38,7 +39,7 @@ def judged(args: argparse.Namespace) -> Figures:
     """Who -> figures on the same goals, and under which conditions."""
     from reach_rl.config.load import compose
     from reach_rl.evaluation.protocol import evaluate, held_out_goals
-    from reach_rl.evaluation.yardstick import inverse_kinematics
+    from reach_rl.evaluation.yardstick import inverse_kinematics, straight_in_the_joints
     from reach_rl.learning.subject import load
     from reach_rl.robots import load_robot
 
@@ -48,9 +49,11 @@ def judged(args: argparse.Namespace) -> Figures:
     robot = load_robot(config.robot, config.task.physics_step)
     goals = held_out_goals(config, robot, args.goals, args.seed, args.threads)
     # the yardstick finds the pose in the tool's own frame; a policy's key points are its own
-    there, pilot = inverse_kinematics(replace(config, task=task), robot)
     common = {"threads": args.threads, "robot": robot, "seed": args.seed}
-    found: Figures = {"dls": evaluate(pilot, there, goals, **common).summary()}
+    found: Figures = {}
+    for name, yardstick in (("dls", inverse_kinematics), ("straight", straight_in_the_joints)):
+        there, pilot = yardstick(replace(config, task=task), robot)
+        found[name] = evaluate(pilot, there, goals, **common).summary()
     if subject:
         result = evaluate(subject.policy, config, goals, **common)
         found["policy"] = result.summary(subject.folder.name)
@@ -61,7 +64,11 @@ def judged(args: argparse.Namespace) -> Figures:
 
 def table(found: Figures) -> str:
     """Markdown: a row for each part of the workspace, a column for each who."""
-    words = {"dls": "damped least squares", "policy": "policy"}
+    words = {
+        "dls": "damped least squares",
+        "straight": "closed form, straight in the joints",
+        "policy": "policy",
+    }
     who = [name for name in words if name in found]
     first = found[who[0]]
     lines = [

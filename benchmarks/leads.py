@@ -17,20 +17,52 @@ from sweeping import HERE, keep, python_path, train
 
 from reach_rl.monitoring.writers.json_lines import STEP, read_records
 
-SEED, POOL, GOALS, EVERY = 100, 1007, 512, 500_000
+SEED, POOL, GOALS, EVERY = 100, 1007, 512, 250_000
 
-COMMON = ("experiment=full_sphere", "ppo.min_std=null", "vec_env.threads=1", "checkpoint.every=0")
+COMMON = ("experiment=full_sphere", "vec_env.threads=1", "checkpoint.every=0")
+
+
+def seen(name: str, *scales: float) -> str:
+    """The override that has a term observed at these widths, or as it is."""
+    return f"observation.terms.{name}={{scales:{list(scales) or 'null'},noise:0.0}}".replace(
+        " ", ""
+    )
+
+
+def price(weight: float) -> tuple[str, ...]:
+    """The overrides that a contact costs this much a step with."""
+    return tuple(f"reward.terms.{one}_collision.weight={weight}" for one in ("self", "table"))
+
+
+WIDTHS = (0.5, 0.1, 0.02)
+TOOL = (
+    seen("joint_angle"),
+    seen("position_error", *WIDTHS),
+    seen("orientation_error", 2.0, 0.5, 0.1),
+    seen("jacobian_transpose", *WIDTHS),
+)
+LARGE = (
+    "ppo.gamma=0.95",
+    "ppo.policy_kwargs.net_arch.pi=[128,128]",
+    "ppo.policy_kwargs.net_arch.vf=[128,128]",
+)
 FIRST = (
-    "task.goal_period=188",
+    *TOOL,
+    *LARGE,
+    seen("goal_position"),
+    seen("goal_quaternion"),
+    "observation.terms.joint_error=null",
     "observation.terms.damped_least_squares=null",
-    "reward.terms.joint_progress.weight=10",
+    "ppo.min_std=null",
+    "task.goal_period=188",
+    "reward.terms.joint_progress={weight:10.0,scales:null}",
     "reward.terms.progress={weight:20.0,scales:null}",
     "reward.terms.keypoint_distance={weight:-1.0,scales:null}",
 )
 """The preset as it was first."""
-SEEN = ("observation.terms.damped_least_squares={scales:[0.5,0.1,0.02],noise:0.0}",)
+SEEN = (seen("damped_least_squares", *WIDTHS),)
 PAID = (
-    "reward.terms.joint_progress.weight=20",
+    "reward.terms.joint_progress={weight:20.0,scales:null}",
     "reward.terms.progress={weight:10.0,scales:null}",
     "reward.terms.keypoint_distance={weight:-0.1,scales:null}",
 )
@@ -46,11 +78,16 @@ ALONE = (
     *ONE,
     "reward.terms.keypoint_distance=null",
     "reward.terms.progress=null",
-    "reward.terms.joint_progress.weight=40",
+    "reward.terms.joint_progress={weight:40.0,scales:null}",
 )
-MORE = (*ALONE[:-1], "reward.terms.joint_progress.weight=100")
+MORE = (*ALONE[:-1], "reward.terms.joint_progress={weight:100.0,scales:null}")
+WAY = (*ALONE[1:], "ppo.min_std=0.2", seen("joint_error", 1.0, 0.2, 0.04))
+"""The way in the joints in place of the least-squares step."""
+SMALL = ("ppo.policy_kwargs.net_arch.pi=[64,64]", "ppo.policy_kwargs.net_arch.vf=[64,64]")
+PLAIN = (*WAY, *SMALL, "ppo.gamma=0.92", "ppo.min_std=0.05")
+FEW = tuple(f"{word.partition('=')[0]}=null" for word in TOOL)
 
-LEADS: Mapping[str, tuple[tuple[str, ...], int]] = {
+LEADS: Mapping[str, tuple[tuple[str, ...], float]] = {
     "as it was: progress of tool (20) and joints (10) paid, two goals an episode": ((), 3),
     "the damped least-squares step seen too": (SEEN, 3),
     "joints 20, tool 10, almost no price on distance": (PAID, 3),
@@ -64,6 +101,24 @@ LEADS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "the same with 100": (MORE, 3),
     "100, gamma 0.9": ((*MORE, "ppo.gamma=0.9"), 2),
     "100, gamma 0.9, learning rate 5e-4": ((*MORE, "ppo.gamma=0.9", "ppo.learning_rate=5e-4"), 3),
+    "the way in the joints seen in place of least squares": (WAY, 1.5),
+    "least squares beside it": ((*WAY, *SEEN), 1.5),
+    "networks of 64 units": ((*WAY, *SMALL), 0.75),
+    "and gamma 0.92, least deviation 0.05, as by default": (PLAIN, 0.75),
+    "no errors of the tool seen": ((*WAY, *FEW), 0.75),
+    "learning rate 5e-4": ((*WAY, "ppo.learning_rate=5e-4"), 0.75),
+    "tool 20, distance -1, nothing for the joints": (
+        (*WAY, *FIRST[-2:], "reward.terms.joint_progress=null"),
+        0.75,
+    ),
+    "no errors of the tool seen, networks and gamma by default: the preset": ((*PLAIN, *FEW), 1),
+    "contacts at -20 a step instead of -5": ((*PLAIN, *FEW, *price(-20)), 1),
+    "contacts at -50": ((*PLAIN, *FEW, *price(-50)), 1),
+    "nearness to the table at -10 instead of -2": (
+        (*PLAIN, *FEW, "reward.terms.table_margin.weight=-10"),
+        1,
+    ),
+    "the preset, learning rate 5e-4": ((*PLAIN, *FEW, "ppo.learning_rate=5e-4"), 1),
 }
 """Overrides of a lead, and the millions of steps that it is trained for."""
 
@@ -98,7 +153,7 @@ def one(name: str, overrides: list[str]) -> list[tuple[int, float]]:
             *words.values(),
             f"seed={SEED}",
             f"run_dir={run}",
-            f"total_timesteps={millions * 1_000_000}",
+            f"total_timesteps={round(millions * 1_000_000)}",
             f"evaluation.seed={POOL}",
             "evaluation.goals=10",
             f"evaluation.periodic_goals={GOALS}",

@@ -122,6 +122,15 @@ class Graph:
         t = self.cast(self.op("Atan", ratio), DOUBLE)
         return self.add(t, self.sub(self.mul(y, self.op("Cos", t)), self.mul(x, self.op("Sin", t))))
 
+    def turn(self, y: str, x: str) -> str:
+        """Angle of any (x, y), -pi to pi, in double precision; 0 for (0, 0)."""
+        length = self.op("Sqrt", self.add(self.mul(x, x), self.mul(y, y)))
+        length = self.at_least(length, 1e-300)
+        t = self.atan2(self.div(self.op("Abs", y), length), self.div(self.op("Abs", x), length))
+        behind = self.op("Less", x, self.constant(0.0))
+        t = self.op("Where", behind, self.sub(self.constant(np.pi), t), t)
+        return self.op("Where", self.op("Less", y, self.constant(0.0)), self.op("Neg", t), t)
+
     def model(self, name: str, doc: str) -> onnx.ModelProto:
         """The graph as a checked model."""
         graph = helper.make_graph(

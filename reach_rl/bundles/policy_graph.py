@@ -10,6 +10,7 @@ from reach_rl.bundles.network import joint_path, network, normalized
 from reach_rl.bundles.terms import Scene, observation, rotation_error
 from reach_rl.config.schema import Config
 from reach_rl.envs.physics import arm_of
+from reach_rl.envs.pool import seen_form
 from reach_rl.learning.checkpoint import Checkpoint, policy_of
 from reach_rl.mdp.actions import Action
 from reach_rl.robots import Robot
@@ -70,6 +71,7 @@ def build(config: Config, saved: Checkpoint, robot: Robot) -> PolicyGraph:
         rotation_error=turn,
         last_action=names.get("last_action"),
         self_contact=names.get("self_contact"),
+        form=seen_form(config.observation, robot),
     )
     seen = normalized(g, observation(g, scene, config.observation), policy_of(saved))
     activation = config.ppo.policy_kwargs.activation_fn

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reach_rl.bundles import ways
 from reach_rl.bundles.graph import DOUBLE, FLOAT, Graph
 from reach_rl.bundles.kinematics import Posture
 from reach_rl.config.schema import ObservationConfig
 from reach_rl.mdp.state import Arm
+from reach_rl.robots.ways import ClosedForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Scene:
     rotation_error: str
     last_action: str | None
     self_contact: str | None
+    form: ClosedForm | None
 
 
 Term = Callable[[Graph, Scene], str]
@@ -134,6 +137,12 @@ def damped_least_squares(g: Graph, s: Scene) -> str:
     return g.reshape(g.matmul(j, g.take(system, [6], 2)), 0, -1)
 
 
+def joint_error(g: Graph, s: Scene) -> str:
+    """As the term of this name."""
+    assert s.form is not None
+    return ways.joint_error(g, s.form, s.arm, s.joint_position, s.goal_position, s.goal_quaternion)
+
+
 TERMS: Mapping[str, Term] = {
     f.__name__: f
     for f in (
@@ -151,6 +160,7 @@ TERMS: Mapping[str, Term] = {
         last_action,
         jacobian_transpose,
         damped_least_squares,
+        joint_error,
     )
 }
 

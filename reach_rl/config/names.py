@@ -15,6 +15,7 @@ OBSERVATION_TERMS = (
     "last_action",
     "jacobian_transpose",
     "damped_least_squares",
+    "joint_error",
 )
 
 REWARD_TERMS = (

@@ -12,7 +12,7 @@ from reach_rl.config.kinds import GoalChange, Start
 from reach_rl.config.schema import Config
 from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
-from reach_rl.envs.pool import goal_pool
+from reach_rl.envs.pool import goal_pool, seen_form
 from reach_rl.envs.statistics import Statistics
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
@@ -30,6 +30,9 @@ VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
 
 GROUPS = 25
 """Environments that end together where ends are spread; ten resets at once cost as much as one."""
+
+_KEPT = tuple(f.name for f in fields(State) if f.name != "goal_ways")
+"""What a snapshot holds of the state; the ways follow from the goals."""
 
 _OWN = ("target", "age", "goal_age", "goal_index", "pending", "delay")
 
@@ -86,13 +89,13 @@ class ReachBatch:
         self.robot = robot or load_robot(config.robot, config.task.physics_step)
         check_ranges(self.robot, config.task)
         self.arm = arm_of(self.robot, config.task)
-        self.goals = goals or goal_pool(config, self.robot, threads)
         self.autoreset = autoreset
         self.streams = Streams(config.seed + np.arange(n) if seeds is None else seeds)
         self.observe = Observation(config.observation, self.arm)
         self.reward = Reward(config.reward, self.arm)
         self.action = Action(config.action, self.arm, config.task.substeps)
-        self._ways = self.goals.ways if "joint_progress" in self.reward.names else None
+        self._form = seen_form(config.observation, self.robot)
+        self.goals = goals or goal_pool(config, self.robot, threads)
         self.statistics = Statistics(n, self.reward.names, self.arm)
         self.setting = Setting(
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
@@ -116,7 +119,7 @@ class ReachBatch:
         self._u, self._j = _columns(self.robot.ctrl_ids), _columns(self._joint_ids)
         joints = len(self.arm.home)
         self.joints = joints
-        self.state = State.empty(n, joints)
+        self.state = State.empty(n, joints, self._seen_ways.shape[1])
         self.target = np.zeros((n, joints))
         self.age = np.zeros(n, np.int64)
         self.goal_age = np.zeros(n, np.int64)
@@ -126,6 +129,19 @@ class ReachBatch:
         self.delay = np.zeros(n, np.int64)
         self.seconds_physics = 0.0
         self._all = np.arange(n)
+
+    @property
+    def goals(self) -> Goals:
+        """The goals that are drawn from, or assigned by their index; others may be set."""
+        return self._goals
+
+    @goals.setter
+    def goals(self, goals: Goals) -> None:
+        self._goals = goals
+        self._ways = goals.ways if "joint_progress" in self.reward.names else None
+        self._seen_ways = np.empty((len(goals), 0, self.arm.home.size))
+        if self._form is not None:
+            self._seen_ways = self._form.ways(goals.position, goals.matrix)
 
     def reset(self, rows: Ints | None = None) -> np.ndarray:
         """Begin an episode in these environments (all by default); their observations, (k, d)."""
@@ -164,7 +180,7 @@ class ReachBatch:
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of everything that a later process needs to go on exactly here."""
         out = {name: getattr(self, name).copy() for name in _OWN}
-        out |= {f"state.{f.name}": getattr(self.state, f.name).copy() for f in fields(State)}
+        out |= {f"state.{name}": getattr(self.state, name).copy() for name in _KEPT}
         out |= {f"statistics.{k}": v.copy() for k, v in self.statistics.sums().items()}
         out |= {f"streams.{k}": getattr(self.streams, k).copy() for k in ("keys", "counters")}
         out["physics"] = self.batch.state.copy()
@@ -178,9 +194,10 @@ class ReachBatch:
         """Go on where a snapshot of an equally configured batch was taken."""
         for name in _OWN:
             getattr(self, name)[:] = snapshot[name]
-        for f in fields(State):
-            if f.name != "joint_progress":  # made anew in each step; older snapshots have none
-                getattr(self.state, f.name)[:] = snapshot[f"state.{f.name}"]
+        for name in _KEPT:
+            if name != "joint_progress":  # made anew in each step; older snapshots have none
+                getattr(self.state, name)[:] = snapshot[f"state.{name}"]
+        self.state.goal_ways[:] = self._seen_ways[self.goal_index]
         for name, values in self.statistics.sums().items():
             values[:] = snapshot[f"statistics.{name}"]
         for name in ("keys", "counters"):
@@ -339,6 +356,7 @@ class ReachBatch:
         s.goal_position[rows] = self.goals.position[indices]
         s.goal_quaternion[rows] = self.goals.quaternion[indices]
         s.goal_matrix[rows] = self.goals.matrix[indices]
+        s.goal_ways[rows] = self._seen_ways[indices]
         s.inside_steps[rows] = 0
         s.completed[rows] = False
         s.reached[rows] = False

@@ -7,19 +7,17 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.config.schema import Config
+from reach_rl.config.load import ConfigError
+from reach_rl.config.schema import Config, ObservationConfig
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.goals import Goals, Kinematics, Poses, joint_range, sample
-from reach_rl.robots import Robot, inverse
-from reach_rl.robots.family import own_arm
+from reach_rl.robots import Robot
+from reach_rl.robots.ways import ClosedForm, closed_form
 
 TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
 """Goals to train on, to report on and to choose the best checkpoint by: never one random stream."""
 
 _CHUNK = 512
-
-_TURN = np.diag([-1.0, -1.0, 1.0])
-"""From the base frame to that of the published dimensions: half a turn about z."""
 
 
 def kinematics(robot: Robot, threads: int = 1, clearance: float = 0.0) -> Kinematics:
@@ -101,18 +99,32 @@ def other_ways(robot: Robot, goals: Goals, poses: Kinematics) -> Array | None:
     NaN where there are fewer; None for an arm that is not one of the project's own, or whose
     dimensions are not the published ones.
     """
-    arm = own_arm(robot.name)
-    if arm is None or robot.home.shape != (6,):
+    arm = closed_form(robot)
+    if arm is None:
         return None
-    flange = inverse.forward(arm.dh, goals.joints)
-    tool = np.zeros_like(flange)
-    tool[:, :3, :3], tool[:, 3, 3] = _TURN @ goals.matrix, 1.0
-    tool[:, :3, 3] = (goals.position - robot.base_position) @ _TURN
-    offset = np.linalg.inv(flange[0]) @ tool[0]
-    if np.abs(flange @ offset - tool).max() > 1e-4:
-        return None
-    found = inverse.solutions(arm.dh, tool @ np.linalg.inv(offset))
+    found = arm.solutions(goals.position, goals.matrix)
     there = np.isfinite(found[..., 0])
     there[there] = poses(found[there]).free
     found[~there] = np.nan
     return found
+
+
+def seen_form(config: ObservationConfig, robot: Robot) -> ClosedForm | None:
+    """The closed form of the arm; None where no term of the observation asks for it.
+
+    Raises:
+        ConfigError: a term asks, and the arm has none.
+    """
+    if config.terms.get("joint_error") is None:
+        return None
+    form = closed_form(robot)
+    if form is None:
+        raise ConfigError(
+            [
+                f"observation.terms.joint_error: inverse kinematics in closed form is known of "
+                f"Universal Robots arms alone, not of {robot.name}; try "
+                f"observation.terms.joint_error=null "
+                f"'observation.terms.damped_least_squares={{scales:[0.5,0.1,0.02],noise:0.0}}'"
+            ]
+        )
+    return form

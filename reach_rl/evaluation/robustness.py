@@ -23,6 +23,7 @@ NOISE = {
     "orientation_error": 0.01,
     "jacobian_transpose": 0.005,
     "damped_least_squares": 0.005,
+    "joint_error": 0.002,
 }
 """Observation term -> half-width of its noise at level 1, that of experiment=sim2real."""
 

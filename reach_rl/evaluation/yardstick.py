@@ -5,6 +5,9 @@ period the damped least-squares step to the goal, as a quadratic program under t
 the speed at full action. That path, solved once a goal, is what the servos then follow through the
 action of joint speeds, limits of speed and torque included. It sees neither the table nor the
 arm's own links.
+
+straight_in_the_joints is a second one: no path, but the joint angles at the goal by the closed form
+that policies may see too, the nearest of them that looks free of contact.
 """
 
 from dataclasses import replace
@@ -13,7 +16,7 @@ import numpy as np
 
 from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.physics import arm_of
-from reach_rl.evaluation.protocol import Pilot
+from reach_rl.evaluation.protocol import Pilot, Policy
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.state import Arm
@@ -24,6 +27,9 @@ NAME = "yardstick"
 GAIN = 8.0
 """Joint speed per joint's distance from the path (1/s)."""
 
+STRAIGHT_GAIN = 4.0
+"""Joint speed per joint's distance from the goal's angles (1/s)."""
+
 CLOSE = 1e-4
 """The path ends where the weighted pose error is below this (m)."""
 
@@ -33,16 +39,35 @@ DAMPING = 1.0
 
 def inverse_kinematics(config: Config, robot: Robot) -> "tuple[Config, InverseKinematics]":
     """The yardstick, and the run's configuration with the action that it needs."""
-    seen = ObservationConfig(
-        terms={"joint_position": ObservationTerm(scales=None, noise=0.0)},
-        normalize=False,
-        clip=10.0,
-    )
-    action = replace(config.action, kind="offset", curve=1.0)
-    config = replace(config, observation=seen, action=action)
+    config = _driven(config, "joint_position")
     arm = arm_of(robot, config.task)
     return config, InverseKinematics(
         Solver(robot, arm, config.robot.tcp_site, config.action.speed * arm.velocity_limits)
+    )
+
+
+def straight_in_the_joints(config: Config, robot: Robot) -> tuple[Config, Policy]:
+    """Straight to the nearest joint angles by closed form, and the configuration that it needs.
+
+    All joints arrive together. Judging it raises a ConfigError for an arm without closed form.
+    """
+    config = _driven(config, "joint_error")
+    speed = config.action.speed * arm_of(robot, config.task).velocity_limits
+
+    def policy(observation: np.ndarray) -> np.ndarray:
+        action = STRAIGHT_GAIN * observation / speed
+        return action / np.maximum(1.0, np.abs(action).max(axis=1, keepdims=True))
+
+    return config, policy
+
+
+def _driven(config: Config, term: str) -> Config:
+    """The run with this term seen as it is, and actions that are joint speeds."""
+    seen = {term: ObservationTerm(scales=None, noise=0.0)}
+    return replace(
+        config,
+        observation=ObservationConfig(terms=seen, normalize=False, clip=10.0),
+        action=replace(config.action, kind="offset", curve=1.0),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
+from reach_rl.mdp import state as states
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.rotations import canonical, norm
 from reach_rl.mdp.state import Arm, State, jacobian
@@ -101,6 +102,11 @@ def damped_least_squares(state: State, arm: Arm) -> Array:
     return np.einsum("nja,na->nj", j, np.linalg.solve(normal, e[:, :, None])[:, :, 0])
 
 
+def joint_error(state: State, arm: Arm) -> Array:
+    """q* - q to the nearest joint angles at the goal by closed form, (n, j) rad; 0 without any."""
+    return states.joint_error(state.joint_position, state.goal_ways, arm)
+
+
 TERMS: Mapping[str, Term] = {
     f.__name__: f
     for f in (
@@ -118,6 +124,7 @@ TERMS: Mapping[str, Term] = {
         last_action,
         jacobian_transpose,
         damped_least_squares,
+        joint_error,
     )
 }
 

@@ -60,6 +60,9 @@ class State:
     """(n, 4) w, x, y, z."""
     goal_matrix: Array
     """(n, 3, 3)."""
+    goal_ways: Array
+    """(n, w, j) joint angles that reach the goal, NaN where there are fewer; w is 0 where no
+    observation asks for them (rad)."""
     action: Array
     """(n, j) the action of this step, in [-1, 1]."""
     last_action: Array
@@ -88,8 +91,8 @@ class State:
     step; 0 where the goal is new, or where no reward asks for it (rad)."""
 
     @classmethod
-    def empty(cls, n: int, joints: int) -> "State":
-        """A state of n environments, all zeros.
+    def empty(cls, n: int, joints: int, ways: int = 0) -> "State":
+        """A state of n environments, all zeros, with room for so many ways to a goal.
 
         In memory a component of all environments lies side by side: what is done with one
         component at a time (cross products, sums over three) is then several times faster.
@@ -105,6 +108,7 @@ class State:
             "goal_position": (3,),
             "goal_quaternion": (4,),
             "goal_matrix": (3, 3),
+            "goal_ways": (ways, joints),
             "action": (joints,),
             "last_action": (joints,),
             "position_error": (3,),
@@ -150,13 +154,35 @@ def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
             but for the joint limits.
         arm: the arm.
     """
+    way = _ways_to(position, ways, arm)
+    lengths = np.sqrt(np.einsum("nwj,nwj->nw", way, way))
+    return np.fmin.reduce(lengths, axis=1)
+
+
+def joint_error(position: Array, ways: Array, arm: Arm) -> Array:
+    """The way in the joints to the nearest of some configurations, (n, j) rad; 0 without any.
+
+    Args:
+        position: (n, j) joint angles (rad).
+        ways: (n, w, j) configurations as joint_distance takes them (rad).
+        arm: the arm.
+    """
+    if not ways.shape[1]:
+        return np.zeros_like(position)
+    way = _ways_to(position, ways, arm)
+    squares = np.einsum("nwj,nwj->nw", way, way)
+    nearest = np.argmin(np.where(np.isnan(squares), np.inf, squares), axis=1)
+    return np.nan_to_num(way[np.arange(len(way)), nearest])
+
+
+def _ways_to(position: Array, ways: Array, arm: Arm) -> Array:
+    """Ways (n, w, j) to configurations, short of full turns but within the joint limits (rad)."""
     way = ways - position[:, None]
     turns = np.round(way / (2.0 * np.pi)) * arm.hinge
     way -= 2.0 * np.pi * turns
     end = position[:, None] + way
     way -= 2.0 * np.pi * arm.hinge * ((end > arm.high).astype(np.float64) - (end < arm.low))
-    lengths = norm(way)
-    return np.fmin.reduce(lengths, axis=1)
+    return way
 
 
 def jacobian(state: State, arm: Arm) -> tuple[Array, Array]:

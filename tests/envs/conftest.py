@@ -95,4 +95,10 @@ def quiet(config: Config) -> Config:
         name: None if term is None else replace(term, noise=0.0)
         for name, term in config.observation.terms.items()
     }
+    return seeing(config, **terms)
+
+
+def seeing(config: Config, **terms: ObservationTerm | None) -> Config:
+    """The same with some terms of the observation changed."""
+    terms = {**config.observation.terms, **terms}
     return replace(config, observation=replace(config.observation, terms=terms))

@@ -13,7 +13,7 @@ from reach_rl.envs.batch import ReachBatch, Step
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.state import joint_distance
 from reach_rl.robots import load_robot
-from tests.envs.conftest import ASSETS, EVERYTHING, LOOSE, NOTHING, quiet
+from tests.envs.conftest import ASSETS, EVERYTHING, LOOSE, NOTHING, quiet, seeing
 
 Make = Callable[..., Config]
 
@@ -294,11 +294,12 @@ def arm7(config: Config) -> Config:
         home=None,
     )
     region = replace(config.task.region, joint_range=[0.8], box_low=None, pan_distance=0.0)
-    return replace(config, robot=robot, task=replace(config.task, region=region))
+    config = replace(config, robot=robot, task=replace(config.task, region=region))
+    return seeing(config, joint_error=None)  # there is no closed form of it
 
 
 def test_an_arm_with_seven_joints(make: Make) -> None:
-    """All terms, whole episodes, and the arm goes to a goal's joints when told to."""
+    """Nearly all terms, whole episodes, and the arm goes to a goal's joints when told to."""
     config = quiet(arm7(make(randomization=EVERYTHING)))
     batch = ReachBatch(config, 3)
     observation = batch.reset()
@@ -316,6 +317,46 @@ def test_an_arm_with_seven_joints(make: Make) -> None:
     assert batch.state.distance.max() < 0.01
     assert batch.state.angle.max() < 0.02
     assert batch.state.reached.all()
+
+
+def test_the_error_of_the_joints_needs_a_closed_form(make: Make) -> None:
+    """One line that says what to use instead."""
+    term = make().observation.terms["joint_error"]
+    with pytest.raises(ConfigError, match=r"joint_error: .* not of arm7; use .*damped_least_sq"):
+        ReachBatch(seeing(arm7(make()), joint_error=term), 1)
+
+
+def test_the_error_of_the_joints_leads_to_whatever_goal_there_is(make: Make) -> None:
+    """Drawn, of a new pool, and after a snapshot, which holds goals and not the ways to them."""
+    config = make(goal_change=GoalChange.NEVER, episode_steps=400)
+    batch = ReachBatch(quiet(config), 4)
+    part = batch.observe.slices["joint_error"]
+
+    def follow(observation: np.ndarray) -> None:
+        for _ in range(150):
+            observation = batch.step(2.0 * observation[:, part]).observation
+        assert batch.state.distance.max() < 1e-3 and batch.state.angle.max() < 1e-2
+        assert np.abs(observation[:, part]).max() < 1e-2
+
+    follow(batch.reset())
+    here = batch.state.goal_position.copy()
+    goals = ReachBatch(quiet(replace(config, seed=5)), 1).goals
+    batch.goals = goals
+    follow(batch.assign_goals(np.arange(4), np.array([3, 9, 27, 60])))
+    np.testing.assert_array_equal(batch.state.goal_position, goals.position[[3, 9, 27, 60]])
+    assert (np.abs(batch.state.goal_position - here).max(axis=1) > 0.01).all()
+    snapshot = batch.snapshot()
+    assert "state.goal_ways" not in snapshot
+    other = ReachBatch(quiet(config), 4, goals=goals)
+    other.reset()
+    other.restore(snapshot)
+    np.testing.assert_array_equal(other.state.goal_ways, batch.state.goal_ways)
+
+
+def test_ways_that_nobody_looks_at_are_not_worked_out(make: Make) -> None:
+    batch = ReachBatch(seeing(make(), joint_error=None), 2)
+    batch.reset()
+    assert batch.state.goal_ways.shape == (2, 0, 6)
 
 
 def test_friction_needs_a_torque_limit(make: Make) -> None:

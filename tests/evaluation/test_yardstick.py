@@ -9,7 +9,7 @@ import pytest
 
 from reach_rl.config.load import compose
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
-from reach_rl.evaluation.yardstick import inverse_kinematics
+from reach_rl.evaluation.yardstick import inverse_kinematics, straight_in_the_joints
 from reach_rl.robots import load_robot
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -61,6 +61,19 @@ def test_it_is_judged_as_a_policy_is(arm):
     np.testing.assert_array_equal(result.position_error, again.position_error)
     far = replace(goals, position=goals.position + 5.0)
     assert not evaluate(pilot, there, far, threads=1, robot=robot, seed=7).success.any()
+
+
+def test_straight_in_the_joints_there_are_no_dead_ends(arm):
+    config, robot = arm
+    config = replace(config, task=compose(["task=full_sphere", "task.episode_steps=200"]).task)
+    goals = held_out_goals(config, robot, 60, 7)
+    there, policy = straight_in_the_joints(config, robot)
+    assert there.task == config.task and there.action.speed == config.action.speed
+    result = evaluate(policy, there, goals, threads=1, robot=robot, seed=7)
+    assert result.success.mean() >= 0.97
+    assert np.median(result.position_error) < 1e-4
+    assert result.max_speed_of_limit.max() < 1.0
+    assert result.path_ratio[result.success].max() < 1.1
 
 
 def test_joints_that_are_not_the_policys_stand_still():

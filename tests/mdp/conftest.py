@@ -35,7 +35,8 @@ def arm() -> Arm:
 
 def make_state(n: int = 1, joints: int = 2, **values: Any) -> State:
     """n rows, tool and goal in the base frame's origin and orientation, with changes."""
-    state = State.empty(n, joints)
+    ways = np.asarray(values.get("goal_ways", np.empty((n, 0, joints)))).shape[-2]
+    state = State.empty(n, joints, ways)
     state.tool_quaternion[:, 0] = state.goal_quaternion[:, 0] = 1.0
     state.tool_matrix[:] = state.goal_matrix[:] = np.eye(3)
     for name, value in values.items():

@@ -24,6 +24,7 @@ VALUES = {
     "tool_quaternion": [-HALF, 0, 0, HALF],
     "goal_position": [0.1, 0.5, -0.1],
     "goal_quaternion": [0, -1, 0, 0],
+    "goal_ways": [[1.3, 0.5], [np.nan, np.nan], [0.2, 2 * np.pi - 0.3]],
     "action": [0.7, -0.6],
     "last_action": [0.1, 0.2],
     "self_contact": True,
@@ -46,6 +47,7 @@ CASES = {
     "orientation_error": [0.1, 0.2, -0.3],
     "self_collision": [1.0],
     "last_action": [0.7, -0.6],  # the action that led here
+    "joint_error": [-0.1, 0.2],  # to the last way, less a full turn of the second joint
     # levers: z x (0.1, 0.2, 0.3) = (-0.2, 0.1, 0); y x (0.1, 0.2, 0) = (0, 0, -0.1); L^2 = 0.01
     "jacobian_transpose": [
         (0.03 + 0.01 * -0.3) / (0.05 + 0.01),

@@ -1,11 +1,12 @@
-"""Distances in the joints."""
+"""Distances and ways in the joints."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from reach_rl.mdp.state import Arm, joint_distance
+from reach_rl.mdp.state import Arm, joint_distance, joint_error
 
 PI = np.pi
 
@@ -25,6 +26,27 @@ def test_the_nearest_way_counts(arm: Arm, q, ways, expected):
     hinges = replace(wide, hinge=np.array([True, True]))
     found = joint_distance(np.array([q]), np.array([ways], float), hinges)
     assert found == pytest.approx([expected])
+
+
+def test_the_way_in_the_joints_against_trying_every_turn(arm: Arm):
+    """To the nearest configuration within the limits, among all full turns of all of them."""
+    rng = np.random.default_rng(0)
+    wide = replace(arm, low=np.array([-2 * PI, -PI]), high=np.array([2 * PI, PI]))
+    q = rng.uniform(wide.low, wide.high, (300, 2))
+    ways = rng.uniform(-PI, PI, (300, 4, 2))
+    ways[rng.random((300, 4)) < 0.4] = np.nan
+    found = joint_error(q, ways, wide)
+    turns = 2 * PI * np.array(list(itertools.product(range(-2, 3), repeat=2)))
+    for row in range(300):
+        there = (ways[row][np.isfinite(ways[row, :, 0]), None] + turns).reshape(-1, 2)
+        inside = ((there > wide.low) & (there < wide.high)).all(axis=1)
+        if not inside.any():
+            assert (found[row] == 0.0).all()
+            continue
+        lengths = np.linalg.norm(there[inside] - q[row], axis=1)
+        np.testing.assert_allclose(found[row], there[inside][lengths.argmin()] - q[row], atol=1e-9)
+    assert np.isnan(ways).all(axis=(1, 2)).sum() > 3
+    assert (joint_error(q, np.empty((300, 0, 2)), wide) == 0.0).all()
 
 
 def test_slides_do_not_turn(arm: Arm):
