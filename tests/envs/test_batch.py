@@ -322,7 +322,7 @@ def test_an_arm_with_seven_joints(make: Make) -> None:
 def test_the_error_of_the_joints_needs_a_closed_form(make: Make) -> None:
     """One line that says what to use instead."""
     term = make().observation.terms["joint_error"]
-    with pytest.raises(ConfigError, match=r"joint_error: .* not of arm7; use .*damped_least_sq"):
+    with pytest.raises(ConfigError, match=r"joint_error: .* not of arm7; try .*damped_least_sq"):
         ReachBatch(seeing(arm7(make()), joint_error=term), 1)
 
 
