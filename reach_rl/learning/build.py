@@ -47,6 +47,7 @@ def make_model(config: Config, env: VecNormalize) -> FastPPO:
     env.seed(config.seed * STRIDE % 2**31)
     model.fast = ppo.fast
     model.min_std = ppo.min_std
-    model.side_by_side = min(threads_of(config.vec_env.threads), cores()) > 1
+    spare = min(threads_of(config.vec_env.threads), cores()) // torch.get_num_threads()
+    model.side_by_side = spare > 1
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model
