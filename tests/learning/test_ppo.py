@@ -159,3 +159,21 @@ def test_exploration_does_not_fall_below_its_least_deviation(small, fast):
     free, _ = trained(small(*falling, "ppo.min_std=null"), 2)
     assert free.policy.log_std.exp().max() < 0.85
     np.testing.assert_allclose(held.policy.log_std.detach().exp(), 0.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("threads", "torch_threads", "cores", "wanted"),
+    [(2, 1, 4, True), (1, 1, 4, False), (2, 1, 1, False), (2, 2, 4, False), (4, 2, 4, True)],
+)
+def test_networks_are_updated_side_by_side_where_each_has_its_cores(
+    small, monkeypatch, threads, torch_threads, cores, wanted
+):
+    monkeypatch.setattr(build, "cores", lambda: cores)
+    config = small(f"vec_env.threads={threads}", f"torch_threads={torch_threads}")
+    before = torch.get_num_threads()
+    env = normalized(make_vec_env(config), config)
+    try:
+        assert build.make_model(config, env).side_by_side is wanted
+    finally:
+        torch.set_num_threads(before)
+        env.close()
