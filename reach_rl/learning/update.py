@@ -212,8 +212,8 @@ def _walk(networks: list[int], job: _Job, squares: Tensor) -> tuple[list[Tensor]
 def _known(place: Tensor) -> float:
     """What another thread leaves in this place, as soon as it is there.
 
-    On a busy machine that thread may have no core, and be waiting for this one: after a
-    millisecond of looking, now and then let go.
+    On a busy machine that thread may have no core, and be waiting for this one: every fifth of a
+    millisecond of looking, let go.
     """
     value = float(place)
     looks = 0
@@ -222,7 +222,7 @@ def _known(place: Tensor) -> float:
         looks += 1
         if looks % 2000 == 0:
             torch.jit.wait(torch.jit.fork(_nothing, place))
-        if looks > 5000000:  # a quarter of an hour
+        if looks > 10000000000:  # twenty minutes
             raise RuntimeError("the thread of the other network does not answer")
     return value
 

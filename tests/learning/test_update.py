@@ -1,5 +1,7 @@
 """Passes of an update, their gradient and Adam's steps, beside what PyTorch makes of the same."""
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -207,3 +209,13 @@ def test_networks_act_as_the_policy_does(small):
     torch.testing.assert_close(actions, wanted, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(log_probs, wanted_log_probs, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(networks.values(obs), values[:, 0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_waits_for_the_other_as_long_as_that_takes():
+    place = torch.full((), -1.0)
+    late = threading.Timer(2.0, place.fill_, (0.25,))
+    late.start()
+    begin = time.perf_counter()
+    assert script.scripted(update._known)(place) == 0.25
+    assert time.perf_counter() - begin > 1.0
+    late.join()
