@@ -39,11 +39,24 @@ class Networks:
         self._actor = [[layer.weight.detach(), layer.bias.detach()] for layer in actor]
         self._critic = [[layer.weight.detach(), layer.bias.detach()] for layer in critic]
         self._activation = activation_of(policy)
-        self._act, self._values = scripted(_act), scripted(_values)
+        self._std = torch.exp(self._log_std)
+        self._values = scripted(_values)
 
     def act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Sampled actions (n, j) and their log-probabilities (n,) for observations (n, d)."""
-        return self._act(obs, self._log_std, self._actor, self._activation)
+        """Sampled actions, and their deviations from the mean, (n, j) each.
+
+        Args:
+            obs: (n, d) observations.
+        """
+        mean = forward(obs, self._actor, self._activation)[-1]
+        # the draw that torch.distributions.Normal.rsample makes, so that seeds agree with SB3
+        action = torch.randn_like(mean).mul_(self._std).add_(mean)
+        return action, action - mean
+
+    def log_probs(self, deviations: Tensor) -> Tensor:
+        """Log-probabilities (...) of actions that deviate so from the mean, (..., j)."""
+        constant = (self._log_std + 0.5 * math.log(2.0 * math.pi)).sum()
+        return (deviations / self._std).square_().sum(dim=-1).mul_(-0.5).sub_(constant)
 
     def values(self, obs: Tensor) -> Tensor:
         """Values (n,) of observations (n, d)."""
@@ -68,21 +81,6 @@ def activation_of(policy: ActorCriticPolicy) -> str:
     if not kinds:  # without hidden layers it does not matter
         return "tanh"
     return ACTIVATIONS.get(kinds.pop(), "")
-
-
-def _act(
-    obs: Tensor,
-    log_std: Tensor,
-    actor: list[list[Tensor]],
-    activation: str,
-) -> tuple[Tensor, Tensor]:
-    mean = forward(obs, actor, activation)[-1]
-    # the draw that torch.distributions.Normal.rsample makes, so that seeds agree with SB3
-    noise = torch.randn_like(mean)
-    action = mean + noise * torch.exp(log_std)
-    scaled = (action - mean).mul_(torch.exp(-log_std))
-    constant = (log_std + 0.5 * math.log(2.0 * math.pi)).sum()
-    return action, torch.mv(scaled.square_(), torch.full_like(log_std, -0.5)).sub_(constant)
 
 
 def _values(obs: Tensor, layers: list[list[Tensor]], activation: str, piece: int) -> Tensor:

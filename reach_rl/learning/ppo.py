@@ -70,12 +70,15 @@ class FastPPO(PPO):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
-        low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
+        low, high = _bounds(self.action_space)
         dones = np.zeros(env.num_envs, bool)
         networks = Networks(self.policy)
+        deviations: list[Tensor] = []
+        cut_off: list[tuple[int, int, np.ndarray]] = []
         for _ in range(n_rollout_steps):
             begin = time.perf_counter()
-            actions, log_probs = networks.act(torch.as_tensor(self._last_obs))
+            actions, deviation = networks.act(torch.as_tensor(self._last_obs))
+            deviations.append(deviation)
             numbers = actions.numpy()
             self.seconds_policy += time.perf_counter() - begin
             new_obs, rewards, dones, infos = env.step(clipped(numbers, low, high))
@@ -85,20 +88,25 @@ class FastPPO(PPO):
                 return False
             ended = np.flatnonzero(dones).tolist()
             self._update_info_buffer([infos[i] for i in ended])
-            self._bootstrap(networks, rewards, ended, infos)
+            cut_off += [
+                (rollout_buffer.pos, i, infos[i]["terminal_observation"])
+                for i in ended
+                if infos[i].get("TimeLimit.truncated", False)
+            ]
             _store(
                 rollout_buffer,
                 observations=self._last_obs,
                 actions=numbers,
                 rewards=rewards,
                 episode_starts=self._last_episode_starts,
-                log_probs=log_probs.numpy(),
             )
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
-        # the networks have not changed meanwhile: the values of all steps in one call
+        # the networks have not changed meanwhile: values and probabilities of all steps at once
         seen = torch.from_numpy(rollout_buffer.observations).flatten(0, 1)
         rollout_buffer.values[:] = networks.values(seen).view(n_rollout_steps, -1).numpy()
+        rollout_buffer.log_probs[:] = networks.log_probs(torch.stack(deviations)).numpy()
+        self._bootstrap(networks, rollout_buffer.rewards, cut_off)
         last_values = networks.values(torch.as_tensor(self._last_obs))
         rollout_buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
         callback.update_locals(locals())
@@ -143,18 +151,19 @@ class FastPPO(PPO):
         self._after_update()
 
     def _bootstrap(
-        self,
-        networks: Networks,
-        rewards: np.ndarray,
-        ended: list[int],
-        infos: list[dict[str, Any]],
+        self, networks: Networks, rewards: np.ndarray, cut_off: list[tuple[int, int, np.ndarray]]
     ) -> None:
-        """Add the discounted value of what a time-out cut off, for all time-outs in one call."""
-        rows = [i for i in ended if infos[i].get("TimeLimit.truncated", False)]
-        if rows:
-            seen = np.stack([infos[i]["terminal_observation"] for i in rows])
-            values = networks.values(torch.as_tensor(seen, dtype=torch.float32))
-            rewards[rows] += self.gamma * values.numpy()
+        """Add the discounted values of what time-outs cut off, for a whole rollout in one call.
+
+        Args:
+            networks: as they collected.
+            rewards: (steps, n), to which the values are added.
+            cut_off: step, environment and last observation (d,) of each time-out.
+        """
+        if cut_off:
+            steps, rows, seen = zip(*cut_off, strict=True)
+            values = networks.values(torch.as_tensor(np.stack(seen), dtype=torch.float32))
+            rewards[steps, rows] += self.gamma * values.numpy()
 
     def _flat_buffer(self) -> list[Tensor]:
         """Observations, actions, old values, old log-probabilities, advantages and returns."""
@@ -220,6 +229,12 @@ def _first_broken(records: Tensor) -> str | None:
     row = broken[int(broken.any(dim=1).nonzero()[0])]
     names = ("policy gradient loss", "value loss", "entropy loss", "clip fraction", "loss")
     return (*names, "gradient")[int(row.nonzero()[0])]
+
+
+def _bounds(space: spaces.Space) -> tuple[Any, Any]:
+    """Least and greatest actions: (j,), or numbers where all agree, which clip faster."""
+    low, high = space.low, space.high  # type: ignore[attr-defined]
+    return tuple(b.flat[0] if (b == b.flat[0]).all() else b for b in (low, high))
 
 
 def _store(buffer: RolloutBuffer, **arrays: Any) -> None:  # noqa: ANN401

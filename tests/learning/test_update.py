@@ -202,7 +202,8 @@ def test_networks_act_as_the_policy_does(small):
     obs = rollout()[0]
     networks = Networks(policy)
     torch.manual_seed(7)
-    actions, log_probs = networks.act(obs)
+    actions, deviations = networks.act(obs)
+    log_probs = networks.log_probs(deviations)
     torch.manual_seed(7)
     with torch.no_grad():
         wanted, values, wanted_log_probs = policy(obs)
