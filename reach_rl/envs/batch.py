@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.config.kinds import GoalChange, Start
+from reach_rl.config.kinds import Start
 from reach_rl.config.schema import Config
 from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
@@ -18,6 +18,7 @@ from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
 from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, where
 from reach_rl.mdp.curriculum import Setting
+from reach_rl.mdp.ends import Ends
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
@@ -94,6 +95,7 @@ class ReachBatch:
         self.observe = Observation(config.observation, self.arm)
         self.reward = Reward(config.reward, self.arm)
         self.action = Action(config.action, self.arm, config.task.substeps)
+        self._ends = Ends(config.task)
         self._form = seen_form(config.observation, self.robot)
         self.goals = goals or goal_pool(config, self.robot, threads)
         self.statistics = Statistics(n, self.reward.names, self.arm)
@@ -230,11 +232,10 @@ class ReachBatch:
         self._advance(targets)
         poisoned = self._guard()
 
-        before = s.keypoint_distance.copy()
         self._read(slice(None))
         s.measure(self.arm)
-        s.keypoint_progress[:] = before - s.keypoint_distance
-        s.joint_progress[:] = joints_before - self._joint_distance()
+        if self._ways is not None:
+            s.joint_progress[:] = joints_before - self._joint_distance()
         setting = self.setting
         success.update(
             s, setting.position_threshold, setting.orientation_threshold, self.task.hold_steps
@@ -244,14 +245,11 @@ class ReachBatch:
         if poisoned.any():
             reward[poisoned], shares[poisoned] = 0.0, 0.0
             s.completed[poisoned] = s.reached[poisoned] = False
-        self.age += 1
-        self.goal_age += 1
         self.statistics.add(s, reward, shares)
         noise = self._noise(self._all)
         observation = self.observe(s, noise)
 
-        timed_out = (self.age >= self.task.episode_steps) | poisoned
-        changed = self._goal_is_due() & ~timed_out
+        timed_out, changed = self._ends(self.age, self.goal_age, s.completed, poisoned)
         over = changed | timed_out
         cut = where(over if self.autoreset else changed)
         last = observation[cut]
@@ -287,14 +285,6 @@ class ReachBatch:
         self.pending[:, 1:] = self.pending[:, :-1].copy()
         self.pending[:, 0] = action
         return self.pending[self._all, self.delay]
-
-    def _goal_is_due(self) -> Bools:
-        """Environments whose goal changes now, (n,)."""
-        if self.task.goal_change is GoalChange.TIMER:
-            return self.goal_age >= self.task.goal_period
-        if self.task.goal_change is GoalChange.HOLD:
-            return self.state.completed.copy()
-        return np.zeros(self.n, bool)
 
     def _read(self, rows: Ints | slice) -> None:
         """Take the physics of these environments over into the state."""
@@ -362,9 +352,9 @@ class ReachBatch:
         s.reached[rows] = False
         self.goal_index[rows] = indices
         self.goal_age[rows] = 0
+        s.measure(self.arm, rows)
         s.keypoint_progress[rows] = 0.0
         s.joint_progress[rows] = 0.0
-        s.measure(self.arm, rows)
 
     def _joint_distance(self) -> Array | float:
         """How far the goals are in the joints, (n,) rad; 0 if no reward asks for it."""

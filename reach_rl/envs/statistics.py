@@ -1,12 +1,13 @@
 """What happened since somebody last asked: finished goals and finished episodes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, Bools, Ints, dot
-from reach_rl.mdp.rotations import norm
+from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
 
 MOTION = (
@@ -89,33 +90,31 @@ class Statistics:
         """Count one control step of all environments."""
         self.total += reward
         self.shares += shares
-        self.length += 1
-        self.goals += state.completed
-        self.self_collided |= state.self_contact
-        self.table_collided |= state.table_contact
-        self.goal_age += 1
-        np.copyto(self.reached_age, self.goal_age, where=state.completed)
-        self._add_motion(state)
-
-    def _add_motion(self, state: State) -> None:
-        rate_of_steps, velocity = 1.0 / self.arm.control_period, state.joint_velocity
-        acceleration = (velocity - self._velocity) * rate_of_steps
-        jerk = acceleration - self.acceleration
-        self.acceleration[:] = acceleration
-        change = state.action - state.last_action
-        rate = dot(change, change)
-        inside = state.inside_steps > 0
-        sums = self.motion
-        sums[:, 0] += norm(state.tool_position - self._tool) * rate_of_steps
-        sums[:, 1] += rate
-        sums[:, 2] += dot(jerk, jerk) * rate_of_steps**2
-        full = np.abs(state.action) >= 1.0
-        sums[:, 3] += np.add.reduce(full, axis=1) / velocity.shape[1]
-        sums[:, 4] += inside
-        sums[:, 5] += inside * norm(velocity)
-        sums[:, 6] += inside * rate
-        shares = np.abs(velocity) / self.arm.velocity_limits
-        np.maximum(self.peak_speed, np.maximum.reduce(shares, axis=1), out=self.peak_speed)
+        _count(
+            state.completed,
+            state.self_contact,
+            state.table_contact,
+            self.goals,
+            self.self_collided,
+            self.table_collided,
+            self.length,
+            self.goal_age,
+            self.reached_age,
+        )
+        _add_motion(
+            state.joint_velocity,
+            self._velocity,
+            self.acceleration,
+            state.action,
+            state.last_action,
+            state.tool_position,
+            self._tool,
+            state.inside_steps,
+            self.arm.velocity_limits,
+            1.0 / self.arm.control_period,
+            self.motion,
+            self.peak_speed,
+        )
 
     def finish_goals(self, rows: Ints, state: State) -> None:
         """Note how the goals of these environments ended."""
@@ -170,3 +169,71 @@ class Statistics:
         """What has finished since the last call."""
         finished, self._finished = self._finished, Finished()
         return finished
+
+
+@compiled("void(b1[:], b1[:], b1[:], i8[:], b1[:], b1[:], i8[:], i8[:], i8[:])")
+def _count(
+    completed: Bools,
+    self_contact: Bools,
+    table_contact: Bools,
+    goals: Ints,
+    self_collided: Bools,
+    table_collided: Bools,
+    length: Ints,
+    goal_age: Ints,
+    reached_age: Ints,
+) -> None:
+    for i in range(len(length)):
+        length[i] += 1
+        goal_age[i] += 1
+        if completed[i]:
+            goals[i] += 1
+            reached_age[i] = goal_age[i]
+        self_collided[i] |= self_contact[i]
+        table_collided[i] |= table_contact[i]
+
+
+@compiled(
+    "void(f8[:,:], f8[:,:], f8[:,:], f8[:,:], f8[:,:], f8[:,:], f8[:,:], i8[:], f8[:], f8, f8[:,:],"
+    " f8[:])"
+)
+def _add_motion(
+    velocity: Array,
+    velocity_before: Array,
+    acceleration: Array,
+    action: Array,
+    last_action: Array,
+    tool: Array,
+    tool_before: Array,
+    inside_steps: Ints,
+    limits: Array,
+    per_second: float,
+    sums: Array,
+    peak_speed: Array,
+) -> None:
+    """Add a step to the sums of MOTION (n, 7), and take over accelerations and peak speeds."""
+    n, joints = velocity.shape
+    for i in range(n):
+        jerk, change, speed, full = 0.0, 0.0, 0.0, 0
+        for k in range(joints):
+            v = velocity[i, k]
+            now = (v - velocity_before[i, k]) * per_second
+            jerk += (now - acceleration[i, k]) ** 2
+            acceleration[i, k] = now
+            change += (action[i, k] - last_action[i, k]) ** 2
+            speed += v * v
+            full += abs(action[i, k]) >= 1.0
+            peak_speed[i] = max(peak_speed[i], abs(v) / limits[k])
+        x, y, z = (
+            tool[i, 0] - tool_before[i, 0],
+            tool[i, 1] - tool_before[i, 1],
+            tool[i, 2] - tool_before[i, 2],
+        )
+        sums[i, 0] += math.sqrt(x * x + y * y + z * z) * per_second
+        sums[i, 1] += change
+        sums[i, 2] += jerk * per_second * per_second
+        sums[i, 3] += full / joints
+        if inside_steps[i] > 0:
+            sums[i, 4] += 1.0
+            sums[i, 5] += math.sqrt(speed)
+            sums[i, 6] += change

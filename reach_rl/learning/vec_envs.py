@@ -19,6 +19,7 @@ from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.vec_env import BatchVecEnv
 from reach_rl.learning.normalize import Normalize
 from reach_rl.learning.workers import WorkerVecEnv
+from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import Robot, load_robot
 
@@ -64,9 +65,10 @@ def make_vec_env(config: Config, robot: Robot | None = None) -> VecEnv:
     ]
     if not in_worker:
         return DummyVecEnv(makers)
+    load_all()  # once, not in each worker
     if vec.start_method in (None, "forkserver"):
         # workers are copies of a server that has the imports behind it
-        multiprocessing.set_forkserver_preload([__name__])
+        multiprocessing.set_forkserver_preload([__name__, "reach_rl.envs.preload"])
     return WorkerVecEnv(makers, vec.start_method, vec.worker_timeout, vec.worker_restarts)
 
 

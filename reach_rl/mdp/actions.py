@@ -11,6 +11,7 @@ import numpy as np
 
 from reach_rl.config.schema import ActionConfig
 from reach_rl.mdp.arrays import Array, clipped
+from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm
 
 Kind = Callable[["Limits", Array, Array, Array, Array], Array]
@@ -35,6 +36,10 @@ class Limits:
     offset (s)."""
     of_change: Array
     """(s, 1, j) and per change of the speed within the period (s)."""
+    low: Array
+    """Least joint target (rad)."""
+    high: Array
+    """Greatest joint target (rad)."""
 
     @classmethod
     def of(cls, config: ActionConfig, arm: Arm, substeps: int) -> "Limits":
@@ -49,6 +54,8 @@ class Limits:
             ramp=ramp,
             of_speed=passed + arm.servo_lag,
             of_change=0.5 * passed * (ramp - ramp[:1]) + arm.servo_lag * ramp,
+            low=arm.low,
+            high=arm.high,
         )
 
 
@@ -61,19 +68,53 @@ def offset(limits: Limits, action: Array, position: Array, velocity: Array, targ
     from one action to the next. The servo acts on the joint angle at the start of a physics step:
     time within the period counts from the end of the first one.
     """
-    before = clipped(velocity, -limits.speed, limits.speed)
-    change = clipped(action * limits.speed - before, -limits.change, limits.change)
-    target = limits.of_speed * before
-    target += limits.of_change * change
-    target += position
-    return target
+    targets = np.empty((len(limits.ramp), *position.shape))
+    _ramped(
+        action,
+        position,
+        velocity,
+        limits.speed,
+        limits.change,
+        limits.of_speed[:, 0],
+        limits.of_change[:, 0],
+        limits.low,
+        limits.high,
+        targets,
+    )
+    return targets
+
+
+@compiled(
+    "void(f8[:,:], f8[:,:], f8[:,:], f8[:], f8[:], f8[:,:], f8[:,:], f8[:], f8[:], f8[:,:,:])"
+)
+def _ramped(
+    action: Array,
+    position: Array,
+    velocity: Array,
+    speed: Array,
+    change: Array,
+    of_speed: Array,
+    of_change: Array,
+    low: Array,
+    high: Array,
+    targets: Array,
+) -> None:
+    for i in range(len(position)):
+        for k in range(len(speed)):
+            before = min(max(velocity[i, k], -speed[k]), speed[k])
+            asked = min(max(action[i, k], -1.0), 1.0) * speed[k] - before
+            asked = min(max(asked, -change[k]), change[k])
+            for t in range(len(targets)):
+                ahead = of_speed[t, k] * before + of_change[t, k] * asked
+                targets[t, i, k] = min(max(position[i, k] + ahead, low[k]), high[k])
 
 
 def increment(
     limits: Limits, action: Array, position: Array, velocity: Array, target: Array
 ) -> Array:
     """target(t) = target_before + a * speed * t."""
-    return target + limits.ramp * limits.period * limits.speed * action
+    moved = target + limits.ramp * limits.period * limits.speed * clipped(action, -1.0, 1.0)
+    return clipped(moved, limits.low, limits.high)
 
 
 KINDS: Mapping[str, Kind] = {f.__name__: f for f in (offset, increment)}
@@ -98,8 +139,6 @@ class Action:
             velocity: (n, j) measured joint speeds (rad/s).
             target: (n, j) the targets before (rad).
         """
-        action = clipped(action, -1.0, 1.0)
         if self.curve != 1.0:
             action = np.copysign(np.abs(action) ** self.curve, action)
-        moved = self.kind(self.limits, action, position, velocity, target)
-        return clipped(moved, self.arm.low, self.arm.high)
+        return self.kind(self.limits, action, position, velocity, target)

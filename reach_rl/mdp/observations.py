@@ -6,7 +6,8 @@ import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
 from reach_rl.mdp import state as states
-from reach_rl.mdp.arrays import Array
+from reach_rl.mdp.arrays import Array, Bools
+from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.rotations import canonical, norm
 from reach_rl.mdp.state import Arm, State, jacobian
 
@@ -80,13 +81,48 @@ def jacobian_transpose(state: State, arm: Arm) -> Array:
     e stacks the position error and L times the orientation error, J_i is joint i's column of the
     Jacobian with the same weights, and L is the key-point offset (m).
     """
-    linear, angular = jacobian(state, arm)
-    weight = arm.keypoint_offset**2
-    pull = np.einsum("njk,nk->nj", linear, state.position_error)
-    pull += weight * np.einsum("njk,nk->nj", angular, state.rotation_error)
-    size = np.einsum("njk,njk->nj", linear, linear)
-    size += weight * np.einsum("njk,njk->nj", angular, angular)
-    return pull / np.maximum(size, 1e-9)
+    out = np.empty_like(state.joint_position, order="C")
+    _jacobian_transpose(
+        state.joint_anchor,
+        state.joint_axis,
+        arm.hinge,
+        state.tool_position,
+        state.position_error,
+        state.rotation_error,
+        arm.keypoint_offset**2,
+        out,
+    )
+    return out
+
+
+@compiled("void(f8[:,:,:], f8[:,:,:], b1[:], f8[:,:], f8[:,:], f8[:,:], f8, f8[:,:])")
+def _jacobian_transpose(
+    anchor: Array,
+    axis: Array,
+    hinge: Bools,
+    tool: Array,
+    position_error: Array,
+    rotation_error: Array,
+    weight: float,
+    out: Array,
+) -> None:
+    for i in range(out.shape[0]):
+        px, py, pz = position_error[i, 0], position_error[i, 1], position_error[i, 2]
+        rx, ry, rz = rotation_error[i, 0], rotation_error[i, 1], rotation_error[i, 2]
+        for k in range(out.shape[1]):
+            ax, ay, az = axis[i, k, 0], axis[i, k, 1], axis[i, k, 2]
+            if hinge[k]:
+                dx = tool[i, 0] - anchor[i, k, 0]
+                dy = tool[i, 1] - anchor[i, k, 1]
+                dz = tool[i, 2] - anchor[i, k, 2]
+                lx, ly, lz = ay * dz - az * dy, az * dx - ax * dz, ax * dy - ay * dx
+                turn = weight
+            else:
+                lx, ly, lz = ax, ay, az
+                turn = 0.0
+            pull = lx * px + ly * py + lz * pz + turn * (ax * rx + ay * ry + az * rz)
+            size = lx * lx + ly * ly + lz * lz + turn * (ax * ax + ay * ay + az * az)
+            out[i, k] = pull / max(size, 1e-9)
 
 
 def damped_least_squares(state: State, arm: Arm) -> Array:
@@ -141,19 +177,24 @@ class Observation:
             if term is not None
         ]
         sample = State.empty(1, len(arm.home))
-        widths = [self._part(sample, f, scales).shape[1] for _, f, scales, _ in self.parts]
+        raw = [f(sample, arm).shape[1] for _, f, *_ in self.parts]
+        widths = [
+            k if scales is None else k * len(scales)
+            for k, (_, _, scales, _) in zip(raw, self.parts, strict=True)
+        ]
         edges = np.cumsum([0, *widths]).tolist()
         self.size: int = edges[-1]
         self.slices = {
             name: slice(a, b)
             for (name, *_), a, b in zip(self.parts, edges[:-1], edges[1:], strict=True)
         }
-        raw = [f(sample, arm).shape[1] for _, f, _, _ in self.parts]
         self.noise = np.concatenate(
             [np.full(k, noise) for k, (*_, noise) in zip(raw, self.parts, strict=True)]
         )
         self.noisy = bool(self.noise.any())
         self._raw_edges = np.cumsum([0, *raw]).tolist()
+        scaled = [self.slices[name] for name, _, scales, _ in self.parts if scales is not None]
+        self._scaled_blocks = _joined(scaled)
 
     def __call__(self, state: State, noise: Array | None = None) -> np.ndarray:
         """Observe.
@@ -170,16 +211,31 @@ class Observation:
             value = f(state, self.arm)
             if noise is not None:
                 value = value + noise[:, self._raw_edges[i] : self._raw_edges[i + 1]]
-            out[:, self.slices[name]] = _scaled(value, scales)
+            _place(value, _NO_SCALES if scales is None else scales, out[:, self.slices[name]])
+        for block in self._scaled_blocks:
+            np.tanh(out[:, block], out=out[:, block])
         return out
 
-    def _part(self, state: State, f: Term, scales: Array | None) -> Array:
-        return _scaled(f(state, self.arm), scales)
+
+_NO_SCALES = np.ones(1)
 
 
-def _scaled(value: Array, scales: Array | None) -> Array:
-    """tanh(value / w) for each width w side by side; the value itself without widths."""
-    if scales is None:
-        return value
-    parts = value[:, None, :] / scales[:, None]
-    return np.tanh(parts.astype(np.float32)).reshape(len(value), -1)
+@compiled("void(f8[:,:], f8[:], f4[:,:])")
+def _place(value: Array, scales: Array, out: np.ndarray) -> None:
+    """value / w for each width w side by side, (n, k) into (n, widths k)."""
+    n, k = value.shape
+    for i in range(n):
+        for w in range(len(scales)):
+            for column in range(k):
+                out[i, w * k + column] = value[i, column] / scales[w]
+
+
+def _joined(parts: list[slice]) -> list[slice]:
+    """The same columns with parts that touch made one."""
+    out: list[slice] = []
+    for part in parts:
+        if out and out[-1].stop == part.start:
+            out[-1] = slice(out[-1].start, part.stop)
+        else:
+            out.append(part)
+    return out

@@ -3,13 +3,14 @@
 A term is not weighted here. `scales` are its widths w from the configuration, (k,).
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from reach_rl.config.schema import RewardConfig
-from reach_rl.mdp.arrays import Array, dot, total
-from reach_rl.mdp.rotations import norm
+from reach_rl.mdp.arrays import Array, total
+from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
 
 Term = Callable[[State, Arm, Array], Array]
@@ -68,7 +69,7 @@ def completion_bonus(state: State, arm: Arm, scales: Array) -> Array:
 def stillness(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w) exp(-|dq/dt|): at rest near the goal."""
     near = _kernels(state.keypoint_distance, scales)
-    return near * np.exp(-norm(state.joint_velocity))
+    return near * np.exp(-np.sqrt(_square(state.joint_velocity)))
 
 
 def velocity_near_goal(state: State, arm: Arm, scales: Array) -> Array:
@@ -78,7 +79,7 @@ def velocity_near_goal(state: State, arm: Arm, scales: Array) -> Array:
 
 def action_rate(state: State, arm: Arm, scales: Array) -> Array:
     """|a - a_before|^2."""
-    return _square(state.action - state.last_action)
+    return _square_of_change(state.action, state.last_action)
 
 
 def joint_velocity(state: State, arm: Arm, scales: Array) -> Array:
@@ -88,9 +89,7 @@ def joint_velocity(state: State, arm: Arm, scales: Array) -> Array:
 
 def joint_limit(state: State, arm: Arm, scales: Array) -> Array:
     """Sum over joints of how far they are inside the last w of their range, in units of w."""
-    q = state.joint_position
-    margin = np.minimum(q - arm.low, arm.high - q)
-    return total(np.maximum(1.0 - margin / scales[0], 0.0))
+    return _depth_at_limits(state.joint_position, arm.low, arm.high, scales[0])
 
 
 def self_collision(state: State, arm: Arm, scales: Array) -> Array:
@@ -105,18 +104,59 @@ def table_collision(state: State, arm: Arm, scales: Array) -> Array:
 
 def table_margin(state: State, arm: Arm, scales: Array) -> Array:
     """Sum over joints and tool of how deep they are inside the height w over the table, over w."""
-    height = np.concatenate((state.joint_anchor[:, :, 2], state.tool_position[:, 2:]), axis=1)
-    return total(np.maximum(1.0 - height / scales[0], 0.0))
+    return _depth_at_table(state.joint_anchor[:, :, 2], state.tool_position[:, 2], scales[0])
 
 
+@compiled("f8[::1](f8[:], f8[:])")
 def _kernels(distances: Array, scales: Array) -> Array:
     """Mean over w of exp(-d / w), (n,)."""
-    return np.add.reduce(np.exp(np.multiply.outer(-1.0 / scales, distances))) / len(scales)
+    out = np.zeros(len(distances))
+    for i in range(len(distances)):
+        for w in scales:
+            out[i] += math.exp(-distances[i] / w)
+        out[i] /= len(scales)
+    return out
 
 
+@compiled("f8[::1](f8[:,:])")
 def _square(vectors: Array) -> Array:
     """|v|^2, (n,)."""
-    return dot(vectors, vectors)
+    out = np.zeros(len(vectors))
+    for i in range(len(vectors)):
+        for k in range(vectors.shape[1]):
+            out[i] += vectors[i, k] * vectors[i, k]
+    return out
+
+
+@compiled("f8[::1](f8[:,:], f8[:,:])")
+def _square_of_change(after: Array, before: Array) -> Array:
+    """|a - b|^2, (n,)."""
+    out = np.zeros(len(after))
+    for i in range(len(after)):
+        for k in range(after.shape[1]):
+            change = after[i, k] - before[i, k]
+            out[i] += change * change
+    return out
+
+
+@compiled("f8[::1](f8[:,:], f8[:], f8[:], f8)")
+def _depth_at_limits(position: Array, low: Array, high: Array, width: float) -> Array:
+    out = np.zeros(len(position))
+    for i in range(len(position)):
+        for k in range(position.shape[1]):
+            margin = min(position[i, k] - low[k], high[k] - position[i, k])
+            out[i] += max(1.0 - margin / width, 0.0)
+    return out
+
+
+@compiled("f8[::1](f8[:,:], f8[:], f8)")
+def _depth_at_table(joints: Array, tool: Array, width: float) -> Array:
+    out = np.zeros(len(joints))
+    for i in range(len(joints)):
+        out[i] = max(1.0 - tool[i] / width, 0.0)
+        for k in range(joints.shape[1]):
+            out[i] += max(1.0 - joints[i, k] / width, 0.0)
+    return out
 
 
 TERMS: Mapping[str, Term] = {
@@ -170,5 +210,6 @@ class Reward:
         shares = np.zeros((len(state.distance), len(self.names)), order="F")
         for i, name in enumerate(self.names):
             if self.weights[i] != 0.0:
-                shares[:, i] = self.weights[i] * TERMS[name](state, self.arm, self._scales[i])
+                shares[:, i] = TERMS[name](state, self.arm, self._scales[i])
+        shares *= self.weights
         return total(shares), shares

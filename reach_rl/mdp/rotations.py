@@ -1,8 +1,11 @@
 """Rotations of many frames at once. Quaternions are (w, x, y, z); q and -q are one rotation."""
 
+import math
+
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, dot
+from reach_rl.mdp.arrays import Array, Ints, dot
+from reach_rl.mdp.compiled import compiled
 
 
 def canonical(quat: Array) -> Array:
@@ -21,18 +24,28 @@ def rotation_error(tool: Array, goal: Array) -> Array:
         (n, 3) rotation vectors in the base frame, of length 0 to pi (rad). Exactly pi apart, one
         of the two equal choices of axis is taken.
     """
-    g, t = np.ascontiguousarray(goal.T), np.ascontiguousarray(tool.T)  # a component a row: fast
-    # goal times the conjugate of tool, then of q and -q the one with w >= 0
-    vector = t[0] * g[1:] - g[0] * t[1:]
-    vector[0] -= g[2] * t[3] - g[3] * t[2]
-    vector[1] -= g[3] * t[1] - g[1] * t[3]
-    vector[2] -= g[1] * t[2] - g[2] * t[1]
-    cosine = np.add.reduce(g * t, axis=0)
-    sine = np.sqrt(np.add.reduce(vector * vector, axis=0))
-    angle = 2.0 * np.arctan2(sine, np.abs(cosine))
-    # angle / sin(angle / 2) tends to 2 at no rotation
-    factor = np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 2.0)
-    return (vector * np.copysign(factor, cosine)).T
+    out = np.empty((len(tool), 3))
+    measure_rotation(np.arange(len(tool)), tool, goal, out, np.empty(len(tool)))
+    return out
+
+
+@compiled("void(i8[:], f8[:,:], f8[:,:], f8[:,:], f8[:])")
+def measure_rotation(rows: Ints, tool: Array, goal: Array, out: Array, angle: Array) -> None:
+    """As rotation_error, of some rows (k,), into `out` (n, 3); its length into `angle` (n,)."""
+    for i in rows:
+        t0, t1, t2, t3 = tool[i, 0], tool[i, 1], tool[i, 2], tool[i, 3]
+        g0, g1, g2, g3 = goal[i, 0], goal[i, 1], goal[i, 2], goal[i, 3]
+        # goal times the conjugate of tool, then of q and -q the one with w >= 0
+        x = t0 * g1 - g0 * t1 - (g2 * t3 - g3 * t2)
+        y = t0 * g2 - g0 * t2 - (g3 * t1 - g1 * t3)
+        z = t0 * g3 - g0 * t3 - (g1 * t2 - g2 * t1)
+        cosine = g0 * t0 + g1 * t1 + g2 * t2 + g3 * t3
+        sine = math.sqrt(x * x + y * y + z * z)
+        # angle / sin(angle / 2) tends to 2 at no rotation
+        factor = 2.0 * math.atan2(sine, abs(cosine)) / sine if sine > 1e-9 else 2.0
+        factor = math.copysign(factor, cosine)
+        out[i, 0], out[i, 1], out[i, 2] = factor * x, factor * y, factor * z
+        angle[i] = abs(factor) * sine
 
 
 def cross(a: Array, b: Array) -> Array:

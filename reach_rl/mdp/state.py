@@ -1,11 +1,13 @@
 """What the task's functions see: the state of n environments at one control step."""
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, Bools, Ints, total
-from reach_rl.mdp.rotations import cross, norm, rotation_error
+from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.compiled import compiled
+from reach_rl.mdp.rotations import cross, measure_rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +133,51 @@ class State:
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def measure(self, arm: Arm, rows: Ints | slice = slice(None)) -> None:
-        """Refresh the errors of these rows from tool and goal."""
-        position = self.goal_position[rows] - self.tool_position[rows]
-        rotation = rotation_error(self.tool_quaternion[rows], self.goal_quaternion[rows])
+        """Refresh the errors of these rows, and their progress, from tool and goal."""
+        some = np.arange(len(self.distance))[rows]
+        _measure(
+            some,
+            self.goal_position,
+            self.tool_position,
+            self.goal_matrix,
+            self.tool_matrix,
+            arm.keypoint_offset,
+            self.position_error,
+            self.distance,
+            self.keypoint_distance,
+            self.keypoint_progress,
+        )
+        measure_rotation(
+            some, self.tool_quaternion, self.goal_quaternion, self.rotation_error, self.angle
+        )
+
+
+@compiled("void(i8[:], f8[:,:], f8[:,:], f8[:,:,:], f8[:,:,:], f8, f8[:,:], f8[:], f8[:], f8[:])")
+def _measure(
+    rows: Ints,
+    goal: Array,
+    tool: Array,
+    goal_axes: Array,
+    tool_axes: Array,
+    offset: float,
+    position_error: Array,
+    distance: Array,
+    keypoint_distance: Array,
+    keypoint_progress: Array,
+) -> None:
+    for i in rows:
+        x, y, z = goal[i, 0] - tool[i, 0], goal[i, 1] - tool[i, 1], goal[i, 2] - tool[i, 2]
+        position_error[i, 0], position_error[i, 1], position_error[i, 2] = x, y, z
+        distance[i] = math.sqrt(x * x + y * y + z * z)
         # the key points sit on the tool's axes, so their offsets are the columns of its matrix
-        axes = self.goal_matrix[rows] - self.tool_matrix[rows]
-        keypoints = position[:, :, None] + arm.keypoint_offset * axes
-        self.position_error[rows] = position
-        self.distance[rows] = norm(position)
-        self.rotation_error[rows] = rotation
-        self.angle[rows] = norm(rotation)
-        lengths = np.sqrt(np.add.reduce(keypoints * keypoints, axis=1))
-        self.keypoint_distance[rows] = total(lengths) / 3.0
+        lengths = 0.0
+        for k in range(3):
+            kx = x + offset * (goal_axes[i, 0, k] - tool_axes[i, 0, k])
+            ky = y + offset * (goal_axes[i, 1, k] - tool_axes[i, 1, k])
+            kz = z + offset * (goal_axes[i, 2, k] - tool_axes[i, 2, k])
+            lengths += math.sqrt(kx * kx + ky * ky + kz * kz)
+        keypoint_progress[i] = keypoint_distance[i] - lengths / 3.0
+        keypoint_distance[i] = lengths / 3.0
 
 
 def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
@@ -154,9 +189,7 @@ def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
             but for the joint limits.
         arm: the arm.
     """
-    way = _ways_to(position, ways, arm)
-    lengths = np.sqrt(np.einsum("nwj,nwj->nw", way, way))
-    return np.fmin.reduce(lengths, axis=1)
+    return _nearest(position, ways, arm.low, arm.high, arm.hinge)[0]
 
 
 def joint_error(position: Array, ways: Array, arm: Arm) -> Array:
@@ -167,22 +200,36 @@ def joint_error(position: Array, ways: Array, arm: Arm) -> Array:
         ways: (n, w, j) configurations as joint_distance takes them (rad).
         arm: the arm.
     """
-    if not ways.shape[1]:
-        return np.zeros_like(position)
-    way = _ways_to(position, ways, arm)
-    squares = np.einsum("nwj,nwj->nw", way, way)
-    nearest = np.argmin(np.where(np.isnan(squares), np.inf, squares), axis=1)
-    return np.nan_to_num(way[np.arange(len(way)), nearest])
+    return _nearest(position, ways, arm.low, arm.high, arm.hinge)[1]
 
 
-def _ways_to(position: Array, ways: Array, arm: Arm) -> Array:
-    """Ways (n, w, j) to configurations, short of full turns but within the joint limits (rad)."""
-    way = ways - position[:, None]
-    turns = np.round(way / (2.0 * np.pi)) * arm.hinge
-    way -= 2.0 * np.pi * turns
-    end = position[:, None] + way
-    way -= 2.0 * np.pi * arm.hinge * ((end > arm.high).astype(np.float64) - (end < arm.low))
-    return way
+@compiled("Tuple((f8[::1], f8[:,::1]))(f8[:,:], f8[:,:,:], f8[:], f8[:], b1[:])")
+def _nearest(
+    position: Array, ways: Array, low: Array, high: Array, hinge: Bools
+) -> tuple[Array, Array]:
+    """Length (n,), NaN without any, and way (n, j), 0 without any, short of full turns."""
+    n, joints = position.shape
+    least, nearest = np.full(n, np.nan), np.zeros((n, joints))
+    way = np.empty(joints)
+    for i in range(n):
+        best = np.inf
+        for w in range(ways.shape[1]):
+            square = 0.0
+            for k in range(joints):
+                way[k] = ways[i, w, k] - position[i, k]
+                if hinge[k]:
+                    way[k] -= 2.0 * math.pi * np.rint(way[k] / (2.0 * math.pi))
+                    end = position[i, k] + way[k]
+                    if end > high[k]:
+                        way[k] -= 2.0 * math.pi
+                    elif end < low[k]:
+                        way[k] += 2.0 * math.pi
+                square += way[k] * way[k]
+            if square < best:  # false for NaN
+                best = square
+                least[i] = math.sqrt(square)
+                nearest[i] = way
+    return least, nearest
 
 
 def jacobian(state: State, arm: Arm) -> tuple[Array, Array]:

@@ -206,6 +206,8 @@ def test_jacobian_terms_against_finite_differences(robot: Robot, arm: Arm, seed:
 
 def test_a_slide_moves_along_its_axis(arm: Arm, state_of: Make) -> None:
     state = state_of(1, **VALUES)
-    linear, angular = jacobian(state, replace(arm, hinge=np.array([True, False])))
+    slide = replace(arm, hinge=np.array([True, False]))
+    linear, angular = jacobian(state, slide)
     assert np.allclose(linear[0], [[-0.2, 0.1, 0], [0, 1, 0]])
     assert np.allclose(angular[0], [[0, 0, 1], [0, 0, 0]])
+    assert np.allclose(jacobian_transpose(state, slide)[0], [CASES["jacobian_transpose"][0], 0.3])

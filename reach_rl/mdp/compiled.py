@@ -1,0 +1,75 @@
+"""Loops over environments, compiled by Numba: what a step of the task would spend its time in.
+
+A chain of array operations passes a few thousand numbers through the interpreter a dozen times;
+one compiled loop passes them once. Such a function stands beside the term that it computes and says
+per environment what the formula says. It writes into arrays that it is given or returns a new one,
+and calls no other function of the project: Numba's cache does not notice when that changes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+class Compiled:
+    """A function that is compiled when it is first called and kept on disk for later processes."""
+
+    __slots__ = ("call", "function", "signature")
+
+    def __init__(self, function: Function, signature: str) -> None:
+        """Note what to compile; nothing is loaded yet."""
+        self.function = function
+        """What is compiled."""
+        self.signature = signature
+        """For arguments of these types."""
+        self.call = self._first_call
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
+        """Call it."""
+        return self.call(*arguments)
+
+    def load(self) -> None:
+        """Compile it, or read it from disk."""
+        if self.call == self._first_call:
+            self.call = _compile(self.function, self.signature)
+
+    def _first_call(self, *arguments: Any) -> Any:  # noqa: ANN401
+        self.load()
+        return self.call(*arguments)
+
+
+_ALL: list[Compiled] = []
+
+
+def compiled(signature: str) -> Callable[[Function], Compiled]:
+    """Compile a function for arguments of these types, as Numba writes them.
+
+    Without `::1` an array of any memory layout is taken, so that each function is compiled once.
+    """
+
+    def decorated(function: Function) -> Compiled:
+        _ALL.append(Compiled(function, signature))
+        return _ALL[-1]
+
+    return decorated
+
+
+def load_all() -> None:
+    """Load the loops of all modules that are imported, a moment later to be needed anyway.
+
+    Before processes are started that need them, lest each compiles them, or reads them from disk.
+    """
+    for loop in _ALL:
+        loop.load()
+
+
+def _compile(function: Function, signature: str) -> Function:
+    from numba import njit  # takes a fifth of a second, which most commands need not spend
+
+    # divisions as NumPy does them, and no lock while it runs
+    options = {"error_model": "numpy", "nogil": True}
+    try:
+        return njit(signature, cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep it: compiled in each process, in a fraction of a second
+        return njit(signature, **options)(function)
