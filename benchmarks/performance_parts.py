@@ -18,8 +18,10 @@ from turns import Figures, in_turns
 
 HERE = Path(__file__).parent
 QUIET = ("wandb=disabled", "progress=false")
-NOTES = ("ppo=notes", "vec_env.n_envs=256", "ppo.n_steps=128")
+NOTES = ("ppo=notes", "vec_env.n_envs=512", "ppo.n_steps=64")
 """The notes' hyperparameters (8 epochs, minibatches of 8192) on their 32,768 samples a rollout."""
+PROFILED = ("vec_env.n_envs=256", "vec_env.rollout_steps=24")
+"""The task is compared with the physics at 256 environments."""
 STOCK = ("vec_env=subproc", "vec_env.n_envs=16", "torch_threads=0")
 """Sixteen workers, and as many threads of the networks as torch takes by itself."""
 TINY = (
@@ -117,7 +119,7 @@ def stock(scale: Scale) -> Figures:
 def profile(scale: Scale) -> Figures:
     """The seconds of each function while a default run learns."""
     found = in_turns(
-        {"profile": ("profile", scale.words(), scale.steps(98_304))}, scale.repeats, say
+        {"profile": ("profile", scale.words(*PROFILED), scale.steps(98_304))}, scale.repeats, say
     )
     return shares(found["profile"])
 
@@ -283,7 +285,7 @@ def guard(scale: Scale) -> Figures:
         "bare": ("bare", scale.words(), turn),
         "train": ("train", scale.words(long, "evaluation.every=0"), turn),
         "stock": ("stock", scale.words(*STOCK, *small), 1),
-        "profile": ("profile", scale.words(), turn),
+        "profile": ("profile", scale.words(*PROFILED), turn),
     }
     found = in_turns(cases, scale.repeats, say)
     return {

@@ -22,7 +22,7 @@ CASES = [(block[0][2:], block[1:]) for block in BLOCKS]
 def words() -> dict[str, str]:
     composer = Composer()
     return {
-        "{ROLLOUT}": "vec_env.n_envs=256 ppo.n_steps=24",
+        "{ROLLOUT}": "vec_env.n_envs=512 ppo.n_steps=12",
         "{TOP}": listing(sorted({*hints(Config), *composer.groups}), 40),
         "{PPO}": listing(sorted(hints(PPOConfig)), 40),
         "{TASKS}": listing(composer.options("task")),
