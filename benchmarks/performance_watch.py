@@ -52,6 +52,7 @@ def watch_learning(ledger: Ledger) -> None:
     from reach_rl.learning.ppo import FastPPO
     from reach_rl.mdp import success
     from reach_rl.mdp.actions import Action
+    from reach_rl.mdp.ends import Ends
     from reach_rl.mdp.observations import Observation
     from reach_rl.mdp.rewards import Reward
     from reach_rl.mdp.state import State
@@ -66,7 +67,7 @@ def watch_learning(ledger: Ledger) -> None:
         (Observation, "__call__", TASK["observation"]),
         (ReachBatch, "_noise", TASK["observation"]),
         (ReachBatch, "_draw_goal", TASK["goals"]),
-        (ReachBatch, "_goal_is_due", TASK["goals"]),
+        (Ends, "__call__", TASK["goals"]),
         (ReachBatch, "_begin_episode", TASK["reset"]),
         (ReachBatch, "step", TASK["step"]),
         *((Guard, name, TASK["guard"]) for name in ("note", "detect", "check_reward")),
@@ -76,7 +77,7 @@ def watch_learning(ledger: Ledger) -> None:
         ),
         (BatchVecEnv, "step_wait", OTHERS[0]),
         (Normalize, "step_wait", OTHERS[1]),
-        *((Networks, name, OTHERS[2]) for name in ("act", "values")),
+        *((Networks, name, OTHERS[2]) for name in ("act", "values", "log_probs")),
         (RolloutBuffer, "compute_returns_and_advantage", OTHERS[4]),
         (FastPPO, "train", OTHERS[5]),
     ]
