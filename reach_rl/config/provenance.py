@@ -29,6 +29,7 @@ PACKAGES = (
     "stable-baselines3",
     "torch",
     "numpy",
+    "numba",
     "gymnasium",
     "hydra-core",
     "omegaconf",

@@ -31,6 +31,7 @@ from reach_rl.learning.signals import Stop
 from reach_rl.learning.vec_envs import make_vec_env, normalized, threads_of
 from reach_rl.learning.window import Window
 from reach_rl.learning.workers import WorkerFailure, WorkerVecEnv
+from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
 from reach_rl.monitoring.health import Doctor
 from reach_rl.monitoring.progress import Progress
@@ -84,6 +85,7 @@ class Run:
         self.observe: Observer | None = None
         self.checkpoints = folder / "checkpoints"
         self.threads = threads_of(config.vec_env.threads)
+        load_all(console.print)
         self.robot = load_robot(config.robot, config.task.physics_step)
         self.env = normalized(make_vec_env(config, self.robot), config)
         self.model = make_model(config, self.env)

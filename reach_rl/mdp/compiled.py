@@ -15,7 +15,7 @@ Function = Callable[..., Any]
 class Compiled:
     """A function that is compiled when it is first called and kept on disk for later processes."""
 
-    __slots__ = ("call", "function", "signature")
+    __slots__ = ("call", "function", "new", "signature")
 
     def __init__(self, function: Function, signature: str) -> None:
         """Note what to compile; nothing is loaded yet."""
@@ -23,7 +23,9 @@ class Compiled:
         """What is compiled."""
         self.signature = signature
         """For arguments of these types."""
-        self.call = self._first_call
+        self.call: Any = self._first_call
+        self.new = False
+        """It was compiled by this process, not read from disk."""
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Call it."""
@@ -33,6 +35,7 @@ class Compiled:
         """Compile it, or read it from disk."""
         if self.call == self._first_call:
             self.call = _compile(self.function, self.signature)
+            self.new = not self.call.stats.cache_hits
 
     def _first_call(self, *arguments: Any) -> Any:  # noqa: ANN401
         self.load()
@@ -55,16 +58,23 @@ def compiled(signature: str) -> Callable[[Function], Compiled]:
     return decorated
 
 
-def load_all() -> None:
-    """Load the loops of all modules that are imported, a moment later to be needed anyway.
+def load_all(tell: Callable[[str], None] = lambda text: None) -> None:
+    """Load the loops of all modules that are imported, which will be needed in a moment anyway.
 
-    Before processes are started that need them, lest each compiles them, or reads them from disk.
+    Where a user waits for it, and before processes are started each of which would do it.
+
+    Args:
+        tell: told so, once, if they must be compiled.
     """
+    told = False
     for loop in _ALL:
         loop.load()
+        if loop.new and not told:
+            tell("compiling the task's arithmetic: a few seconds, once after an installation")
+            told = True
 
 
-def _compile(function: Function, signature: str) -> Function:
+def _compile(function: Function, signature: str) -> Any:  # noqa: ANN401  Numba's dispatcher
     from numba import njit  # takes a fifth of a second, which most commands need not spend
 
     # divisions as NumPy does them, and no lock while it runs
