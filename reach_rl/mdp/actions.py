@@ -139,6 +139,7 @@ class Action:
             velocity: (n, j) measured joint speeds (rad/s).
             target: (n, j) the targets before (rad).
         """
+        action = np.asarray(action, np.float64)
         if self.curve != 1.0:
             action = np.copysign(np.abs(action) ** self.curve, action)
         return self.kind(self.limits, action, position, velocity, target)

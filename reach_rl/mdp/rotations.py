@@ -25,6 +25,7 @@ def rotation_error(tool: Array, goal: Array) -> Array:
         of the two equal choices of axis is taken.
     """
     out = np.empty((len(tool), 3))
+    tool, goal = (np.require(q, np.float64, "W") for q in (tool, goal))
     measure_rotation(np.arange(len(tool)), tool, goal, out, np.empty(len(tool)))
     return out
 

@@ -10,7 +10,7 @@ from reach_rl.config.validate import rules
 from reach_rl.learning.tuning import GAIN, Bounds, Sizes, Trial, Tuner, climb, tune
 
 SMALL = ("task.region.pool=64", "ppo.n_epochs=1", "ppo.policy_kwargs.net_arch.pi=[8]")
-START = Sizes(256, 24, 1024, 2, 1)
+START = Sizes(512, 12, 1024, 2, 1)
 
 
 def bounds(*overrides: str, cores: int = 2) -> Bounds:
@@ -60,9 +60,11 @@ def test_every_size_in_reach_is_a_sound_configuration(overrides):
 
 
 def test_rollouts_stay_longer_than_their_advantages_reach():
-    limits = bounds("ppo.gamma=0.92", "ppo.gae_lambda=0.95", "ppo.n_steps=24")
+    limits = bounds("ppo.gamma=0.92", "ppo.gae_lambda=0.95", "vec_env=batch_256")
     assert limits.least_steps == 12
-    assert limits.step(replace(limits.start, n_envs=512, n_steps=12), "n_envs", True) is None
+    longer = replace(limits.start, n_envs=512, n_steps=12)
+    assert limits.step(limits.start, "n_envs", True) == longer
+    assert limits.step(longer, "n_envs", True) is None
 
 
 def test_a_climb_finds_the_summit_and_is_not_led_by_noise():
@@ -106,7 +108,7 @@ def test_tuning_measures_within_its_time():
 
 
 def test_no_measurement_begins_that_would_pass_the_end():
-    config = compose([*SMALL, "vec_env.threads=1", "vec_env.n_envs=4", "ppo.batch_size=32"])
+    config = compose([*SMALL, "vec_env.threads=1", "vec_env.n_envs=4", "ppo.batch_size=24"])
     tuner = Tuner(config, 0.2)
     assert tuner.speed(Sizes.of(config)) is not None  # one there is always
     assert tuner.speed(Sizes.of(config)) is None
