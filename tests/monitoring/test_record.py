@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from reach_rl.config.load import compose
 from reach_rl.monitoring.record import Record, open_record, run_info
-from reach_rl.monitoring.writers import Writer
+from reach_rl.monitoring.writers import Writer, tensorboard
 from reach_rl.monitoring.writers.framing import crc32c, framed
 from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
 from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
@@ -90,8 +91,14 @@ def test_resume_cuts_later_records_and_a_torn_line(tmp_path, config):
     assert [step for step, _ in scalars(tmp_path, "rollout/success_rate")] == [100, 200, 300]
 
 
-def test_what_was_recorded_after_the_checkpoint_of_the_same_step_is_cut(tmp_path, config):
-    """A run that was killed after its verdict was recorded gives it again."""
+def test_what_was_recorded_after_the_checkpoint_of_the_same_step_is_cut(
+    tmp_path, config, monkeypatch
+):
+    """A run that was killed after its verdict was recorded gives it again.
+
+    Also where both event files are of one second, the ninth and the tenth of the process.
+    """
+    monkeypatch.setattr(tensorboard, "_NUMBER", itertools.count(9))
     with open_record(tmp_path, config) as record:
         record.write(100, {"rollout/success_rate": 0.1})
         record.write(200, {"rollout/success_rate": 0.2})

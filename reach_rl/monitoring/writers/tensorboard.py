@@ -45,7 +45,8 @@ class TensorBoardWriter(Writer):
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBER)}"
+        number = f"{next(_NUMBER):06d}"  # files of one second are read in the order of their names
+        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
         path = folder / f"events.out.tfevents.{name}"
         self._file = Appender(path, told, self.name)
         self._described: set[str] = set()
