@@ -224,12 +224,10 @@ def _add_motion(
             speed += v * v
             full += abs(action[i, k]) >= 1.0
             peak_speed[i] = max(peak_speed[i], abs(v) / limits[k])
-        x, y, z = (
-            tool[i, 0] - tool_before[i, 0],
-            tool[i, 1] - tool_before[i, 1],
-            tool[i, 2] - tool_before[i, 2],
-        )
-        sums[i, 0] += math.sqrt(x * x + y * y + z * z) * per_second
+        way = 0.0
+        for k in range(3):
+            way += (tool[i, k] - tool_before[i, k]) ** 2
+        sums[i, 0] += math.sqrt(way) * per_second
         sums[i, 1] += change
         sums[i, 2] += jerk * per_second * per_second
         sums[i, 3] += full / joints
