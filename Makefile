@@ -46,7 +46,7 @@ policies: setup ## train the policies that ship for play anew
 	$(BIN)/python benchmarks/ship_policies.py
 
 docs: setup ## write docs/configuration.md and docs/metrics.md, the references, anew
-	$(BIN)/python -m reach_rl.config.reference
+	$(BIN)/python -m reach_rl.cli.reference
 	$(BIN)/python -m reach_rl.monitoring.reference
 
 test: setup ## run the tests, two files at once; ARGS="tests/mdp -k reward" picks some

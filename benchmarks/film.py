@@ -9,9 +9,9 @@ from PIL import Image
 from reach_rl.config.kinds import GoalChange
 from reach_rl.config.load import load_run
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.learning import checkpoint
 from reach_rl.robots import display_spec
 from reach_rl.robots.render import Camera
+from reach_rl.rundir import checkpoint
 
 SECONDS_PER_GOAL = 2.0
 FRAMES_PER_SECOND = 25

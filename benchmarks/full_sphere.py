@@ -40,8 +40,8 @@ def judged(args: argparse.Namespace) -> Figures:
     from reach_rl.config.load import compose
     from reach_rl.evaluation.protocol import evaluate, held_out_goals
     from reach_rl.evaluation.yardstick import inverse_kinematics, straight_in_the_joints
-    from reach_rl.learning.subject import load
     from reach_rl.robots import load_robot
+    from reach_rl.training.subject import load
 
     task = compose([f"robot={args.robot}", "task=full_sphere"]).task
     subject = load(args.run).on(task, None) if args.run else None

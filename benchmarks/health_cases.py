@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from reach_rl import extend
+from reach_rl.extend import entries
+
 Hook = Callable[[], None]
 
 
@@ -58,9 +61,8 @@ def noise_only() -> None:
 
 
 def _observe(name: str, term: Callable[..., np.ndarray]) -> None:
-    from reach_rl.mdp import observations
-
-    observations.TERMS = {**observations.TERMS, name: term}
+    entries("observation_term")
+    extend._ENTRIES["observation_term"][name] = term
 
 
 def unstable_physics() -> None:

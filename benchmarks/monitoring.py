@@ -26,11 +26,11 @@ import numpy as np  # noqa: E402
 
 from reach_rl.config.load import compose  # noqa: E402
 from reach_rl.envs.statistics import Statistics  # noqa: E402
-from reach_rl.learning import run as run_module  # noqa: E402
-from reach_rl.learning.run import Run  # noqa: E402
-from reach_rl.learning.window import Window  # noqa: E402
 from reach_rl.monitoring.console import open_console  # noqa: E402
 from reach_rl.monitoring.record import Record, open_record  # noqa: E402
+from reach_rl.training import run as run_module  # noqa: E402
+from reach_rl.training.run import Run  # noqa: E402
+from reach_rl.training.window import Window  # noqa: E402
 
 
 def main() -> None:

@@ -75,10 +75,10 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
     import os
 
     from reach_rl.config.load import compose
-    from reach_rl.learning.run import Run
-    from reach_rl.learning.signals import listening
     from reach_rl.monitoring.console import TeeConsole
     from reach_rl.monitoring.record import Record, open_record
+    from reach_rl.training.run import Run
+    from reach_rl.training.signals import listening
 
     with tempfile.TemporaryDirectory() as name, listening() as stop:
         folder = Path(name)
@@ -112,10 +112,10 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
 
 def without_figures() -> None:
     """Leave out the figures that are computed for the records alone."""
-    from reach_rl.learning import run
-    from reach_rl.learning.numbers import Watch
-    from reach_rl.learning.window import Window
     from reach_rl.mdp.curriculum import Curriculum
+    from reach_rl.training import run
+    from reach_rl.training.divergence import Watch
+    from reach_rl.training.window import Window
 
     def nothing(*_: object) -> dict[str, Any]:
         return {}

@@ -90,11 +90,13 @@ def first_step(out: Path, begin: float, overrides: list[str]) -> None:
     ledger = Ledger("interpreter", begin)
     ledger.rename("the rest")
     ledger.watch_imports()
-    from reach_rl.config import app, prove
+    from reach_rl.cli import front_door as app
+    from reach_rl.config import prove
     from reach_rl.envs import pool
     from reach_rl.envs.batch import ReachBatch
-    from reach_rl.learning import build, session
+    from reach_rl.learning import build
     from reach_rl.robots import model
+    from reach_rl.training import session
 
     configuration = "configuration"
     watched: list[tuple[Any, str, str]] = [

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from reach_rl.config.provenance import machine
+from reach_rl.rundir.provenance import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = {

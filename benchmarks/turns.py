@@ -160,7 +160,7 @@ class Channel:
 
 def bare(config: "Config", channel: Channel, *, at_once: bool = True) -> None:
     """mj_step alone."""
-    from reach_rl.learning.throughput import BarePhysics
+    from reach_rl.training.throughput import BarePhysics
 
     physics = BarePhysics(config, at_once=at_once)
 
@@ -177,7 +177,7 @@ def learn(config: "Config", channel: Channel) -> None:
     """Rollouts and updates, and the share of their parts."""
     from dataclasses import asdict
 
-    from reach_rl.learning.throughput import Learning
+    from reach_rl.training.throughput import Learning
 
     learning = Learning(config)
 
@@ -196,7 +196,7 @@ def profile(config: "Config", channel: Channel) -> None:
     from ledger import Ledger
     from performance_watch import watch_learning
 
-    from reach_rl.learning.throughput import Learning
+    from reach_rl.training.throughput import Learning
 
     ledger = Ledger("collecting, the rest")
     watch_learning(ledger)
@@ -215,7 +215,7 @@ def profile(config: "Config", channel: Channel) -> None:
 
 def train(config: "Config", channel: Channel) -> None:
     """The whole loop of a run: it pauses after a rollout and its update, where a turn is over."""
-    from reach_rl.learning.signals import listening
+    from reach_rl.training.signals import listening
 
     with listening() as stop, _run(config) as (run, record):
         channel.tell({})
@@ -240,11 +240,11 @@ def train(config: "Config", channel: Channel) -> None:
 @contextmanager
 def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
     """A run and its record, as a session makes them, in a folder that goes."""
-    from reach_rl.config.disk import Disk
-    from reach_rl.learning.home import Home
-    from reach_rl.learning.run import Run
     from reach_rl.monitoring.console import TeeConsole
     from reach_rl.monitoring.record import open_record
+    from reach_rl.rundir.disk import Disk
+    from reach_rl.rundir.home import Home
+    from reach_rl.training.run import Run
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

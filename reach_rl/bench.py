@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.app import run
-from reach_rl.config.disk import reason
-from reach_rl.config.files import write_json
+from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.provenance import machine
-from reach_rl.config.status import now
 from reach_rl.config.tuned import Target
 from reach_rl.config.verbs import BenchConfig
+from reach_rl.rundir.disk import reason
+from reach_rl.rundir.files import write_json
+from reach_rl.rundir.provenance import machine
+from reach_rl.rundir.status import now
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -44,7 +44,7 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
 
 def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Learning and bare physics of the configuration as it is."""
-    from reach_rl.learning.throughput import measure
+    from reach_rl.training.throughput import measure
 
     console.print(
         f"measuring {wanted.robot.name} in {wanted.vec_env.n_envs:,} environments "
@@ -58,8 +58,8 @@ def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
 
 def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Search good sizes, and keep them if that is wished."""
-    from reach_rl.learning.tuning import Bounds, Sizes, tune
     from reach_rl.learning.vec_envs import cores
+    from reach_rl.training.tuning import Bounds, Sizes, tune
 
     target = None if wanted.write is None else Target.of(wanted.write)
     if target is not None:

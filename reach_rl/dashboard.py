@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.app import run
+from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import DashboardConfig
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.app import run
+from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import EvaluateConfig
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from reach_rl.config.schema import Config
     from reach_rl.evaluation.protocol import Evaluation, Pilot, Policy
     from reach_rl.evaluation.tracks import Watcher
-    from reach_rl.learning.subject import Subject
     from reach_rl.mdp.goals import Goals
     from reach_rl.robots import Robot
+    from reach_rl.training.subject import Subject
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the run, its checkpoint or the place for the figures is not fit.
     """
-    from reach_rl.learning import files
     from reach_rl.monitoring.console import open_console
+    from reach_rl.rundir import publish as files
 
     out = _check_out(wanted.out)
     judge = Judge(wanted, open_console())
@@ -68,7 +68,7 @@ class Judge:
 
     def one(self, out: Path | None) -> dict[str, Any]:
         """A run's policy, beside the yardstick where that is wanted."""
-        from reach_rl.learning.subject import load
+        from reach_rl.training.subject import load
         from reach_rl.viz.video.judged import film, tracks
 
         subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint)
@@ -118,8 +118,8 @@ class Judge:
         """Runs on the same goals, and whether they differ by more than noise."""
         from reach_rl.evaluation.comparison import compare, labels
         from reach_rl.evaluation.tables import motion
-        from reach_rl.learning.subject import load
         from reach_rl.monitoring.tables import evaluation_table
+        from reach_rl.training.subject import load
 
         names = labels(self.wanted.runs)
         subjects = [load(Path(folder), self.wanted.checkpoint) for folder in self.wanted.runs]
@@ -208,8 +208,8 @@ class Judge:
         """Sweep, tell, and write robustness.json and robustness.png."""
         from reach_rl.evaluation import robustness
         from reach_rl.evaluation.tables import robustness_table
-        from reach_rl.learning import files
         from reach_rl.robots.family import rated_payload
+        from reach_rl.rundir import publish as files
         from reach_rl.viz.robustness import draw
 
         config = subject.config

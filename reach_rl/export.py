@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reach_rl.config.app import run
+from reach_rl.cli.front_door import run
 from reach_rl.config.kinds import ExportFormat
 from reach_rl.config.verbs import ExportConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reach_rl.learning.subject import Subject
+    from reach_rl.training.subject import Subject
 
 UNPROVEN = 1
 """Exit code of a bundle that does not compute what the policy does."""
@@ -27,8 +27,8 @@ def job(wanted: ExportConfig) -> int:
     Raises:
         ConfigError: the run, its checkpoint or the folder is not fit.
     """
-    from reach_rl.learning.subject import load
     from reach_rl.monitoring.console import open_console
+    from reach_rl.training.subject import load
 
     console = open_console()
     subject = load(Path(wanted.run), wanted.checkpoint)
@@ -52,8 +52,8 @@ def _bundle(wanted: ExportConfig, subject: "Subject", out: Path, console: "Conso
     from reach_rl.bundles import bundle, hub
     from reach_rl.bundles.card import card
     from reach_rl.bundles.folder import published
-    from reach_rl.learning import files
     from reach_rl.learning.vec_envs import threads_of
+    from reach_rl.rundir import publish as files
 
     subject = subject.on(None, wanted.servo_lag)
     for_hub = wanted.format is ExportFormat.HUB

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reach_rl.config.app import run
+from reach_rl.cli.front_door import run
 from reach_rl.config.kinds import Viewer
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import ConfigError, listing
@@ -43,7 +43,7 @@ def job(wanted: PlayConfig) -> int:
 
 
 def _serve(sources: Mapping[str, Source], chosen: str, wanted: PlayConfig) -> int:
-    from reach_rl.learning.signals import listening
+    from reach_rl.training.signals import listening
     from reach_rl.viz.access import open_server
 
     _check_port(wanted.host, wanted.port)
@@ -65,7 +65,7 @@ def _serve(sources: Mapping[str, Source], chosen: str, wanted: PlayConfig) -> in
 
 
 def _native(source: Source, wanted: PlayConfig) -> int:
-    from reach_rl.learning.signals import listening
+    from reach_rl.training.signals import listening
     from reach_rl.viz.player.native import show
 
     with listening() as stop:
@@ -91,7 +91,7 @@ def _sources(wanted: PlayConfig) -> dict[str, Source]:
 
 def _shipped() -> dict[str, Path]:
     """Robot -> checkpoint folder of the policies that come with the package."""
-    from reach_rl.learning import checkpoint
+    from reach_rl.rundir import checkpoint
 
     homes = sorted(p for p in (assets_dir() / "policies").glob("*") if p.is_dir())
     return {home.name: checkpoint.resolve(home, "best") for home in homes}
@@ -99,7 +99,7 @@ def _shipped() -> dict[str, Path]:
 
 def _of_run(folder: Path, wanted: str) -> dict[str, Path]:
     """Checkpoints of a run, the wanted one first."""
-    from reach_rl.learning import checkpoint
+    from reach_rl.rundir import checkpoint
 
     checkpoints = folder / "checkpoints"
     if wanted == "best" and not checkpoint.points(checkpoints, "best"):
@@ -119,7 +119,7 @@ def _title(name: str) -> str:
 
 def _loader(folder: Path) -> Source:
     def load() -> "tuple[Config, Policy]":
-        from reach_rl.learning import checkpoint
+        from reach_rl.rundir import checkpoint
 
         saved = checkpoint.read(folder)
         return saved.config, checkpoint.policy_of(saved)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reach_rl.config.app import run
+from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import ReportConfig
 

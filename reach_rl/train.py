@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.app import run
+from reach_rl.cli.front_door import run
 
 if TYPE_CHECKING:
     from reach_rl.config.schema import Config
@@ -17,14 +17,14 @@ def main() -> None:
 def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
     """One run: its figures, or the exit code of a run that was stopped; or a trial of a search."""
     from reach_rl.config.search import current
-    from reach_rl.learning.session import train
+    from reach_rl.training.session import train
 
     trial = current()
     if trial is None:
         return train(config, run_dir)
-    from reach_rl.learning.signals import listening
     from reach_rl.sweeps import fresh
     from reach_rl.sweeps.job import run_trial
+    from reach_rl.training.signals import listening
 
     if fresh.is_fresh(run_dir):
         return fresh.run(config, run_dir, trial[0], train, listening)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from reach_rl.bench import job, verdict
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.load import compose
-from reach_rl.learning.throughput import BarePhysics, Learning
+from reach_rl.training.throughput import BarePhysics, Learning
 
 SMALL = (
     "seconds=0.2",

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.keys import find
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.schema import Config

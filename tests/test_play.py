@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.play import job
 from reach_rl.viz.player.drawing import GIZMO
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.load import to_config
-from reach_rl.config.status import read_status
-from reach_rl.learning import checkpoint
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.status import read_status
 from reach_rl.train import job
 
 ROOT = Path(__file__).parents[1]
@@ -283,7 +283,7 @@ def test_sigterm_to_the_whole_group_is_survived_and_saved(tmp_path, kind):
 
 
 def test_a_stop_while_judging_is_a_stop(tmp_path, monkeypatch):
-    from reach_rl.learning import session
+    from reach_rl.training import session
 
     plain = session.judge
 

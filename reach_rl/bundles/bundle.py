@@ -20,10 +20,10 @@ from reach_rl.deploy.bundle import FORMAT, Bundle
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.bundles import BundlePilot
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
-from reach_rl.learning import files
-from reach_rl.learning.checkpoint import policy_of
-from reach_rl.learning.subject import Subject
 from reach_rl.robots import Robot, load_robot
+from reach_rl.rundir import publish as files
+from reach_rl.rundir.checkpoint import policy_of
+from reach_rl.training.subject import Subject
 
 FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md"})
 

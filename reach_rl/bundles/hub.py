@@ -6,8 +6,8 @@ from typing import Any
 
 from reach_rl.bundles import bundle
 from reach_rl.bundles.card import card, front_matter
-from reach_rl.learning import files
-from reach_rl.learning.subject import Subject
+from reach_rl.rundir import publish as files
+from reach_rl.training.subject import Subject
 
 WEIGHTS = ("policy.safetensors", "normalizer.safetensors")
 

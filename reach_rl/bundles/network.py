@@ -114,7 +114,7 @@ def _increment(
 
 
 KINDS = {"offset": _offset, "increment": _increment}
-"""As mdp.actions.KINDS."""
+"""By the name of the kind in mdp.actions."""
 
 
 def _points(g: Graph, value: str) -> str:

@@ -11,9 +11,9 @@ from reach_rl.bundles.terms import Scene, observation, rotation_error
 from reach_rl.config.schema import Config
 from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import seen_form
-from reach_rl.learning.checkpoint import Checkpoint, policy_of
 from reach_rl.mdp.actions import Action
 from reach_rl.robots import Robot
+from reach_rl.rundir.checkpoint import Checkpoint, policy_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from reach_rl.config.kinds import ScheduleKind
-from reach_rl.learning import files
-from reach_rl.learning.checkpoint import load_normalizer
 from reach_rl.learning.policy import policy_kwargs
-from reach_rl.learning.subject import Subject
+from reach_rl.rundir import publish as files
+from reach_rl.rundir.checkpoint import load_normalizer
+from reach_rl.training.subject import Subject
 
 FILES = frozenset({"model.zip", "vecnormalize.pkl", "README.md"})
 

@@ -1,4 +1,4 @@
-"""The observation terms of reach_rl.mdp.observations as operations; the same names, TERMS."""
+"""The observation terms of reach_rl.mdp.observations as operations by the same names."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ from reach_rl.config.keys import (
     unknown_name,
     unwrap,
 )
-from reach_rl.config.names import NAMES
+from reach_rl.config.names import names
 from reach_rl.config.problems import MISSING, NOTHING, Problem, listing, nearest, show
 
 _HOLDS = {
@@ -119,7 +119,7 @@ class Converter:
         if not isinstance(value, Mapping):
             return self._wrong(key, value, "must hold names with values, such as {name: value}")
         for name, item in value.items():
-            if name not in NAMES.get(key, (name,)):
+            if name not in (names(key) or (name,)):
                 self._wrong(join(key, name), NOTHING, unknown_name(key, str(name)))
             elif code := code_in({name: item}):
                 self._wrong(join(key, name), NOTHING, code)

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from reach_rl.config.names import ABBREVIATIONS, NAMES
+from reach_rl.config.names import ABBREVIATIONS, names
 from reach_rl.config.problems import listing, nearest, show
 
 _WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -147,7 +147,7 @@ def check_key(schema: type, path: str, groups: Sequence[str] = ()) -> str | None
                 return unknown_key(schema, inner, part, done, groups)
             tp = hints(inner)[part]
         elif is_mapping(inner):
-            if part not in NAMES.get(done, (part,)):
+            if part not in (names(done) or (part,)):
                 return unknown_name(done, part)
             tp = typing.get_args(inner)[-1]
         elif typing.get_origin(inner) is list and part.isdecimal():
@@ -160,7 +160,7 @@ def check_key(schema: type, path: str, groups: Sequence[str] = ()) -> str | None
 
 def unknown_name(path: str, name: str) -> str:
     """Why a term is refused, with the nearest known one."""
-    known = NAMES[path]
+    known = names(path)
     near = nearest(name, known)
     return "unknown term; " + (
         f"did you mean {path}.{near}?" if near else f"there are {listing(known)}"

@@ -34,8 +34,8 @@ def _names(c: Config) -> Iterator[Problem]:
         ("reward.terms", c.reward.terms),
     ):
         if all(term is None for term in terms.values()):
-            yield Problem(key, NOTHING, f"has no term; it needs one of {listing(names.NAMES[key])}")
-    yield from named("action.kind", c.action.kind, names.ACTION_KINDS)
+            yield Problem(key, NOTHING, f"has no term; it needs one of {listing(names.names(key))}")
+    yield from named("action.kind", c.action.kind, names.names("action.kind"))
     if c.vec_env.start_method is not None:
         yield from named("vec_env.start_method", c.vec_env.start_method, names.START_METHODS)
 
@@ -155,7 +155,7 @@ def _curriculum(c: Config) -> Iterator[Problem]:
         )
         yield Problem("curriculum.duration", c.curriculum.duration, text)
     for name in ramps:
-        if name in names.REWARD_TERMS and c.reward.terms.get(name) is None:
+        if name in (names.names("reward.terms")) and c.reward.terms.get(name) is None:
             value = f"{{weight:{show(ramps[name].start)},scales:null}}"
             text = f"the reward has no such term; try +reward.terms.{name}={value}"
             yield Problem(f"curriculum.ramps.{name}", NOTHING, text)
@@ -213,7 +213,7 @@ def _task_region(t: TaskConfig) -> Iterator[Problem]:
 
 
 def _others(c: Config) -> Iterator[Problem]:
-    known = names.NAMES["health.stop_on"]
+    known = names.names("health.stop_on")
     for name in c.health.stop_on:
         if name not in known:
             near = nearest(name, known)

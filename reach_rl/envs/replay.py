@@ -21,13 +21,13 @@ import numpy as np
 from mujoco.batch import Batch
 
 from reach_rl.config.convert import to_tree
-from reach_rl.config.files import write_json
 from reach_rl.config.load import ConfigError, to_config_of_any_age
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.envs.guard import WARNINGS, Guard, Incident, hush
 from reach_rl.envs.physics import RANDOMIZED
 from reach_rl.robots import Robot, load_robot
+from reach_rl.rundir.files import write_json
 
 FORMAT = 1
 _ARRAYS = ("states", "targets", "actions", "goal_position", "goal_quaternion")

@@ -1,15 +1,16 @@
-"""What an action means: actions in [-1, 1] to joint targets. Looked up by name in KINDS.
+"""What an action means: actions in [-1, 1] to joint targets.
 
 A control period has several physics steps; the targets move through them in a straight ramp, as a
 robot's controller interpolates, so that no joint is asked for a jump of its speed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from reach_rl.config.schema import ActionConfig
+from reach_rl.extend import action_kind, entries
 from reach_rl.mdp.arrays import Array, clipped
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm
@@ -59,6 +60,7 @@ class Limits:
         )
 
 
+@action_kind
 def offset(limits: Limits, action: Array, position: Array, velocity: Array, target: Array) -> Array:
     """target(t) = q + integral of v + T v(t), v(t) from dq/dt to a * speed in a ramp.
 
@@ -109,6 +111,7 @@ def _ramped(
                 targets[t, i, k] = min(max(position[i, k] + ahead, low[k]), high[k])
 
 
+@action_kind
 def increment(
     limits: Limits, action: Array, position: Array, velocity: Array, target: Array
 ) -> Array:
@@ -117,16 +120,13 @@ def increment(
     return clipped(moved, limits.low, limits.high)
 
 
-KINDS: Mapping[str, Kind] = {f.__name__: f for f in (offset, increment)}
-
-
 class Action:
     """The configured action."""
 
     def __init__(self, config: ActionConfig, arm: Arm, substeps: int) -> None:
         """Look up the kind and derive its limits from the arm's."""
         self.arm = arm
-        self.kind = KINDS[config.kind]
+        self.kind = entries("action_kind")[config.kind]
         self.curve = config.curve
         self.limits = Limits.of(config, arm, substeps)
 

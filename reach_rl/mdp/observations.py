@@ -1,10 +1,11 @@
-"""Observation terms: each returns (n, k) numbers of a state. Looked up by name in TERMS."""
+"""Observation terms: each returns (n, k) numbers of a state."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
+from reach_rl.extend import entries, observation_term
 from reach_rl.mdp import state as states
 from reach_rl.mdp.arrays import Array, Bools
 from reach_rl.mdp.compiled import compiled
@@ -14,67 +15,80 @@ from reach_rl.mdp.state import Arm, State, jacobian
 Term = Callable[[State, Arm], Array]
 
 
+@observation_term
 def joint_position(state: State, arm: Arm) -> Array:
     """q - home, (n, j) rad."""
     return state.joint_position - arm.home
 
 
+@observation_term
 def joint_angle(state: State, arm: Arm) -> Array:
     """cos q and sin q, (n, 2 j)."""
     q = state.joint_position
     return np.concatenate((np.cos(q), np.sin(q)), axis=1)
 
 
+@observation_term
 def joint_velocity(state: State, arm: Arm) -> Array:
     """dq/dt, (n, j) rad/s."""
     return state.joint_velocity
 
 
+@observation_term
 def tool_position(state: State, arm: Arm) -> Array:
     """p, (n, 3) m in the base frame."""
     return state.tool_position
 
 
+@observation_term
 def tool_quaternion(state: State, arm: Arm) -> Array:
     """(w, x, y, z) of the tool in the base frame with w >= 0, (n, 4)."""
     return canonical(state.tool_quaternion)
 
 
+@observation_term
 def goal_position(state: State, arm: Arm) -> Array:
     """p*, (n, 3) m in the base frame."""
     return state.goal_position
 
 
+@observation_term
 def goal_quaternion(state: State, arm: Arm) -> Array:
     """(w, x, y, z) of the goal in the base frame with w >= 0, (n, 4)."""
     return canonical(state.goal_quaternion)
 
 
+@observation_term
 def goal_direction(state: State, arm: Arm) -> Array:
     """(p* - p) / |p* - p|, (n, 3); zero at the goal."""
     return state.position_error / np.maximum(norm(state.position_error), 1e-9)[:, None]
 
 
+@observation_term
 def position_error(state: State, arm: Arm) -> Array:
     """p* - p, (n, 3) m in the base frame."""
     return state.position_error
 
 
+@observation_term
 def orientation_error(state: State, arm: Arm) -> Array:
     """Axis times angle of R* R^T, (n, 3) rad in the base frame."""
     return state.rotation_error
 
 
+@observation_term
 def self_collision(state: State, arm: Arm) -> Array:
     """1 while the arm touches itself, (n, 1)."""
     return state.self_contact[:, None].astype(np.float64)
 
 
+@observation_term
 def last_action(state: State, arm: Arm) -> Array:
     """The action that led here, (n, j)."""
     return state.action
 
 
+@observation_term
 def jacobian_transpose(state: State, arm: Arm) -> Array:
     """J_i . e / |J_i|^2, (n, j) rad: how far joint i alone would go to make the pose error least.
 
@@ -125,6 +139,7 @@ def _jacobian_transpose(
             out[i, k] = pull / max(size, 1e-9)
 
 
+@observation_term
 def damped_least_squares(state: State, arm: Arm) -> Array:
     """J^T (J J^T + d^2 I)^-1 e, (n, j) rad: the damped least-squares step to the goal, d = 0.05 L.
 
@@ -138,31 +153,10 @@ def damped_least_squares(state: State, arm: Arm) -> Array:
     return np.einsum("nja,na->nj", j, np.linalg.solve(normal, e[:, :, None])[:, :, 0])
 
 
+@observation_term
 def joint_error(state: State, arm: Arm) -> Array:
     """q* - q to the nearest joint angles at the goal by closed form, (n, j) rad; 0 without any."""
     return states.joint_error(state.joint_position, state.goal_ways, arm)
-
-
-TERMS: Mapping[str, Term] = {
-    f.__name__: f
-    for f in (
-        joint_position,
-        joint_angle,
-        joint_velocity,
-        tool_position,
-        tool_quaternion,
-        goal_position,
-        goal_quaternion,
-        goal_direction,
-        position_error,
-        orientation_error,
-        self_collision,
-        last_action,
-        jacobian_transpose,
-        damped_least_squares,
-        joint_error,
-    )
-}
 
 
 class Observation:
@@ -171,8 +165,9 @@ class Observation:
     def __init__(self, config: ObservationConfig, arm: Arm) -> None:
         """Look up the terms and find their places in the vector."""
         self.arm = arm
+        known = entries("observation_term")
         self.parts = [
-            (name, TERMS[name], np.asarray(term.scales) if term.scales else None, term.noise)
+            (name, known[name], np.asarray(term.scales) if term.scales else None, term.noise)
             for name, term in config.terms.items()
             if term is not None
         ]

@@ -1,14 +1,15 @@
-"""Reward terms: each returns (n,) numbers of a state. Looked up by name in TERMS.
+"""Reward terms: each returns (n,) numbers of a state.
 
 A term is not weighted here. `scales` are its widths w from the configuration, (k,).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from reach_rl.config.schema import RewardConfig
+from reach_rl.extend import entries, reward_term
 from reach_rl.mdp.arrays import Array, total
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
@@ -16,36 +17,43 @@ from reach_rl.mdp.state import Arm, State
 Term = Callable[[State, Arm, Array], Array]
 
 
+@reward_term
 def distance(state: State, arm: Arm, scales: Array) -> Array:
     """d = |p* - p| (m)."""
     return state.distance
 
 
+@reward_term
 def distance_tanh(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of 1 - tanh(d / w)."""
     return (1.0 - np.tanh(state.distance[:, None] / scales)).mean(axis=1)
 
 
+@reward_term
 def orientation_error(state: State, arm: Arm, scales: Array) -> Array:
     """Angle between tool and goal (rad)."""
     return state.angle
 
 
+@reward_term
 def keypoint_distance(state: State, arm: Arm, scales: Array) -> Array:
     """k = mean distance of the tool's key points from the goal's (m)."""
     return state.keypoint_distance
 
 
+@reward_term
 def keypoint_kernel(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w)."""
     return _kernels(state.keypoint_distance, scales)
 
 
+@reward_term
 def progress(state: State, arm: Arm, scales: Array) -> Array:
     """k_before - k: how much nearer the key points came in this step (m)."""
     return state.keypoint_progress
 
 
+@reward_term
 def joint_progress(state: State, arm: Arm, scales: Array) -> Array:
     """q_before - q, q the distance in the joints to the nearest known way to the goal (rad).
 
@@ -56,52 +64,62 @@ def joint_progress(state: State, arm: Arm, scales: Array) -> Array:
     return state.joint_progress
 
 
+@reward_term
 def hold_bonus(state: State, arm: Arm, scales: Array) -> Array:
     """1 while inside both thresholds."""
     return (state.inside_steps > 0).astype(np.float64)
 
 
+@reward_term
 def completion_bonus(state: State, arm: Arm, scales: Array) -> Array:
     """1 at the step at which the hold is completed."""
     return state.completed.astype(np.float64)
 
 
+@reward_term
 def stillness(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w) exp(-|dq/dt|): at rest near the goal."""
     near = _kernels(state.keypoint_distance, scales)
     return near * np.exp(-np.sqrt(_square(state.joint_velocity)))
 
 
+@reward_term
 def velocity_near_goal(state: State, arm: Arm, scales: Array) -> Array:
     """Mean over w of exp(-k / w), times |dq/dt|^2 (rad2/s2)."""
     return _kernels(state.keypoint_distance, scales) * _square(state.joint_velocity)
 
 
+@reward_term
 def action_rate(state: State, arm: Arm, scales: Array) -> Array:
     """|a - a_before|^2."""
     return _square_of_change(state.action, state.last_action)
 
 
+@reward_term
 def joint_velocity(state: State, arm: Arm, scales: Array) -> Array:
     """|dq/dt|^2 (rad2/s2)."""
     return _square(state.joint_velocity)
 
 
+@reward_term
 def joint_limit(state: State, arm: Arm, scales: Array) -> Array:
     """Sum over joints of how far they are inside the last w of their range, in units of w."""
     return _depth_at_limits(state.joint_position, arm.low, arm.high, scales[0])
 
 
+@reward_term
 def self_collision(state: State, arm: Arm, scales: Array) -> Array:
     """1 while the arm touches itself."""
     return state.self_contact.astype(np.float64)
 
 
+@reward_term
 def table_collision(state: State, arm: Arm, scales: Array) -> Array:
     """1 while the arm touches the table."""
     return state.table_contact.astype(np.float64)
 
 
+@reward_term
 def table_margin(state: State, arm: Arm, scales: Array) -> Array:
     """Sum over joints and tool of how deep they are inside the height w over the table, over w."""
     return _depth_at_table(state.joint_anchor[:, :, 2], state.tool_position[:, 2], scales[0])
@@ -159,29 +177,6 @@ def _depth_at_table(joints: Array, tool: Array, width: float) -> Array:
     return out
 
 
-TERMS: Mapping[str, Term] = {
-    f.__name__: f
-    for f in (
-        distance,
-        distance_tanh,
-        orientation_error,
-        keypoint_distance,
-        keypoint_kernel,
-        progress,
-        joint_progress,
-        hold_bonus,
-        completion_bonus,
-        stillness,
-        velocity_near_goal,
-        action_rate,
-        joint_velocity,
-        joint_limit,
-        self_collision,
-        table_collision,
-        table_margin,
-    )
-}
-
 NEEDS_SCALES = frozenset(
     {
         "distance_tanh",
@@ -202,14 +197,15 @@ class Reward:
         self.arm = arm
         terms = {name: term for name, term in config.terms.items() if term is not None}
         self.names = tuple(terms)
+        self._terms = [entries("reward_term")[name] for name in terms]
         self.weights = np.array([term.weight for term in terms.values()])
         self._scales = [np.asarray(term.scales or [1.0]) for term in terms.values()]
 
     def __call__(self, state: State) -> tuple[Array, Array]:
         """The reward of n environments, (n,), and each term's weighted share of it, (n, terms)."""
         shares = np.zeros((len(state.distance), len(self.names)), order="F")
-        for i, name in enumerate(self.names):
+        for i, term in enumerate(self._terms):
             if self.weights[i] != 0.0:
-                shares[:, i] = TERMS[name](state, self.arm, self._scales[i])
+                shares[:, i] = term(state, self.arm, self._scales[i])
         shares *= self.weights
         return total(shares), shares

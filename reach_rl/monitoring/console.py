@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console, NewLine
 from rich.control import Control
 
-from reach_rl.config.disk import Appender
 from reach_rl.config.redact import redact
+from reach_rl.rundir.disk import Appender
 
 LOG_WIDTH = 100
 

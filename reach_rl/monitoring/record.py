@@ -8,8 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from reach_rl.config.convert import to_tree
-from reach_rl.config.disk import Told, ignore
-from reach_rl.config.files import read_json
 from reach_rl.config.kinds import WandbMode
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
@@ -19,6 +17,8 @@ from reach_rl.monitoring.writers.json_lines import STEP, JsonLinesWriter, read_r
 from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
 from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
 from reach_rl.monitoring.writers.wandb_access import resolve
+from reach_rl.rundir.disk import Told, ignore
+from reach_rl.rundir.files import read_json
 
 Say = Callable[[str], None]
 

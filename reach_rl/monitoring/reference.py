@@ -5,9 +5,8 @@ python -m reach_rl.monitoring.reference [--check]
 
 from collections.abc import Iterable, Sequence
 
-from reach_rl.config.names import HEALTH_CHECKS
-from reach_rl.config.reference import keep
-from reach_rl.monitoring.health import CHECKS
+from reach_rl.cli.reference import keep
+from reach_rl.extend import entries
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, Metric
 
 MODULE = "reach_rl.monitoring.reference"
@@ -47,8 +46,7 @@ def page() -> str:
         "",
     ]
     parts += ["| name | title | when |", "|---|---|---|"]
-    for name in HEALTH_CHECKS:
-        check = CHECKS[name]
+    for name, check in entries("health_check").items():
         meaning = " ".join((check.look.__doc__ or "").split())
         parts.append(f"| `{name}` | {check.title} | {meaning} |")
     return "\n".join(parts).rstrip() + "\n"

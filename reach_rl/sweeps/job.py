@@ -17,12 +17,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from reach_rl.config import context
-from reach_rl.config.files import write_json
 from reach_rl.config.load import compose
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search, Wilcoxon
-from reach_rl.config.status import Status, read_status
+from reach_rl.rundir.files import write_json
+from reach_rl.rundir.status import Status, read_status
 from reach_rl.sweeps import trials
 from reach_rl.sweeps.heart import Heart
 from reach_rl.sweeps.objective import combined, figure

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from reach_rl.config.files import write_atomic, write_json
 from reach_rl.config.problems import ConfigError, listing
 from reach_rl.config.redact import HIDDEN
+from reach_rl.rundir.files import write_atomic, write_json
 from reach_rl.sweeps.trials import ENV_STEPS, FOLDER, REASON, SEED_VALUES, SEEDS
 
 if TYPE_CHECKING:

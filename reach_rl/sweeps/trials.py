@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from reach_rl.config.status import now, process_start
+from reach_rl.rundir.status import now, process_start
 from reach_rl.sweeps.storage import locked
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ import yaml
 from reach_rl import evaluate, export
 from reach_rl.bundles import bundle as bundles
 from reach_rl.bundles import proof
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.paths import assets_dir
 from reach_rl.deploy import Bundle
 from reach_rl.evaluation.protocol import evaluate as judge
 from reach_rl.evaluation.protocol import held_out_goals
-from reach_rl.learning import checkpoint
-from reach_rl.learning.checkpoint import load_policy
-from reach_rl.learning.subject import Subject
 from reach_rl.robots import load_robot
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.checkpoint import load_policy
+from reach_rl.training.subject import Subject
 from tests import reaching
 
 FEW = ("goals=60", "threads=1", "seed=3")

@@ -19,10 +19,10 @@ from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import ObservationTerm
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.learning.checkpoint import Checkpoint, policy_of
+from reach_rl.extend import entries
 from reach_rl.learning.policy import ACTIVATIONS, bare_network
-from reach_rl.mdp import actions, observations
 from reach_rl.robots import load_robot
+from reach_rl.rundir.checkpoint import Checkpoint, policy_of
 
 ASSETS = Path(__file__).parent.parent / "assets"
 ARM7 = [
@@ -40,7 +40,7 @@ def everything(config):
     """The run with every observation term, alternately plain and at two widths."""
     wanted = {
         name: ObservationTerm(scales=[0.5, 0.05] if i % 2 else None, noise=0.01)
-        for i, name in enumerate(observations.TERMS)
+        for i, name in enumerate(entries("observation_term"))
         if name != "joint_error" or config.robot.mjcf is None
     }
     return replace(config, observation=replace(config.observation, terms=wanted))
@@ -69,8 +69,8 @@ def proof_of(config, count=1000):
 
 
 def test_every_term_kind_and_activation_can_be_written():
-    assert terms.TERMS.keys() == observations.TERMS.keys()
-    assert network.KINDS.keys() == actions.KINDS.keys()
+    assert terms.TERMS.keys() == entries("observation_term").keys()
+    assert network.KINDS.keys() == entries("action_kind").keys()
     assert network.ACTIVATIONS.keys() == ACTIVATIONS.keys() == set(Activation)
 
 

@@ -80,7 +80,7 @@ KINDS = ("callbacks", "logging", "environment", "sweep", "launcher", "sweeper")
 @pytest.mark.parametrize("group", ["experiment", "sweep"])
 def test_a_preset_or_search_space_cannot_run_code(canary, kind, group):
     """One after the other in this process; the whole path is in the test below."""
-    from reach_rl.config.app import front
+    from reach_rl.cli.front_door import front
 
     folder = canary.parent / "conf"
     (folder / group).mkdir(parents=True)

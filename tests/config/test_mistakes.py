@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.composition import Composer
 from reach_rl.config.keys import hints
 from reach_rl.config.problems import listing

@@ -6,8 +6,8 @@ import inspect
 import optuna
 import pytest
 
+from reach_rl.cli.front_door import front
 from reach_rl.config import search
-from reach_rl.config.app import front
 from reach_rl.config.composition import Composer
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.prove_search import space

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.load import compose
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError

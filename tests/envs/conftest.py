@@ -10,7 +10,8 @@ import pytest
 from reach_rl.config.kinds import GoalChange, Start
 from reach_rl.config.load import compose
 from reach_rl.config.schema import Config, ObservationTerm, RandomizationConfig, RewardTerm
-from reach_rl.mdp import observations, rewards
+from reach_rl.extend import entries
+from reach_rl.mdp import rewards
 
 ASSETS = Path(__file__).parent.parent / "assets"
 NOTHING = RandomizationConfig(
@@ -59,14 +60,14 @@ def base() -> Config:
             scales=[0.5, 0.1] if name in scaled else None,
             noise=0.01 if name.startswith("joint_") else 0.0,
         )
-        for name in observations.TERMS
+        for name in entries("observation_term")
     }
     paid = {
         name: RewardTerm(
             weight=0.1 * (i + 1) * (-1) ** i,
             scales=[0.3, 0.05] if name in rewards.NEEDS_SCALES else None,
         )
-        for i, name in enumerate(rewards.TERMS)
+        for i, name in enumerate(entries("reward_term"))
     }
     region = replace(shipped.task.region, pool=64)
     return replace(

@@ -12,8 +12,8 @@ from reach_rl.envs.gym_env import ReachEnv, drained
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.statistics import MOTION, Finished
 from reach_rl.envs.vec_env import BatchVecEnv
-from reach_rl.learning.window import Window
 from reach_rl.robots import load_robot
+from reach_rl.training.window import Window
 from tests.envs.conftest import LOOSE
 
 Make = Callable[..., Config]

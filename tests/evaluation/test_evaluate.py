@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.evaluate import job

@@ -4,10 +4,10 @@ import numpy as np
 
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate
-from reach_rl.learning.run import Run
-from reach_rl.learning.signals import Stop
 from reach_rl.monitoring.console import TeeConsole
 from reach_rl.monitoring.record import Record
+from reach_rl.training.run import Run
+from reach_rl.training.signals import Stop
 
 GOALS = 64
 

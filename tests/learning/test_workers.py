@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from reach_rl.config.status import read_status
-from reach_rl.learning import checkpoint
-from reach_rl.learning.run import Run
-from reach_rl.learning.session import train
 from reach_rl.learning.workers import WorkerFailure, WorkerVecEnv
 from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.status import read_status
+from reach_rl.training.run import Run
+from reach_rl.training.session import train
 
 TIMEOUT = 1.5
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from reach_rl.config.schema import Config, ObservationTerm, RobotConfig
-from reach_rl.mdp.observations import TERMS, Observation, damped_least_squares, jacobian_transpose
+from reach_rl.extend import entries
+from reach_rl.mdp.observations import Observation, damped_least_squares, jacobian_transpose
 from reach_rl.mdp.state import Arm, State, jacobian
 from reach_rl.robots import Robot, load_robot
 
@@ -58,16 +59,16 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_term(name: str, arm: Arm, state_of: Make) -> None:
-    value = TERMS[name](state_of(1, **VALUES), arm)
+    value = entries("observation_term")[name](state_of(1, **VALUES), arm)
     assert np.allclose(value, [CASES[name]], atol=1e-12)
 
 
 def test_every_term_is_tested() -> None:
-    assert set(TERMS) == {*CASES, "damped_least_squares"}
+    assert set(entries("observation_term")) == {*CASES, "damped_least_squares"}
 
 
 def test_direction_at_the_goal_is_zero(arm: Arm, state_of: Make) -> None:
-    assert (TERMS["goal_direction"](state_of(1), arm) == 0.0).all()
+    assert (entries("observation_term")["goal_direction"](state_of(1), arm) == 0.0).all()
 
 
 def observation(config: Config, arm: Arm, **terms: ObservationTerm | None) -> Observation:

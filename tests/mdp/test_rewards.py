@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reach_rl import extend
 from reach_rl.config.schema import Config, RewardTerm
+from reach_rl.extend import entries
 from reach_rl.mdp import rewards
-from reach_rl.mdp.rewards import NEEDS_SCALES, TERMS, Reward
+from reach_rl.mdp.rewards import NEEDS_SCALES, Reward
 from reach_rl.mdp.state import Arm, State
 
 Make = Callable[..., State]
@@ -60,11 +62,11 @@ CASES: dict[str, tuple[list[float], float, float]] = {
 
 
 def test_every_term_has_a_case() -> None:
-    assert set(TERMS) <= set(CASES)
-    assert {name for name in TERMS if CASES[name][0]} == NEEDS_SCALES
+    assert set(entries("reward_term")) <= set(CASES)
+    assert {name for name in entries("reward_term") if CASES[name][0]} == NEEDS_SCALES
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", entries("reward_term"))
 def test_term(name: str, arm: Arm, state_of: Make) -> None:
     """Row by row: a moving and a resting arm."""
     scales, moving, resting = CASES[name]
@@ -72,7 +74,7 @@ def test_term(name: str, arm: Arm, state_of: Make) -> None:
     for row, values in enumerate((MOVING, RESTING)):
         for key, value in values.items():
             getattr(both, key)[row] = value
-    value = TERMS[name](both, arm, np.array(scales or [1.0]))
+    value = entries("reward_term")[name](both, arm, np.array(scales or [1.0]))
     assert value.shape == (2,)
     assert value.dtype == np.float64
     assert np.allclose(value, [moving, resting], rtol=1e-7, atol=1e-15)
@@ -112,7 +114,7 @@ def test_weight_zero_costs_nothing(
     def explodes(*_: object) -> np.ndarray:
         raise AssertionError("worked out")
 
-    monkeypatch.setitem(TERMS, "distance", explodes)  # type: ignore[arg-type]
+    monkeypatch.setitem(extend._ENTRIES["reward_term"], "distance", explodes)  # type: ignore[arg-type]
     terms = {
         "distance": RewardTerm(weight=0.0, scales=None),
         "progress": RewardTerm(weight=1.0, scales=None),

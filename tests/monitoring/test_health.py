@@ -13,12 +13,12 @@ import pytest
 
 from reach_rl.config.composition import Composer
 from reach_rl.config.load import compose
-from reach_rl.config.names import HEALTH_CHECKS
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.prove import prove
 from reach_rl.config.schema import Config
 from reach_rl.config.verbs import VERBS
-from reach_rl.monitoring.health import CHECKS, Doctor, Finding, diagnose
+from reach_rl.extend import entries
+from reach_rl.monitoring.health import Doctor, Finding, diagnose
 from reach_rl.monitoring.health.history import REWARD, History
 
 HISTORIES = json.loads(gzip.decompress((Path(__file__).parent / "histories.json.gz").read_bytes()))
@@ -80,10 +80,6 @@ def check_words(finding: Finding, config: Config, overrides: Sequence[str]) -> N
     for remedy in (first, second):
         better = composed([*overrides, *remedy.split()])
         assert better != config, remedy
-
-
-def test_there_is_a_check_for_every_name():
-    assert set(CHECKS) == set(HEALTH_CHECKS)
 
 
 @pytest.mark.parametrize("name", SICK)
@@ -174,7 +170,7 @@ SIGNS: dict[str, tuple[tuple[str, ...], Change]] = {
 }
 
 
-@pytest.mark.parametrize("name", HEALTH_CHECKS)
+@pytest.mark.parametrize("name", entries("health_check"))
 def test_each_sign_is_seen(name):
     overrides, change = SIGNS[name]
     command = [*HISTORIES["default"]["overrides"], *overrides]

@@ -1,6 +1,6 @@
 import pytest
 
-from reach_rl.config.names import HEALTH_CHECKS
+from reach_rl.extend import entries
 from reach_rl.monitoring import reference
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, describe, evaluation_metrics
 
@@ -54,7 +54,7 @@ def test_the_reference_is_in_step():
 
 def test_the_reference_has_every_metric_and_every_warning():
     page = reference.page()
-    for name in (*CATALOGUE, *HEALTH_CHECKS):
+    for name in (*CATALOGUE, *entries("health_check")):
         assert f"| `{name}` |" in page
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config.status import read_status
 from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.rundir.status import read_status
 
 ROOT = Path(__file__).parents[2]
 SMALL = [

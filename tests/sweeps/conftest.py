@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from optuna.study import Study
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.sweeps.storage import open_study
 
 ROOT = Path(__file__).parents[2]

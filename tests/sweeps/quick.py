@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.app import front
-from reach_rl.config.files import read_json, write_json
+from reach_rl.cli.front_door import front
 from reach_rl.config.schema import Config
 from reach_rl.config.search import current
-from reach_rl.config.status import Status
-from reach_rl.learning.signals import listening
+from reach_rl.rundir.files import read_json, write_json
+from reach_rl.rundir.status import Status
+from reach_rl.training.signals import listening
 
 COUNTS, HELD_AT = 10, 3
 Observer = Callable[[int, float, dict[str, Any]], bool]

@@ -102,7 +102,7 @@ def test_trials_of_the_living_are_left_alone(ledger: Ledger):
 
 
 def _start(pid: int) -> str | None:
-    from reach_rl.config.status import process_start
+    from reach_rl.rundir.status import process_start
 
     return process_start(pid)
 

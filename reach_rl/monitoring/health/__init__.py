@@ -7,8 +7,8 @@ on where it was.
 
 from reach_rl.monitoring.health import checks_data, checks_learner, checks_task
 from reach_rl.monitoring.health.doctor import Doctor, Finding, diagnose
-from reach_rl.monitoring.health.signs import CHECKS, Check, Sign
+from reach_rl.monitoring.health.signs import Check, Sign
 
-__all__ = ["CHECKS", "Check", "Doctor", "Finding", "Sign", "diagnose"]
+__all__ = ["Check", "Doctor", "Finding", "Sign", "diagnose"]
 
 _REGISTERED = (checks_data, checks_learner, checks_task)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.schema import Config
+from reach_rl.extend import entries
 from reach_rl.monitoring.health.history import History
-from reach_rl.monitoring.health.signs import CHECKS, Check, Sign
+from reach_rl.monitoring.health.signs import Check, Sign
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.writers.json_lines import STEP, read_records
 
@@ -64,7 +65,9 @@ class Doctor:
         if not self.config.enabled or "train/n_updates" not in values:
             return []
         self.history.add(step, values)
-        found = [finding for check in CHECKS.values() if (finding := self._look(check))]
+        found = [
+            finding for check in entries("health_check").values() if (finding := self._look(check))
+        ]
         self._told |= {finding.check.name for finding in found}
         return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reach_rl.config.names import HEALTH_CHECKS
+from reach_rl.extend import register
 from reach_rl.monitoring.health.history import History
 
 
@@ -38,22 +38,16 @@ class Check:
     """Length of so many episodes, in environment steps, before which nothing is said."""
 
 
-CHECKS: dict[str, Check] = {}
-"""Every check by name."""
-
-
 def check(
     name: str, title: str, *, warm_up: float = 1.0, lasts: float = 1.0, episodes: int = 0
 ) -> Callable[[Look], Look]:
-    """Register a check under a name of config.names.HEALTH_CHECKS."""
-    if name not in HEALTH_CHECKS:
-        raise ValueError(f"{name} is not in HEALTH_CHECKS")
+    """Register a function of the history as a check."""
 
-    def register(look: Look) -> Look:
-        CHECKS[name] = Check(name, title, look, warm_up, lasts, episodes)
+    def decorated(look: Look) -> Look:
+        register("health_check", name, Check(name, title, look, warm_up, lasts, episodes))
         return look
 
-    return register
+    return decorated
 
 
 def number(value: float) -> str:

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.disk import Appender, Told, ignore
 from reach_rl.monitoring.writers.base import Values, Writer
+from reach_rl.rundir.disk import Appender, Told, ignore
 
 STEP = "global_step"
 

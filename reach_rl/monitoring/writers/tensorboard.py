@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.disk import Appender, Told, ignore
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.writers.base import Values, Writer
 from reach_rl.monitoring.writers.framing import framed
+from reach_rl.rundir.disk import Appender, Told, ignore
 
 Record = tuple[int, Values]
 

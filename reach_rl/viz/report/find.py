@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reach_rl.cli.runs import find
 from reach_rl.config.problems import ConfigError, nearest
-from reach_rl.config.runs import find
 from reach_rl.viz.report.study import is_sweep
 
 _RUN_FILES = ("config.yaml", "metrics.jsonl", "status.json")

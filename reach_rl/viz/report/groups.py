@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reach_rl.config.compare import flat
+from reach_rl.cli.diff import flat
 from reach_rl.config.problems import show
 from reach_rl.viz.report.read import Curve, RunData
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reach_rl.config.problems import show
-from reach_rl.config.status import now
+from reach_rl.rundir.status import now
 from reach_rl.viz.report import headline, parts
 from reach_rl.viz.report.groups import grouped
 from reach_rl.viz.report.html import Page, Section, table

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from reach_rl.config.files import read_json
 from reach_rl.config.redact import redact
-from reach_rl.config.status import read_status
 from reach_rl.evaluation import arrays
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
+from reach_rl.rundir.files import read_json
+from reach_rl.rundir.status import read_status
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _VIDEOS = (".mp4", ".webm")

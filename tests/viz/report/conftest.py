@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.learning.session import train
 from reach_rl.monitoring.record import open_record
+from reach_rl.training.session import train
 from reach_rl.viz.report import write_report
 from reach_rl.viz.video.encode import encoder
 

@@ -11,7 +11,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from reach_rl.config.app import front
+from reach_rl.cli.front_door import front
 from reach_rl.evaluation import arrays
 from reach_rl.report import job
 from reach_rl.viz.report import page_of

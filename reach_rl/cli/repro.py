@@ -1,0 +1,157 @@
+"""`reach-rl repro`: the commands that reproduce a run, and what is different today."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reach_rl.cli.diff import config_values, differences, flat
+from reach_rl.cli.runs import run_dir
+from reach_rl.config.convert import to_tree
+from reach_rl.config.load import compose
+from reach_rl.config.paths import assets_dir
+from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.redact import HIDDEN
+from reach_rl.config.sheets import chain, sheets, values
+from reach_rl.rundir.files import read_json
+from reach_rl.rundir.provenance import git_state, machine, sha256, versions
+
+USAGE = """usage: reach-rl repro RUN [--patch]
+
+Prints the commands that reproduce a run, and warns of what is different today.
+--patch prints what was changed beside its commit, for git apply."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the commands; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(words):
+        print(USAGE)
+        return 0
+    try:
+        folders = [word for word in words if word != "--patch"]
+        if len(folders) != 1:
+            raise ConfigError(f"needs one folder; {USAGE.splitlines()[0]}")
+        folder = run_dir(folders[0])
+        made = read_json(folder / "provenance.json")
+        if not made:
+            raise ConfigError(f"{folder}: has no provenance.json that can be read")
+        if "--patch" in words:
+            print((made.get("git") or {}).get("diff", ""), end="")
+        else:
+            print("\n".join([*commands(folder, made), *warnings(folder, made)]))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
+    """The shell commands, one a line."""
+    git = made.get("git") or {}
+    lines = []
+    if git.get("commit"):
+        lines.append(f"git checkout {git['commit']}")
+    if git.get("diff"):
+        lines.append(f"reach-rl repro {shlex.quote(str(folder.absolute()))} --patch | git apply")
+    packages = made.get("packages") or {}
+    pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
+    if pins and differences(packages, versions()):
+        lines.append(f"python -m pip install {' '.join(pins)}")
+    words = ["python", "-m", "reach_rl.train", *config_dir(made), *overrides(made)]
+    return [*lines, shlex.join(words)]
+
+
+def overrides(made: Mapping[str, Any]) -> list[str]:
+    """The overrides of the run for a new folder, from wherever it is called."""
+    found = []
+    for text in map(str, made.get("overrides") or []):
+        key, _, value = text.partition("=")
+        if key == "sweep":
+            found = [*_of_sweep(made, value), *found]
+        elif key == "robot.mjcf":
+            found.append(f"{key}={_place(made) / value}")
+        elif key not in ("run_dir", "resume"):
+            found.append(text)
+    return found
+
+
+def _of_sweep(made: Mapping[str, Any], options: str) -> list[str]:
+    """What the files of a sweep set beside the keys that it varies; a single run has no sweep."""
+    extra = config_dir(made)
+    files = sheets(Path(extra[1]) if extra else None)
+    names = [f"sweep/{option}" for option in options.strip("[]").split(",")]
+    stack = [sheet for name in names for sheet in chain(files, name)]
+    return [f"{key}={show(value)}" for key, value in values(stack).items()]
+
+
+def _place(made: Mapping[str, Any]) -> Path:
+    """The folder that the run was started in."""
+    return Path(str(made.get("folder", ".")))
+
+
+def config_dir(made: Mapping[str, Any]) -> list[str]:
+    """The --config-dir flag of the command that made the run, absolute."""
+    words = shlex.split(str(made.get("command", "")))
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag in ("--config-dir", "-cd") and (equals or i + 1 < len(words)):
+            given = Path(value if equals else words[i + 1])
+            return ["--config-dir", str(_place(made) / given)]
+    return []
+
+
+def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
+    """What is different today, a line each."""
+    found = [
+        *_code(made),
+        *(f"package{row}" for row in _rows(made, "packages", versions())),
+        *(f"model{row}" for row in _rows(made, "assets", _models(made))),
+        *(f"machine{row}" for row in _rows(made, "machine", machine())),
+        *_configuration(folder, made),
+    ]
+    return [f"warning: {text}" for text in found]
+
+
+def _models(made: Mapping[str, Any]) -> dict[str, str]:
+    """The files of the run's models -> SHA-256 today, of those that are still there."""
+    found = {}
+    for name in made.get("assets") or {}:
+        own = name.startswith("assets/")
+        path = assets_dir() / name.removeprefix("assets/") if own else _place(made) / name
+        if path.is_file():
+            found[name] = sha256(path)
+    return found
+
+
+def _rows(made: Mapping[str, Any], part: str, today: Mapping[str, Any]) -> list[str]:
+    return [row[1:] for row in differences(made.get(part) or {}, today, ("host",))]
+
+
+def _code(made: Mapping[str, Any]) -> list[str]:
+    git, today = made.get("git") or {}, git_state() or {}
+    if not git:
+        return ["the run was not made in a git checkout; its code is not recorded"]
+    found = []
+    if git.get("commit") != today.get("commit"):
+        found.append(f"commit: {git.get('commit')} -> {today.get('commit')}")
+    if git.get("diff", "") != today.get("diff", ""):
+        found.append("the changes beside the commit are not the same")
+    if git.get("untracked"):
+        found.append(f"untracked files of the run are not recorded: {', '.join(git['untracked'])}")
+    return found
+
+
+def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:
+    """Keys that the same overrides would set to something else today."""
+    then = config_values(folder)
+    hidden = [f"{key} was a credential and is not recorded" for key in then if then[key] == HIDDEN]
+    extra = config_dir(made)
+    try:
+        today = compose(overrides(made), config_dir=Path(extra[1]) if extra else None)
+    except ConfigError as error:
+        return [*hidden, *(f"refused today: {problem}" for problem in error.problems)]
+    rows = differences(then, flat(to_tree(today)), ("run_dir", "resume", "robot.mjcf"))
+    return [*hidden, *(f"configuration{row[1:]}" for row in rows if HIDDEN not in row)]

@@ -1,0 +1,58 @@
+"""What an experiment is made of, by noun and name: the one list of everything that has a name.
+
+The function that does something registers itself under its own name; the schema, help, `explain`,
+the diagnosis and the export ask here which names there are. Nothing is imported before somebody
+asks, and nothing because a file names it.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HOMES: dict[str, tuple[str, ...]] = {
+    "observation_term": ("reach_rl.mdp.observations",),
+    "reward_term": ("reach_rl.mdp.rewards",),
+    "action_kind": ("reach_rl.mdp.actions",),
+    "health_check": ("reach_rl.monitoring.health",),
+}
+"""Noun -> the modules that register ours."""
+
+_ENTRIES: dict[str, dict[str, Any]] = {noun: {} for noun in HOMES}
+
+
+def register(noun: str, name: str, entry: Any) -> None:  # noqa: ANN401  what the noun stands for
+    """Add an entry to a list.
+
+    Raises:
+        ValueError: if the list has something else of that name.
+    """
+    if _ENTRIES[noun].setdefault(name, entry) is not entry:
+        raise ValueError(f"there are two of the {noun} {name}")
+
+
+def entries(noun: str) -> Mapping[str, Any]:
+    """Everything of a noun by name, in the order in which it was written down."""
+    for module in HOMES[noun]:
+        import_module(module)
+    return MappingProxyType(_ENTRIES[noun])
+
+
+def observation_term(function: F) -> F:
+    """Register (state, arm) -> (n, k) as a part that the observation may have."""
+    register("observation_term", function.__name__, function)
+    return function
+
+
+def reward_term(function: F) -> F:
+    """Register (state, arm, scales) -> (n,) as a part that the reward may have."""
+    register("reward_term", function.__name__, function)
+    return function
+
+
+def action_kind(function: F) -> F:
+    """Register (limits, action, position, velocity, target) -> joint targets (s, n, j)."""
+    register("action_kind", function.__name__, function)
+    return function

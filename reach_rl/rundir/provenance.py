@@ -1,0 +1,177 @@
+"""What made a run: config.yaml and provenance.json in its folder, without credentials."""
+
+import hashlib
+import os
+import platform
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reach_rl.config import context
+from reach_rl.config.convert import to_tree
+from reach_rl.config.paths import assets_dir, checkout_dir
+from reach_rl.config.redact import redact
+from reach_rl.config.schema import Config
+from reach_rl.rundir.files import write_atomic, write_json
+from reach_rl.rundir.status import now
+
+PACKAGES = (
+    "reach_rl",
+    "mujoco",
+    "stable-baselines3",
+    "torch",
+    "numpy",
+    "numba",
+    "gymnasium",
+    "hydra-core",
+    "omegaconf",
+    "optuna",
+    "wandb",
+    "tensorboard",
+    "safetensors",
+    "rich",
+    "matplotlib",
+)
+ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MUJOCO_GL")
+_MOST_DIFF = 1_000_000
+
+
+def write_run_files(run_dir: Path, config: Config, argv: Sequence[str] | None = None) -> None:
+    """Write config.yaml (resolved) and provenance.json; argv defaults to the process's own."""
+    tree = redact(to_tree(config))
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    write_atomic(run_dir / "config.yaml", text)
+    write_json(run_dir / "provenance.json", redact(provenance(config, argv)))
+
+
+def provenance(config: Config, argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """What made this run; not yet redacted."""
+    argv = list(sys.argv if argv is None else argv)
+    module = argv[0] if argv and argv[0].startswith("reach_rl.") else None
+    command = ["python", "-m", module, *argv[1:]] if module else ["python", *argv]
+    return {
+        "command": shlex.join(command),
+        "overrides": job_overrides(argv[1:]),
+        "folder": os.getcwd(),
+        "time": now(),
+        "git": git_state(),
+        "packages": versions(),
+        "machine": machine(),
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        "assets": asset_hashes(config),
+    }
+
+
+def job_overrides(arguments: Sequence[str]) -> list[str]:
+    """The overrides of this run alone, also where it is one of a multirun."""
+    current = context.OVERRIDES.get()
+    if current is not None:
+        return list(current)
+    return [text for text in arguments if "=" in text and not text.startswith("-")]
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit, and what differs from it, if the code runs from a git checkout; else None."""
+    folder = checkout_dir()
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if top is None or Path(top.strip()).resolve() != folder:
+        return None
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    changed = _git(folder, "status", "--porcelain") or ""
+    diff = (_git(folder, "diff", "HEAD") if commit else None) or ""
+    return {
+        "commit": commit.strip() if commit else None,
+        "branch": (_git(folder, "branch", "--show-current") or "").strip(),
+        "dirty": bool(changed.strip()),
+        "untracked": [line[3:] for line in changed.splitlines() if line.startswith("??")],
+        "diff": diff if len(diff) <= _MOST_DIFF else diff[:_MOST_DIFF] + "\n(cut)\n",
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory (GiB), operating system, Python and host name."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable,
+        "memory_gib": _memory(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else platform.processor()
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (OSError, ValueError):
+        return None
+
+
+def asset_hashes(config: Config) -> dict[str, str]:
+    """Model file of the robot, and the files that it names -> SHA-256."""
+    if config.robot.mjcf is None:
+        files = [assets_dir() / "robots" / f"{config.robot.name}.xml"]
+        files.append(assets_dir() / "ur_family.yaml")
+    else:
+        files = [Path(config.robot.mjcf)]
+    files += [path for file in list(files) for path in _named_in(file)]
+    return {_asset_name(path): sha256(path) for path in files if path.is_file()}
+
+
+def _named_in(model: Path) -> list[Path]:
+    if model.suffix != ".xml" or not model.is_file():
+        return []
+    text = model.read_text(encoding="utf-8", errors="replace")
+    folders = ["", *re.findall(r"(?:meshdir|texturedir|assetdir)=\"([^\"]+)\"", text)]
+    names = re.findall(r"\bfile=\"([^\"]+)\"", text)
+    return [model.parent / folder / name for folder in folders for name in names]
+
+
+def _asset_name(path: Path) -> str:
+    resolved, assets = path.resolve(), assets_dir().resolve()
+    inside = resolved.is_relative_to(assets)
+    return f"assets/{resolved.relative_to(assets).as_posix()}" if inside else str(path)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

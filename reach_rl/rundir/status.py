@@ -1,0 +1,77 @@
+"""status.json: what has become of a run, readable while it runs and after it died."""
+
+import datetime
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reach_rl.config.redact import redact
+from reach_rl.rundir.files import read_json, write_json
+from reach_rl.rundir.requeue import job_id
+
+STATES = ("running", "finished", "failed", "stopped", "diverged", "pruned")
+DIED = "died"
+
+
+class Status:
+    """Writes status.json of a run's folder."""
+
+    def __init__(self, run_dir: Path, write: Callable[[Path, Any], None] = write_json) -> None:
+        self.path = run_dir / "status.json"
+        self.write = write
+        self.started = now()
+
+    def set(self, state: str, reason: str = "") -> None:
+        """Record the state, one of STATES, and why; atomically. Raises ValueError."""
+        if state not in STATES:
+            raise ValueError(f"state must be one of {STATES}, not {state!r}")
+        content = {
+            "state": state,
+            "reason": redact(reason),
+            "pid": os.getpid(),
+            "process_start": process_start(os.getpid()),
+            "host": socket.gethostname(),
+            "job": job_id(),
+            "started": self.started,
+            "updated": now(),
+            "finished": None if state == "running" else now(),
+        }
+        self.write(self.path, content)
+
+
+def now() -> str:
+    """The local time with its offset from UTC, to the second."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this machine started, in the kernel's ticks; None if it is not there."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _alive(pid: int, start: str | None) -> bool:
+    if Path("/proc/self/stat").exists():
+        now_start = process_start(pid)
+        return now_start is not None and start in (None, now_start)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid > 0
+
+
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """status.json, with state `died` for a run of this machine whose process is gone."""
+    content = read_json(run_dir / "status.json")
+    here = content.get("state") == "running" and content.get("host") == socket.gethostname()
+    if here and not _alive(int(content.get("pid") or 0), content.get("process_start")):
+        return content | {"state": DIED, "reason": "the process is gone"}
+    return content

@@ -1,0 +1,111 @@
+"""Checkpoints on their way to a disk that may refuse them for a while."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.checkpoint import Checkpoint
+from reach_rl.rundir.disk import Disk
+
+WHAT = "a checkpoint"
+PATIENCE = 60.0
+"""How long to wait at the end of a run for a disk to take what is left (s)."""
+
+
+@dataclass(slots=True)
+class Save:
+    """A checkpoint to be written."""
+
+    step: int
+    checkpoint: Checkpoint
+    pointers: list[str] = field(default_factory=lambda: ["latest"])
+    keep: bool = False
+    """Never prune it."""
+
+
+class NotSaved(Exception):
+    """The end of a run is here, and the disk still refuses; the message is a line."""
+
+
+class Saver:
+    """Writes checkpoints; what the disk refuses waits, and training goes on."""
+
+    def __init__(
+        self,
+        checkpoints: Path,
+        keep: int,
+        disk: Disk,
+        before: Callable[[], object] = lambda: None,
+        after: Callable[[int, Path, Sequence[str]], object] = lambda step, folder, pointers: None,
+    ) -> None:
+        """Save to a folder.
+
+        Args:
+            checkpoints: the run's checkpoints/ folder, made if missing.
+            keep: how many of the newest stay.
+            disk: is told of trouble.
+            before: called before each is written; an OSError from it is trouble with the disk.
+            after: told of each that is written: step, folder, pointers.
+        """
+        self.checkpoints = checkpoints
+        self.keep = keep
+        self.disk = disk
+        self.before = before
+        self.after = after
+        self.step = -1
+        """Of the newest checkpoint that is on the disk; -1: none."""
+        self.newest = -1
+        """Step of the newest checkpoint that was to be written, whether it is or waits."""
+        self._waiting: list[Save] = []
+
+    def add(self, save: Save) -> bool:
+        """Write a checkpoint; False if the disk refuses for now."""
+        self.newest = save.step
+        for other in self._waiting:
+            other.pointers = [name for name in other.pointers if name not in save.pointers]
+        self._waiting = [s for s in self._waiting if s.pointers or s.keep] + [save]
+        return self.retry()
+
+    def retry(self) -> bool:
+        """Write what waits; False if the disk still refuses."""
+        while self._waiting:
+            if not self.disk.attempt(WHAT, partial(self._write, self._waiting[0])):
+                return False
+            self._waiting.pop(0)
+        return True
+
+    def finish(
+        self, more: Callable[[], bool] = lambda: True, patience: float | None = None
+    ) -> None:
+        """Write what waits, waiting for the disk.
+
+        Args:
+            more: does what else is to be written; says whether all of it is.
+            patience: how long to wait (s); PATIENCE by default.
+
+        Raises:
+            NotSaved: the disk still refuses.
+        """
+        patience = PATIENCE if patience is None else patience
+        end = time.monotonic() + patience
+        while not (self.retry() and more()):
+            if time.monotonic() > end:
+                what = (
+                    f"the last checkpoint is of step {self.step:,}"
+                    if self.step >= 0
+                    else ("no checkpoint was saved")
+                )
+                raise NotSaved(f"the disk takes no more ({self.disk.reason}); {what}")
+            time.sleep(min(1.0, patience / 10))
+
+    def _write(self, save: Save) -> None:
+        self.before()
+        folder = checkpoint.write(self.checkpoints, save.step, save.checkpoint, save.keep)
+        for name in save.pointers:
+            checkpoint.point(self.checkpoints, name, folder)
+        self.step = max(self.step, save.step)
+        self.after(save.step, folder, tuple(save.pointers))
+        checkpoint.prune(self.checkpoints, self.keep)

@@ -1,0 +1,96 @@
+"""Stopping when asked to: at the next rollout boundary, after saving."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from reach_rl.cli.ending import ECHO, NOTED, SIGNALS, code_of, restore
+
+REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
+
+
+class Stopped(Exception):
+    """Somebody asked to stop while there was nothing to save."""
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether somebody asked to stop, and how."""
+
+    signal: int | None = None
+    since: float = 0.0
+    """When, on the monotonic clock (s)."""
+    pruned: str = ""
+    """Why a sweep has seen enough of the run."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop, for whatever reason."""
+        return bool(self.pruned) or self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after SIGINT, 143 after any other; 0 if nobody asked."""
+        return 0 if self.signal is None else code_of(self.signal)
+
+    def echoes(self, number: int) -> bool:
+        """Whether a signal now is the first one once more, as a group of processes gets it."""
+        return number == self.signal and time.monotonic() - self.since < ECHO
+
+    def check(self) -> None:
+        """Raise Stopped if somebody asked to stop."""
+        if self.signal is not None:
+            raise Stopped
+
+    @property
+    def name(self) -> str:
+        """Name of the signal."""
+        return "" if self.signal is None else signal.Signals(self.signal).name
+
+
+@contextmanager
+def listening() -> Iterator[Stop]:
+    """Note the first signal; a second one acts at once.
+
+    SIGUSR2 counts only where something handles it already, as submitit does to requeue a job:
+    that handler is called in the end, when everything is saved.
+    """
+    stop = Stop(NOTED.signal)
+    before: dict[int, Any] = {}
+    late: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if number == REQUEUE:
+            late.append(number)
+        if stop.signal is None:
+            stop.signal, stop.since = number, time.monotonic()
+        elif number != REQUEUE and not stop.echoes(number):
+            _at_once(number)
+
+    try:
+        for number in SIGNALS:
+            before[number] = signal.signal(number, note)
+        if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
+            before[REQUEUE] = signal.signal(REQUEUE, note)
+    except ValueError:  # not the main thread: the launcher's own handling holds
+        restore(before)
+        before.clear()
+    try:
+        yield stop
+    finally:
+        restore(before)
+        if late:
+            signal.raise_signal(late[0])
+
+
+def _at_once(number: int) -> None:
+    """End the process as the signal would have, had nobody listened."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
