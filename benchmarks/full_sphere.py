@@ -38,8 +38,8 @@ def main() -> None:
 def judged(args: argparse.Namespace) -> Figures:
     """Who -> figures on the same goals, and under which conditions."""
     from reach_rl.config.load import compose
+    from reach_rl.evaluation.drivers import inverse_kinematics, straight_in_the_joints
     from reach_rl.evaluation.protocol import evaluate, held_out_goals
-    from reach_rl.evaluation.yardstick import inverse_kinematics, straight_in_the_joints
     from reach_rl.robots import load_robot
     from reach_rl.training.subject import load
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sweeping import keep, python_path, sweep, train
 
-from reach_rl.sweeps import machine
+from reach_rl.sweeps import launchers
 from reach_rl.sweeps.intervals import mean_interval, welch
 
 START = {
@@ -50,7 +50,7 @@ def main() -> None:
 
 def compare(scratch: Path, args: argparse.Namespace) -> None:
     """The whole experiment in a folder."""
-    workers = machine.cores()
+    workers = launchers.cores()
     minutes, found = sweep(
         scratch / "sweep",
         *(f"{key}={values}" for key, values in SPACE.items()),

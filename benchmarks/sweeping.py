@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reach_rl.sweeps import machine
+from reach_rl.sweeps import launchers
 
 HERE = Path(__file__).parent
 QUIET = ("wandb=disabled", "picture=false", "progress=false", "evaluation.also=[]")
@@ -37,7 +37,7 @@ def keep(
     name: str, figures: dict[str, Any], lines: Sequence[str], command: str | None = None
 ) -> None:
     """Write benchmarks/<name>.json and .md, and print the latter."""
-    where = {"cores": machine.cores(), "machine": platform.machine(), "python": sys.version[:6]}
+    where = {"cores": launchers.cores(), "machine": platform.machine(), "python": sys.version[:6]}
     text = json.dumps(figures | where, indent=1) + "\n"
     (HERE / f"{name}.json").write_text(text)
     command = command or f"python benchmarks/{name}.py"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reach_rl.config.schema import Config
     from reach_rl.evaluation.protocol import Evaluation, Pilot, Policy
-    from reach_rl.evaluation.tracks import Watcher
+    from reach_rl.evaluation.recording import Watcher
     from reach_rl.mdp.goals import Goals
     from reach_rl.robots import Robot
     from reach_rl.training.subject import Subject
@@ -166,7 +166,7 @@ class Judge:
         import torch
 
         from reach_rl.evaluation.protocol import evaluate
-        from reach_rl.evaluation.tracks import NOBODY
+        from reach_rl.evaluation.recording import NOBODY
 
         torch.manual_seed(self.wanted.seed)  # evaluation.deterministic=false samples
         with self._bar(len(goals) * config.task.episode_steps, label) as progress:
@@ -189,7 +189,7 @@ class Judge:
             yield progress.update
 
     def _yardstick(self, config: "Config", robot: "Robot", goals: "Goals") -> dict[str, Any] | None:
-        from reach_rl.evaluation.yardstick import NAME, inverse_kinematics
+        from reach_rl.evaluation.drivers import NAME, inverse_kinematics
 
         if not self.wanted.yardstick:
             return None
@@ -206,18 +206,20 @@ class Judge:
         out: Path | None,
     ) -> None:
         """Sweep, tell, and write robustness.json and robustness.png."""
-        from reach_rl.evaluation import robustness
+        from reach_rl.evaluation import perturbations
         from reach_rl.evaluation.tables import robustness_table
         from reach_rl.robots.family import rated_payload
         from reach_rl.rundir import publish as files
         from reach_rl.viz.robustness import draw
 
         config = subject.config
-        goals = robustness.some(goals, self.wanted.robustness_goals)
-        factors = robustness.factors(robustness.nominal(config), robot, rated_payload(robot.name))
+        goals = perturbations.some(goals, self.wanted.robustness_goals)
+        factors = perturbations.factors(
+            perturbations.nominal(config), robot, rated_payload(robot.name)
+        )
         points = sum(len(factor.values) for factor in factors)
         with self._bar(points * len(goals) * config.task.episode_steps, "robustness") as progress:
-            found = robustness.sweep(
+            found = perturbations.sweep(
                 subject.policy,
                 config,
                 robot,
@@ -229,7 +231,7 @@ class Judge:
             )
         summary["robustness"] = found
         self.console.print(robustness_table(found))
-        for sentence in robustness.weak_spots(found):
+        for sentence in perturbations.weak_spots(found):
             self.say(sentence)
         picture = subject.run / "robustness.png" if out is None else out.with_suffix(".png")
         title = f"{robot.name}, {subject.folder.name}: success on {len(goals):,} goals"

@@ -23,7 +23,7 @@ def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
     if trial is None:
         return train(config, run_dir)
     from reach_rl.sweeps import fresh
-    from reach_rl.sweeps.job import run_trial
+    from reach_rl.sweeps.trial import run_trial
     from reach_rl.training.signals import listening
 
     if fresh.is_fresh(run_dir):

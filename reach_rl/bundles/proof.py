@@ -8,7 +8,7 @@ import numpy as np
 from reach_rl.bundles.policy_graph import PolicyGraph
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.evaluation.robustness import nominal
+from reach_rl.evaluation.perturbations import nominal
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import Robot

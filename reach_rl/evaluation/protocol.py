@@ -9,9 +9,8 @@ import numpy as np
 from reach_rl.config.kinds import GoalChange
 from reach_rl.config.schema import Config
 from reach_rl.envs.pool import HELD_OUT, goal_pool
-from reach_rl.evaluation.recording import JudgedBatch
+from reach_rl.evaluation.recording import NOBODY, JudgedBatch, Watcher
 from reach_rl.evaluation.result import Conditions, Evaluation, joined
-from reach_rl.evaluation.tracks import NOBODY, Watcher
 from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import Robot, load_robot

@@ -1,13 +1,25 @@
-"""What an evaluation found: per goal in arrays, and in figures for people and files."""
+"""What an evaluation found: per goal in arrays, in figures for people, and in evaluation.npz."""
 
+import io
+import json
+import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reach_rl.evaluation.statistics import spread, wilson
 from reach_rl.mdp.arrays import Array, Bools
+
+FILE = "evaluation.npz"
+"""Its name in the folder of a run."""
+
+_CONDITIONS = "conditions"
+_LATER = ("share_at_torque_limit", "max_joint_acceleration")
+"""Arrays that files of an earlier version lack."""
 
 MOVING = 0.05
 """Norm of the joint speeds above which an arm has not come to rest (rad/s)."""
@@ -279,3 +291,57 @@ def _mean(values: np.ndarray) -> float | None:
 
 def _max(values: np.ndarray) -> float | None:
     return _number(values.max()) if len(values) else None
+
+
+def save(path: Path, evaluation: Evaluation) -> None:
+    """Write every array of an evaluation, and its conditions as JSON, in one step.
+
+    Numbers are stored with 32 bits: 1000 goals take some 100 kB.
+    """
+    arrays: dict[str, Any] = {name: _small(getattr(evaluation, name)) for name in _names()}
+    arrays[_CONDITIONS] = np.array(json.dumps(asdict(evaluation.conditions)))
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.getvalue())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> Evaluation:
+    """Read an evaluation.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is not a whole evaluation.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            unknown = np.full(len(file["success"]), np.nan, np.float32)
+            later: dict[str, Any] = dict.fromkeys(_LATER, unknown)
+            arrays: dict[str, Any] = {
+                name: file[name] if name in file else later[name] for name in _names()
+            }
+            conditions = json.loads(str(file[_CONDITIONS]))
+        conditions["base"] = tuple(conditions["base"])
+        evaluation = Evaluation(conditions=Conditions(**conditions), **arrays)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not a whole evaluation ({error})") from error
+    if len({len(array) for array in arrays.values()}) != 1:
+        raise ValueError(f"{path}: not a whole evaluation (arrays of different lengths)")
+    return evaluation
+
+
+def _names() -> list[str]:
+    return [field.name for field in fields(Evaluation) if field.name != _CONDITIONS]
+
+
+def _small(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

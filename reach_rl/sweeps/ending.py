@@ -12,7 +12,7 @@ from reach_rl.config.context import CONFIG_DIR
 from reach_rl.config.search import Search
 from reach_rl.sweeps import preset, results, winner
 from reach_rl.sweeps.fresh import CONFIRM, launch
-from reach_rl.sweeps.job import Signalled
+from reach_rl.sweeps.trial import Signalled
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher

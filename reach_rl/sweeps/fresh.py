@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.schema import Config
 from reach_rl.config.search import Search
-from reach_rl.sweeps.heart import Heart, ask_to_stop
-from reach_rl.sweeps.job import STOPPED, Signalled, going_on, worker
+from reach_rl.sweeps.heartbeat import Heart, ask_to_stop
+from reach_rl.sweeps.trial import STOPPED, Signalled, going_on, worker
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher

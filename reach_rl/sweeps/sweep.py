@@ -19,14 +19,14 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
 from reach_rl.config.search import Search, read
 from reach_rl.rundir.files import write_atomic
-from reach_rl.sweeps import machine, results, trials
+from reach_rl.sweeps import launchers, results
 from reach_rl.sweeps.begin import Job, begin, notes, parse
 from reach_rl.sweeps.ending import finish
-from reach_rl.sweeps.heart import Heart, ask_to_stop
-from reach_rl.sweeps.job import STOPPED, Listening, Signalled
+from reach_rl.sweeps.heartbeat import Heart, ask_to_stop
+from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, OWNER, REASON, Claim, Ledger
 from reach_rl.sweeps.sampling import points, sampler, suggest
 from reach_rl.sweeps.table import Watch
-from reach_rl.sweeps.trials import Claim, Ledger
+from reach_rl.sweeps.trial import STOPPED, Listening, Signalled
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -115,7 +115,7 @@ class Sweep:
         self.total = self.search.n_trials
         if self.search.sampler.name == "grid":
             self.total = min(self.total, points(self.job.space))
-        self.parallel = machine.workers(self.of_launcher, self.search.n_jobs)
+        self.parallel = launchers.workers(self.of_launcher, self.search.n_jobs)
 
     def run(self) -> int:
         """All trials that are left; the exit code."""
@@ -137,7 +137,7 @@ class Sweep:
             print(
                 f"error: {len(failed)} trials failed, more than "
                 f"hydra.sweeper.failure_rate={self.search.failure_rate:g} allows; the last: "
-                f"{failed[-1].user_attrs.get(trials.REASON, '')} (see {self.folder})",
+                f"{failed[-1].user_attrs.get(REASON, '')} (see {self.folder})",
                 file=sys.stderr,
             )
             return 1
@@ -212,14 +212,14 @@ class Sweep:
             overrides = [*self.job.fixed, *drawn, *self._shares()]
             if not any(text.startswith("wandb.group=") for text in self.job.fixed):
                 overrides.append(f"wandb.group={self.search.study_name}")
-            self.ledger.set(claim, **{trials.OVERRIDES: overrides, trials.FOLDER: str(folder)})
+            self.ledger.set(claim, **{OVERRIDES: overrides, FOLDER: str(folder)})
             self.running.add(claim.number)
             return claim, overrides
 
     def _shares(self) -> list[str]:
         """Threads of a trial, so that those side by side share the cores."""
         given = [*self.job.fixed, *(f"{key}=" for key in self.job.texts)]
-        return machine.shares(self.of_launcher, self.parallel, given)
+        return launchers.shares(self.of_launcher, self.parallel, given)
 
     def _draw(self, claim: Claim) -> list[str]:
         """The values of the searched keys, drawn or as they were drawn before."""
@@ -277,19 +277,19 @@ class Sweep:
 
     def _began(self, number: int) -> bool:
         """Whether a process of its own has taken the trial since it was claimed."""
-        return bool((self.ledger.get(number).user_attrs.get(trials.OWNER) or {}).get("job"))
+        return bool((self.ledger.get(number).user_attrs.get(OWNER) or {}).get("job"))
 
     def _lost(self, number: int, value: Any) -> bool:  # noqa: ANN401  of the job
         """Whether a job came back without a result because its own process is gone."""
         trial = self.ledger.get(number)
-        owner = trial.user_attrs.get(trials.OWNER) or {}
+        owner = trial.user_attrs.get(OWNER) or {}
         gone = bool(owner.get("job")) and not self.ledger.alive(trial)
         return isinstance(value, BrokenExecutor) or (value is None and gone)
 
     def _wait_for_its_end(self, number: int) -> None:
         """Give the process of a trial that a launcher gave up a moment to go."""
         for _ in range(100):
-            owner = self.ledger.get(number).user_attrs.get(trials.OWNER) or {}
+            owner = self.ledger.get(number).user_attrs.get(OWNER) or {}
             if not owner.get("job") or not self.ledger.alive(self.ledger.get(number)):
                 return
             time.sleep(0.1)

@@ -22,8 +22,8 @@ from reach_rl.rundir.status import now
 from reach_rl.sweeps import preset, results
 from reach_rl.sweeps.fresh import CONFIRM
 from reach_rl.sweeps.intervals import mean_interval
+from reach_rl.sweeps.ledger import ENV_STEPS, OVERRIDES, SEEDS
 from reach_rl.sweeps.objective import combined, figure
-from reach_rl.sweeps.trials import ENV_STEPS, OVERRIDES, SEEDS
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -13,7 +13,7 @@ import yaml
 from reach_rl.config.load import ConfigError, compose, to_tree
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
-from reach_rl.evaluation import arrays
+from reach_rl.evaluation import result
 from reach_rl.evaluation.protocol import Evaluation
 from reach_rl.learning.workers import WorkerFailure
 from reach_rl.monitoring.console import TeeConsole, open_console
@@ -211,8 +211,8 @@ class Session:
         self._show(run, evaluations, record)
         summary = _summary(run, evaluations)
         first = next(iter(evaluations.values()))
-        disk, path = self.home.disk, run.folder / arrays.FILE
-        disk.attempt(path.name, lambda: arrays.save(path, first))
+        disk, path = self.home.disk, run.folder / result.FILE
+        disk.attempt(path.name, lambda: result.save(path, first))
         if run.config.picture:
             disk.attempt("a picture", lambda: _draw(run, evaluations))
         # last: a run that has it is complete

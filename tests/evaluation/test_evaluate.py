@@ -173,13 +173,13 @@ def test_runs_against_one_another(good, run, tmp_path, capsys):
 
 
 def test_robustness(good, tmp_path, capsys, monkeypatch):
-    from reach_rl.evaluation import robustness
+    from reach_rl.evaluation import perturbations
 
-    monkeypatch.setattr(robustness, "_GAINS", (1.0,))
-    monkeypatch.setattr(robustness, "_DELAYS", (0.0,))
-    monkeypatch.setattr(robustness, "_FRICTION", (0.0, 1.0))
-    monkeypatch.setattr(robustness, "_NOISES", (0.0,))
-    monkeypatch.setattr(robustness, "_lags", lambda *_: (0.2,))
+    monkeypatch.setattr(perturbations, "_GAINS", (1.0,))
+    monkeypatch.setattr(perturbations, "_DELAYS", (0.0,))
+    monkeypatch.setattr(perturbations, "_FRICTION", (0.0, 1.0))
+    monkeypatch.setattr(perturbations, "_NOISES", (0.0,))
+    monkeypatch.setattr(perturbations, "_lags", lambda *_: (0.2,))
     few = ("robustness=true", "robustness_goals=8", "task=front", "task.episode_steps=100")
     out = tmp_path / "figures.json"
     code, said, err = evaluate(capsys, f"run={good}", f"out={out}", *few, goals=16)
@@ -199,9 +199,9 @@ def test_robustness(good, tmp_path, capsys, monkeypatch):
 
 
 def test_robustness_stays_with_the_run_where_no_place_is_given(good, capsys, monkeypatch):
-    from reach_rl.evaluation import robustness
+    from reach_rl.evaluation import perturbations
 
-    monkeypatch.setattr(robustness, "factors", lambda *_: [])
+    monkeypatch.setattr(perturbations, "factors", lambda *_: [])
     monkeypatch.setattr("reach_rl.viz.robustness.draw", lambda found, path, title: path.touch())
     assert evaluate(capsys, f"run={good}", "robustness=true", "robustness_goals=2")[0] == 0
     assert json.loads((good / "robustness.json").read_text()) == {"checkpoint": reaching.NAME}

@@ -32,7 +32,7 @@ def job(config: Config, folder: Path) -> dict[str, Any] | int:
     trial = current()
     assert trial is not None
     from reach_rl.sweeps import fresh
-    from reach_rl.sweeps.job import run_trial
+    from reach_rl.sweeps.trial import run_trial
 
     if fresh.is_fresh(folder):
         return fresh.run(config, folder, trial[0], count, listening)

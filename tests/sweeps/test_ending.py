@@ -9,7 +9,7 @@ import yaml
 
 from reach_rl.config.load import compose
 from reach_rl.monitoring.record import run_info
-from reach_rl.sweeps import machine, results
+from reach_rl.sweeps import launchers, results
 from reach_rl.sweeps.ending import finish
 
 GAMMA = "ppo.gamma=interval(0.5,1)"
@@ -124,7 +124,7 @@ def test_joblib_refills_divides_the_cores_and_changes_no_trial(quick, here, star
     first, *rest = trials
     beside = [t for t in rest if first.datetime_start < t.datetime_start < first.datetime_complete]
     assert len(beside) >= 2, "a worker waited for the other"
-    share = f"vec_env.threads={max(1, machine.cores() // 2)}"
+    share = f"vec_env.threads={max(1, launchers.cores() // 2)}"
     assert all(share in trial.user_attrs["overrides"] for trial in trials)
     assert not any(share in trial.user_attrs["overrides"] for trial in alone)
 

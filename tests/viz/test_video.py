@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.evaluation.tracks import Episode
+from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import load_robot
 from reach_rl.robots.render import RenderError, backend
 from reach_rl.viz.video import overlay

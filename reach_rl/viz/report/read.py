@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from reach_rl.config.redact import redact
-from reach_rl.evaluation import arrays
+from reach_rl.evaluation import result
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
 from reach_rl.rundir.files import read_json
@@ -131,7 +131,7 @@ def read_run(folder: Path) -> RunData:
         provenance=redact(_json(folder / "provenance.json", notes)),
         curves=curves,
         alerts=alerts,
-        evaluation=_evaluation(folder / arrays.FILE, bool(summary), notes),
+        evaluation=_evaluation(folder / result.FILE, bool(summary), notes),
         videos=_videos(folder / "videos"),
         notes=notes,
     )
@@ -210,7 +210,7 @@ def _curve(points: list[tuple[int, float]]) -> Curve:
 
 def _evaluation(path: Path, judged: bool, notes: list[str]) -> Evaluation | None:
     try:
-        return arrays.load(path)
+        return result.load(path)
     except OSError:
         if judged:
             notes.append(

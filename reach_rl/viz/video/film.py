@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from reach_rl.config.schema import Config, RobotConfig
-from reach_rl.evaluation.tracks import Episode
+from reach_rl.evaluation.recording import Episode
 
 AFTER_SUCCESS = 0.8
 """An episode is shown for this long after its goal was held (s of the episode)."""

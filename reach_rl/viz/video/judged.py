@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reach_rl.config.schema import Config
-from reach_rl.evaluation.tracks import Tracks
+from reach_rl.evaluation.recording import Tracks
 from reach_rl.viz.video.film import film_of
 from reach_rl.viz.video.filmer import Filmer
 

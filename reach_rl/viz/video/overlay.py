@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from reach_rl.evaluation.tracks import Episode
+from reach_rl.evaluation.recording import Episode
 from reach_rl.viz.video.film import Film
 
 HEIGHT = 90

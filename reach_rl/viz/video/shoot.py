@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 from PIL import Image
 
-from reach_rl.evaluation.tracks import Episode
+from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import display_spec
 from reach_rl.robots.render import Offscreen, place_goal
 from reach_rl.viz.video import overlay

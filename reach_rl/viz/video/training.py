@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reach_rl.config.schema import Config
-from reach_rl.evaluation.tracks import NOBODY, Tracks, Watcher
+from reach_rl.evaluation.recording import NOBODY, Tracks, Watcher
 from reach_rl.monitoring.record import Record
 from reach_rl.viz.video.film import film_of
 from reach_rl.viz.video.filmer import Filmer, Order

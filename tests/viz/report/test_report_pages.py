@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from reach_rl.cli.front_door import front
-from reach_rl.evaluation import arrays
+from reach_rl.evaluation import result
 from reach_rl.report import job
 from reach_rl.viz.report import page_of
 from reach_rl.viz.report.html import data
@@ -94,7 +94,7 @@ def test_the_headline_figures_are_those_of_the_summary(runs):
 
 
 def test_the_session_keeps_every_goal(runs):
-    found = arrays.load(runs / "0" / arrays.FILE)
+    found = result.load(runs / "0" / result.FILE)
     summary = json.loads((runs / "0" / "summary.json").read_text())["evaluation"]
     assert len(found) == summary["goals"] == 12
     assert found.success.mean() == pytest.approx(summary["success_rate"])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
+from reach_rl.evaluation.drivers import inverse_kinematics, straight_in_the_joints
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
-from reach_rl.evaluation.yardstick import inverse_kinematics, straight_in_the_joints
 from reach_rl.robots import load_robot
 
 ASSETS = Path(__file__).parent.parent / "assets"

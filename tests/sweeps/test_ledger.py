@@ -8,9 +8,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from reach_rl.sweeps.heart import BEAT_SECONDS, Heart, ask_to_stop
+from reach_rl.sweeps.heartbeat import BEAT_SECONDS, Heart, ask_to_stop
+from reach_rl.sweeps.ledger import DEATHS, HEARTBEAT, OWNER, STALE_SECONDS, Ledger, me
 from reach_rl.sweeps.storage import make_study, open_study
-from reach_rl.sweeps.trials import DEATHS, HEARTBEAT, OWNER, STALE_SECONDS, Ledger, me
 
 GONE = {"host": me()["host"], "pid": 2**22 + 1, "start": "1", "job": True}
 ELSEWHERE = {"host": "another-machine", "pid": 1, "start": "1", "job": True}
@@ -171,8 +171,10 @@ def test_what_is_told_once_stays(ledger: Ledger):
 
 def test_a_heart_beats_and_hears_a_wish_to_stop(tmp_path: Path, monkeypatch):
     heard: list[int] = []
-    monkeypatch.setattr("reach_rl.sweeps.heart.os.kill", lambda pid, number: heard.append(number))
-    monkeypatch.setattr("reach_rl.sweeps.heart.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(
+        "reach_rl.sweeps.heartbeat.os.kill", lambda pid, number: heard.append(number)
+    )
+    monkeypatch.setattr("reach_rl.sweeps.heartbeat.LOOK_SECONDS", 0.01)
     ask_to_stop(tmp_path)  # of an earlier time
     with Heart(tmp_path, listens=True):
         time.sleep(0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reach_rl.sweeps.trials import HEARTBEAT
+from reach_rl.sweeps.ledger import HEARTBEAT
 
 STOP = "stop"
 """File in a trial's folder that asks its process to stop after saving."""

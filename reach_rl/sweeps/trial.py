@@ -23,12 +23,11 @@ from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search, Wilcoxon
 from reach_rl.rundir.files import write_json
 from reach_rl.rundir.status import Status, read_status
-from reach_rl.sweeps import trials
-from reach_rl.sweeps.heart import Heart
+from reach_rl.sweeps.heartbeat import Heart
+from reach_rl.sweeps.ledger import ENV_STEPS, EXIT_CODE, OWNER, RUNS, SEED_VALUES, SEEDS, Ledger
 from reach_rl.sweeps.objective import combined, figure
 from reach_rl.sweeps.sampling import pruner
 from reach_rl.sweeps.storage import open_study, url_of
-from reach_rl.sweeps.trials import Ledger
 
 STOPPED = (130, 143)
 Observer = Callable[[int, float, dict[str, Any]], bool]
@@ -101,7 +100,7 @@ def run_trial(
 
 def _claimed_here(ledger: Ledger, number: int) -> bool:
     """Whether the sweep itself is this process."""
-    return (ledger.get(number).user_attrs.get(trials.OWNER) or {}).get("pid") == os.getpid()
+    return (ledger.get(number).user_attrs.get(OWNER) or {}).get("pid") == os.getpid()
 
 
 @contextlib.contextmanager
@@ -179,7 +178,7 @@ class Job:
         status = read_status(folder)
         if status.get("state") == "pruned":
             return self._pruned(folder)
-        self.ledger.set(self.trial, **{trials.EXIT_CODE: code})
+        self.ledger.set(self.trial, **{EXIT_CODE: code})
         self._tell(TrialState.FAIL, f"{status.get('state')}: {status.get('reason')}")
         return 0
 
@@ -195,7 +194,7 @@ class Job:
     def _tell(self, state: TrialState, reason: str, values: Sequence[float] | None = None) -> None:
         self._note()
         if state == TrialState.COMPLETE:
-            self.ledger.set(self.trial, **{trials.EXIT_CODE: 0})
+            self.ledger.set(self.trial, **{EXIT_CODE: 0})
         self.ledger.tell(self.trial.number, state, reason, values)
 
     def _note(self) -> None:
@@ -204,10 +203,10 @@ class Job:
         self.ledger.set(
             self.trial,
             **{
-                trials.RUNS: [run.name for run in self.done],
-                trials.SEEDS: [run.config.seed for run in self.done],
-                trials.SEED_VALUES: single,
-                trials.ENV_STEPS: sum(map(steps_of, {self.folder / r.name for r in self.done})),
+                RUNS: [run.name for run in self.done],
+                SEEDS: [run.config.seed for run in self.done],
+                SEED_VALUES: single,
+                ENV_STEPS: sum(map(steps_of, {self.folder / r.name for r in self.done})),
             },
         )
 

@@ -7,25 +7,25 @@ import pytest
 
 from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.evaluation import robustness
+from reach_rl.evaluation import perturbations
 from reach_rl.robots import load_robot
 
 
 @pytest.fixture(scope="module")
 def base():
-    config = robustness.nominal(compose(["experiment=sim2real", "task.region.pool=16"]))
-    return robustness.Changed(config, load_robot(config.robot, config.task.physics_step))
+    config = perturbations.nominal(compose(["experiment=sim2real", "task.region.pool=16"]))
+    return perturbations.Changed(config, load_robot(config.robot, config.task.physics_step))
 
 
 @pytest.fixture(scope="module")
 def factors(base):
-    return {f.name: f for f in robustness.factors(base.config, base.robot, 5.0)}
+    return {f.name: f for f in perturbations.factors(base.config, base.robot, 5.0)}
 
 
 def test_nominal_is_an_arm_without_differences(base):
     batch = ReachBatch(base.config, 2, robot=base.robot)
     assert not batch.observe.noisy and batch.pending.shape[1] == 1
-    assert base.config.task.randomization == robustness.NOMINAL
+    assert base.config.task.randomization == perturbations.NOMINAL
 
 
 def test_nominal_is_among_the_values_and_changes_nothing(base, factors):
@@ -79,18 +79,18 @@ def test_episodes_last_as_long_at_any_rate(base, factors):
 
 def test_without_torque_limits_there_is_no_friction_to_sweep(base):
     strong = replace(base.robot, torque_limits=np.full(6, np.inf))
-    names = {f.name for f in robustness.factors(base.config, strong)}
+    names = {f.name for f in perturbations.factors(base.config, strong)}
     assert "joint_friction" not in names and "payload" in names
 
 
 def test_weak_spots_in_words():
     points = [{"value": v, "success_rate": r} for v, r in ((0.0, 1.0), (1.0, 0.97), (2.0, 0.4))]
     found = {"payload": {"title": "payload", "nominal": 0.0, "points": points}}
-    assert robustness.weak_spots(found) == ["payload: success falls at 2 (40%)"]
+    assert perturbations.weak_spots(found) == ["payload: success falls at 2 (40%)"]
 
 
 def test_some_goals_are_spread_over_all(base):
     batch = ReachBatch(base.config, 1, robot=base.robot)
-    few = robustness.some(batch.goals, 4)
+    few = perturbations.some(batch.goals, 4)
     np.testing.assert_array_equal(few.spread, batch.goals.spread[[0, 5, 10, 15]])
-    assert robustness.some(batch.goals, 99) is batch.goals
+    assert perturbations.some(batch.goals, 99) is batch.goals

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from reach_rl.sweeps import machine
+from reach_rl.sweeps import launchers
 
 JOBLIB = {"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"}
 LOCAL = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"}
@@ -31,14 +31,14 @@ def eight(monkeypatch):
     ],
 )
 def test_cores_are_divided_and_never_shared(eight, launcher, parallel, share):
-    assert machine.workers(launcher) == parallel
-    assert machine.shares(launcher, parallel) == share
+    assert launchers.workers(launcher) == parallel
+    assert launchers.shares(launcher, parallel) == share
 
 
 def test_what_the_user_says_wins(eight):
-    assert machine.shares(JOBLIB | {"n_jobs": 2}, 2, ["vec_env.threads=3"]) == []
-    assert machine.workers(SLURM | {"array_parallelism": 256}, asked=12) == 12
-    assert machine.workers(BASIC, asked=12) == 1
+    assert launchers.shares(JOBLIB | {"n_jobs": 2}, 2, ["vec_env.threads=3"]) == []
+    assert launchers.workers(SLURM | {"array_parallelism": 256}, asked=12) == 12
+    assert launchers.workers(BASIC, asked=12) == 1
 
 
 def test_the_launchers_are_told_apart_by_what_hydra_itself_calls_them():
@@ -46,4 +46,4 @@ def test_the_launchers_are_told_apart_by_what_hydra_itself_calls_them():
 
     for name in ("basic", "joblib", "submitit_local", "submitit_slurm"):
         composed = Composer().compose([f"hydra/launcher={name}"])
-        assert machine.kind(composed.hydra["launcher"]) == name
+        assert launchers.kind(composed.hydra["launcher"]) == name

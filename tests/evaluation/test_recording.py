@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reach_rl.evaluation.protocol import evaluate
-from reach_rl.evaluation.tracks import Tracks, badness
+from reach_rl.evaluation.recording import Tracks, badness
 
 
 def still(observation):
