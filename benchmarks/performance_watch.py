@@ -52,10 +52,10 @@ def watch_learning(ledger: Ledger) -> None:
     from reach_rl.learning.ppo import FastPPO
     from reach_rl.mdp import success
     from reach_rl.mdp.actions import Action
-    from reach_rl.mdp.ends import Ends
     from reach_rl.mdp.observations import Observation
     from reach_rl.mdp.rewards import Reward
     from reach_rl.mdp.state import State
+    from reach_rl.mdp.success import Ends
 
     watched: list[tuple[Any, str, str]] = [
         (ReachBatch, "_advance", PHYSICS),

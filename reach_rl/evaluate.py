@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reach_rl.evaluation.protocol import Evaluation, Pilot, Policy
     from reach_rl.evaluation.recording import Watcher
     from reach_rl.mdp.goals import Goals
-    from reach_rl.robots import Robot
+    from reach_rl.robots import RobotModel
     from reach_rl.training.subject import Subject
 
 
@@ -144,7 +144,7 @@ class Judge:
         self.say("\nThis compares these policies; how recipes differ takes several seeds of each.")
         return {"runs": summaries, **comparison}
 
-    def _scene(self, config: "Config") -> "tuple[Robot, Goals]":
+    def _scene(self, config: "Config") -> "tuple[RobotModel, Goals]":
         from reach_rl.evaluation.protocol import held_out_goals
         from reach_rl.robots import load_robot
 
@@ -157,7 +157,7 @@ class Judge:
         self,
         policy: "Policy | Pilot",
         config: "Config",
-        robot: "Robot",
+        robot: "RobotModel",
         goals: "Goals",
         label: str = "evaluate",
         watcher: "Watcher | None" = None,
@@ -188,7 +188,9 @@ class Judge:
         with Progress(steps, self.wanted.progress, self.console, label=label) as progress:
             yield progress.update
 
-    def _yardstick(self, config: "Config", robot: "Robot", goals: "Goals") -> dict[str, Any] | None:
+    def _yardstick(
+        self, config: "Config", robot: "RobotModel", goals: "Goals"
+    ) -> dict[str, Any] | None:
         from reach_rl.evaluation.drivers import NAME, inverse_kinematics
 
         if not self.wanted.yardstick:
@@ -200,7 +202,7 @@ class Judge:
     def _robustness(
         self,
         subject: "Subject",
-        robot: "Robot",
+        robot: "RobotModel",
         goals: "Goals",
         summary: dict[str, Any],
         out: Path | None,

@@ -49,7 +49,8 @@ def _sb3(subject: "Subject", out: Path, console: "Console") -> int:
 
 
 def _bundle(wanted: ExportConfig, subject: "Subject", out: Path, console: "Console") -> int:
-    from reach_rl.bundles import bundle, hub
+    from reach_rl.bundles import hub
+    from reach_rl.bundles import onnx_bundle as bundle
     from reach_rl.bundles.card import card
     from reach_rl.bundles.folder import published
     from reach_rl.learning.vec_envs import threads_of

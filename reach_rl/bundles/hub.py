@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from reach_rl.bundles import bundle
+from reach_rl.bundles import onnx_bundle as bundle
 from reach_rl.bundles.card import card, front_matter
 from reach_rl.rundir import publish as files
 from reach_rl.training.subject import Subject

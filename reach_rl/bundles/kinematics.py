@@ -8,13 +8,13 @@ import numpy as np
 from reach_rl.bundles.graph import Graph
 from reach_rl.config.problems import ConfigError
 from reach_rl.mdp.arrays import Array
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainJoint:
     """One joint of the chain, with what is fixed before it."""
 
     joint: int
@@ -34,14 +34,14 @@ class Link:
 class Chain:
     """From the world to the tool."""
 
-    links: tuple[Link, ...]
+    links: tuple[ChainJoint, ...]
     tool: Array
     """(4, 4) from the frame of the last joint."""
     tool_quaternion: Array
     """(4,) the same turn."""
 
 
-def chain_of(robot: Robot) -> Chain:
+def chain_of(robot: RobotModel) -> Chain:
     """The joints between the world and the tool; all others stand as at home.
 
     Raises:
@@ -69,7 +69,9 @@ def chain_of(robot: Robot) -> Chain:
             zero = float(m.qpos0[address])
             pending = pending @ _shift(anchor)
             if joint in place:
-                links.append(Link(place[joint], zero, kind == HINGE, axis.copy(), pending, turn))
+                links.append(
+                    ChainJoint(place[joint], zero, kind == HINGE, axis.copy(), pending, turn)
+                )
                 pending, turn = np.eye(4), np.array([1.0, 0.0, 0.0, 0.0])
             elif kind == HINGE:
                 quaternion = _axis_angle(axis, float(robot.home_qpos[address]) - zero)

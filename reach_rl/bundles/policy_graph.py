@@ -12,7 +12,7 @@ from reach_rl.config.schema import Config
 from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import seen_form
 from reach_rl.mdp.actions import Action
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 from reach_rl.rundir.checkpoint import Checkpoint, policy_of
 
 
@@ -39,7 +39,7 @@ class PolicyGraph:
     """Input -> the output of the call before that it takes."""
 
 
-def build(config: Config, saved: Checkpoint, robot: Robot) -> PolicyGraph:
+def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
     """Observation, normalisation, network and action in one graph.
 
     Args:

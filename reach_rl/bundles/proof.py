@@ -11,7 +11,7 @@ from reach_rl.envs.batch import ReachBatch
 from reach_rl.evaluation.perturbations import nominal
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.arrays import Array
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 OBSERVATIONS = 10_000
 TOLERANCE = 1e-5
@@ -23,7 +23,7 @@ KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class BundleProof:
     """What was compared."""
 
     observations: int
@@ -45,10 +45,10 @@ def prove(
     graph: PolicyGraph,
     policy: Policy,
     config: Config,
-    robot: Robot,
+    robot: RobotModel,
     threads: int,
     observations: int = OBSERVATIONS,
-) -> Proof:
+) -> BundleProof:
     """Run the torch policy in the batch, and the model beside it on the same arms.
 
     Half of the arms follow the policy, half get their action with noise on top, so that what is
@@ -96,7 +96,7 @@ def prove(
         observation = batch.step(np.clip(asked + noise, -1.0, 1.0)).observation
     picked = np.linspace(0, steps - 1, KEPT).round().astype(int)
     stacked = {k: np.stack([golden[i][k] for i in picked]) for k in golden[0]}
-    return Proof(steps * ARMS, largest, where[0], robot.joint_names[where[1]], stacked)
+    return BundleProof(steps * ARMS, largest, where[0], robot.joint_names[where[1]], stacked)
 
 
 def inputs_of(batch: ReachBatch, graph: PolicyGraph) -> dict[str, Array]:

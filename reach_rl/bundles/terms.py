@@ -10,7 +10,7 @@ from reach_rl.bundles.graph import DOUBLE, FLOAT, Graph
 from reach_rl.bundles.kinematics import Posture
 from reach_rl.config.schema import ObservationConfig
 from reach_rl.mdp.state import Arm
-from reach_rl.robots.ways import ClosedForm
+from reach_rl.robots.inverse_kinematics import ClosedForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ Term = Callable[[Graph, Scene], str]
 
 
 def rotation_error(g: Graph, tool: str, goal: str) -> tuple[str, str]:
-    """As mdp.rotations.rotation_error: axis times angle (n, 3), and the angle (n, 1)."""
+    """As mdp.arrays.rotation_error: axis times angle (n, 3), and the angle (n, 1)."""
     w0, v0 = g.take(goal, [0], 1), g.take(goal, [1, 2, 3], 1)
     w1, v1 = g.take(tool, [0], 1), g.take(tool, [1, 2, 3], 1)
     vector = g.sub(g.sub(g.mul(w1, v0), g.mul(w0, v1)), g.cross(v0, v1))

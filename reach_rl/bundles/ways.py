@@ -6,8 +6,7 @@ from reach_rl.bundles.graph import DOUBLE, Graph
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.state import Arm
 from reach_rl.robots.family import DenavitHartenberg
-from reach_rl.robots.inverse import CHOICES, link
-from reach_rl.robots.ways import Balls, ClosedForm
+from reach_rl.robots.inverse_kinematics import CHOICES, Balls, ClosedForm, link
 
 _FAR = 1e9
 """Squared distance of a way that there is not (rad2)."""
@@ -46,9 +45,10 @@ def joint_error(
 
 
 def solutions(g: Graph, form: ClosedForm, position: str, quaternion: str) -> tuple[str, str]:
-    """As robots.inverse.solutions: (n, 8, 6) rad, and (n, 8) 1 where there is such a way, else 0.
+    """The closed form's (n, 8, 6) rad, and (n, 8) 1 where there is such a way, else 0.
 
-    The angles may differ from those by full turns, and mean nothing where there is no way.
+    As robots.inverse_kinematics.solutions. The angles may differ from those by full turns, and
+    mean nothing where there is no way.
     """
     dh = form.dh
     d4, d6, a2, a3 = dh.d[3], dh.d[5], dh.a[1], dh.a[2]

@@ -18,13 +18,13 @@ from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
 from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, where
 from reach_rl.mdp.curriculum import Setting
-from reach_rl.mdp.ends import Ends
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
 from reach_rl.mdp.state import State, joint_distance
 from reach_rl.mdp.streams import Streams
-from reach_rl.robots import Robot, load_robot
+from reach_rl.mdp.success import Ends
+from reach_rl.robots import RobotModel, load_robot
 
 NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
@@ -68,7 +68,7 @@ class ReachBatch:
         threads: int = 1,
         goals: Goals | None = None,
         autoreset: bool = True,
-        robot: Robot | None = None,
+        robot: RobotModel | None = None,
     ) -> None:
         """Compile the arm and sample its goals; call reset() next.
 

@@ -16,7 +16,7 @@ from mujoco.batch import Batch
 from reach_rl.envs.physics import RANDOMIZED
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.compiled import compiled
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
 WARNINGS = {
@@ -66,7 +66,7 @@ class Incident:
 class Guard:
     """Watches a batch; see the module."""
 
-    def __init__(self, batch: Batch, robot: Robot) -> None:
+    def __init__(self, batch: Batch, robot: RobotModel) -> None:
         """Watch from here on."""
         self.incidents: list[Incident] = []
         """Not yet taken by anybody."""

@@ -11,10 +11,10 @@ from reach_rl.config.schema import TaskConfig
 from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.state import Arm
 from reach_rl.mdp.streams import Streams
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 
-def arm_of(robot: Robot, task: TaskConfig) -> Arm:
+def arm_of(robot: RobotModel, task: TaskConfig) -> Arm:
     """What the task knows of the robot."""
     kinds = robot.model.jnt_type[robot.model.dof_jntid[robot.dof_adr]]
     return Arm(
@@ -31,7 +31,7 @@ def arm_of(robot: Robot, task: TaskConfig) -> Arm:
     )
 
 
-def check_ranges(robot: Robot, task: TaskConfig) -> None:
+def check_ranges(robot: RobotModel, task: TaskConfig) -> None:
     """Raise a ConfigError if a range is a fraction of a torque limit that there is not."""
     unlimited = ~np.isfinite(robot.torque_limits)
     for name in ("joint_damping", "joint_friction"):
@@ -43,7 +43,9 @@ def check_ranges(robot: Robot, task: TaskConfig) -> None:
             )
 
 
-def randomize(batch: Batch, robot: Robot, task: TaskConfig, rows: Ints, streams: Streams) -> None:
+def randomize(
+    batch: Batch, robot: RobotModel, task: TaskConfig, rows: Ints, streams: Streams
+) -> None:
     """Draw the model parameters of these simulations anew; a range without width costs nothing."""
     ranges = task.randomization
     model = robot.model

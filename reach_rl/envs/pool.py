@@ -11,8 +11,8 @@ from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import Config, ObservationConfig
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.goals import Goals, Kinematics, Poses, joint_range, sample
-from reach_rl.robots import Robot
-from reach_rl.robots.ways import ClosedForm, closed_form
+from reach_rl.robots import RobotModel
+from reach_rl.robots.inverse_kinematics import ClosedForm, closed_form
 
 TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
 """Goals to train on, to report on and to choose the best checkpoint by: never one random stream."""
@@ -20,7 +20,7 @@ TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
 _CHUNK = 512
 
 
-def kinematics(robot: Robot, threads: int = 1, clearance: float = 0.0) -> Kinematics:
+def kinematics(robot: RobotModel, threads: int = 1, clearance: float = 0.0) -> Kinematics:
     """Tool poses of joint configurations, and whether the arm is free there.
 
     Free means that it does not touch itself and stays at least `clearance` (m) off the table.
@@ -56,7 +56,7 @@ def kinematics(robot: Robot, threads: int = 1, clearance: float = 0.0) -> Kinema
 
 def goal_pool(
     config: Config,
-    robot: Robot,
+    robot: RobotModel,
     threads: int = 1,
     *,
     count: int | None = None,
@@ -93,7 +93,7 @@ def goal_pool(
     return goals
 
 
-def other_ways(robot: Robot, goals: Goals, poses: Kinematics) -> Array | None:
+def other_ways(robot: RobotModel, goals: Goals, poses: Kinematics) -> Array | None:
     """Further joint configurations that reach the goals, free of contact, (m, 8, j) rad.
 
     NaN where there are fewer; None for an arm that is not one of the project's own, or whose
@@ -109,7 +109,7 @@ def other_ways(robot: Robot, goals: Goals, poses: Kinematics) -> Array | None:
     return found
 
 
-def seen_form(config: ObservationConfig, robot: Robot) -> ClosedForm | None:
+def seen_form(config: ObservationConfig, robot: RobotModel) -> ClosedForm | None:
     """The closed form of the arm; None where no term of the observation asks for it.
 
     Raises:

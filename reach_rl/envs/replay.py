@@ -26,7 +26,7 @@ from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.envs.guard import WARNINGS, Guard, Incident, hush
 from reach_rl.envs.physics import RANDOMIZED
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 from reach_rl.rundir.files import write_json
 
 FORMAT = 1
@@ -39,7 +39,7 @@ def command(path: Path) -> str:
     return f"python -m reach_rl.envs.replay {path}"
 
 
-def write(folder: Path, incident: Incident, step: int, config: Config, robot: Robot) -> Path:
+def write(folder: Path, incident: Incident, step: int, config: Config, robot: RobotModel) -> Path:
     """Save an incident.
 
     Args:
@@ -92,7 +92,7 @@ class Replayed:
     """Largest joint speed at the end of each control step (rad/s)."""
 
 
-def replay(arrays: Mapping[str, np.ndarray], robot: Robot) -> Replayed:
+def replay(arrays: Mapping[str, np.ndarray], robot: RobotModel) -> Replayed:
     """Step the recorded states and targets through the same model again."""
     batch = Batch(robot.model, 1, 1)
     for name in RANDOMIZED:

@@ -20,7 +20,7 @@ from reach_rl.evaluation.protocol import Pilot, Policy
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.state import Arm
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 NAME = "yardstick"
 
@@ -37,7 +37,7 @@ DAMPING = 1.0
 """Levenberg-Marquardt damping per squared error, which fades towards the goal."""
 
 
-def inverse_kinematics(config: Config, robot: Robot) -> "tuple[Config, InverseKinematics]":
+def inverse_kinematics(config: Config, robot: RobotModel) -> "tuple[Config, InverseKinematics]":
     """The yardstick, and the run's configuration with the action that it needs."""
     config = _driven(config, "joint_position")
     arm = arm_of(robot, config.task)
@@ -46,7 +46,7 @@ def inverse_kinematics(config: Config, robot: Robot) -> "tuple[Config, InverseKi
     )
 
 
-def straight_in_the_joints(config: Config, robot: Robot) -> tuple[Config, Policy]:
+def straight_in_the_joints(config: Config, robot: RobotModel) -> tuple[Config, Policy]:
     """Straight to the nearest joint angles by closed form, and the configuration that it needs.
 
     All joints arrive together. Judging it raises a ConfigError for an arm without closed form.
@@ -104,7 +104,7 @@ class InverseKinematics(Pilot):
 class Solver:
     """Differential inverse kinematics of one arm."""
 
-    def __init__(self, robot: Robot, arm: Arm, tcp_site: str, speed: Array) -> None:
+    def __init__(self, robot: RobotModel, arm: Arm, tcp_site: str, speed: Array) -> None:
         """Set the problem up, which then differs in start and goal alone.
 
         Args:

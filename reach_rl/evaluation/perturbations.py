@@ -10,7 +10,7 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config, ObservationConfig, RandomizationConfig
 from reach_rl.evaluation.protocol import Pilot, Policy, evaluate
 from reach_rl.mdp.goals import Goals
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 
 NOISE = {
     "joint_position": 0.002,
@@ -44,7 +44,7 @@ class Changed:
     """An arm and task with one thing changed."""
 
     config: Config
-    robot: Robot
+    robot: RobotModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Factor:
     change: Callable[[Changed, float], Changed]
 
 
-def factors(config: Config, robot: Robot, payload: float | None = None) -> list[Factor]:
+def factors(config: Config, robot: RobotModel, payload: float | None = None) -> list[Factor]:
     """What is swept.
 
     Args:
@@ -102,7 +102,7 @@ def nominal(config: Config) -> Config:
 def sweep(
     policy: Policy | Pilot,
     config: Config,
-    robot: Robot,
+    robot: RobotModel,
     goals: Goals,
     factors: Sequence[Factor],
     *,

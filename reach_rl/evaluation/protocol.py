@@ -13,7 +13,7 @@ from reach_rl.evaluation.recording import NOBODY, JudgedBatch, Watcher
 from reach_rl.evaluation.result import Conditions, Evaluation, joined
 from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.goals import Goals
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 
 __all__ = ["Evaluation", "Pilot", "Policy", "evaluate", "held_out_goals"]
 
@@ -43,7 +43,9 @@ _STARTS = 0x57A7
 """Starts and sensor noise have a random stream of their own, apart from goals and training."""
 
 
-def held_out_goals(config: Config, robot: Robot, count: int, seed: int, threads: int = 1) -> Goals:
+def held_out_goals(
+    config: Config, robot: RobotModel, count: int, seed: int, threads: int = 1
+) -> Goals:
     """Goals of the configured region that training never sees.
 
     They come sorted by their offset from home, so that the first k of a larger set are its
@@ -68,7 +70,7 @@ def evaluate(
     goals: Goals,
     *,
     threads: int,
-    robot: Robot | None = None,
+    robot: RobotModel | None = None,
     seed: int = 0,
     physics_records: bool = True,
     chunk: int = CHUNK,
@@ -185,7 +187,7 @@ def _result(
     )
 
 
-def _conditions(config: Config, robot: Robot, seed: int, physics_records: bool) -> Conditions:
+def _conditions(config: Config, robot: RobotModel, seed: int, physics_records: bool) -> Conditions:
     task = config.task
     x, y, z = robot.base_position.tolist()
     return Conditions(

@@ -13,7 +13,7 @@ from reach_rl.envs.batch import VEL, ReachBatch
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.goals import Goals
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 
@@ -35,7 +35,7 @@ class JudgedBatch(ReachBatch):
         config: Config,
         seeds: Ints,
         goals: Goals,
-        robot: Robot,
+        robot: RobotModel,
         *,
         threads: int,
         physics_records: bool,

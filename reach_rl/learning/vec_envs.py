@@ -21,7 +21,7 @@ from reach_rl.learning.normalize import Normalize
 from reach_rl.learning.workers import WorkerVecEnv
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.goals import Goals
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 
 _GRACE = 60
 """Time that a worker goes on for after SIGTERM (s)."""
@@ -37,7 +37,7 @@ def threads_of(configured: int) -> int:
     return configured or cores()
 
 
-def make_vec_env(config: Config, robot: Robot | None = None) -> VecEnv:
+def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:
     """The configured environments, not normalised.
 
     Args:

@@ -7,9 +7,8 @@ import numpy as np
 from reach_rl.config.schema import ObservationConfig
 from reach_rl.extend import entries, observation_term
 from reach_rl.mdp import state as states
-from reach_rl.mdp.arrays import Array, Bools
+from reach_rl.mdp.arrays import Array, Bools, canonical, norm
 from reach_rl.mdp.compiled import compiled
-from reach_rl.mdp.rotations import canonical, norm
 from reach_rl.mdp.state import Arm, State, jacobian
 
 Term = Callable[[State, Arm], Array]

@@ -5,9 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.arrays import Array, Bools, Ints, cross, measure_rotation
 from reach_rl.mdp.compiled import compiled
-from reach_rl.mdp.rotations import cross, measure_rotation
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from reach_rl.config.schema import RobotConfig
 from reach_rl.robots import training_scene as scene
-from reach_rl.robots.files import compile_spec, model_path, read_spec
-from reach_rl.robots.parts import check_names, numeric
+from reach_rl.robots.joints import check_names, numeric
+from reach_rl.robots.model_file import compile_spec, model_path, read_spec
 
 GOAL = "goal"
 """Name of the mocap body that marks the goal pose with red, green and blue axes."""

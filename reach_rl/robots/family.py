@@ -77,7 +77,7 @@ class DenavitHartenberg:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class PublishedArm:
     """One robot."""
 
     name: str
@@ -98,7 +98,7 @@ class Arm:
 class Family:
     """All robots, with the colours they share."""
 
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, PublishedArm]
     colors: Mapping[str, tuple[float, ...]]
     """RGBA by name."""
     specular: float
@@ -121,7 +121,7 @@ def read_family(path: Path) -> Family:
     )
 
 
-def own_arm(name: str) -> Arm | None:
+def own_arm(name: str) -> PublishedArm | None:
     """One of the project's arms; None for any other name."""
     if name not in NAMES:
         return None
@@ -134,11 +134,11 @@ def rated_payload(name: str) -> float | None:
     return arm.payload if arm else None
 
 
-def _arm(name: str, robots: Mapping[str, Any]) -> Arm:
+def _arm(name: str, robots: Mapping[str, Any]) -> PublishedArm:
     own = robots[name]
     hardware = own.get("same_as", name)
     numbers = robots[hardware] | own
-    return Arm(
+    return PublishedArm(
         name=name,
         hardware=hardware,
         reach=float(numbers["spec"]["reach_m"]),

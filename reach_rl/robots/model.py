@@ -9,8 +9,7 @@ import numpy as np
 from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import RobotConfig
 from reach_rl.robots import training_scene as scene
-from reach_rl.robots.files import compile_spec, model_path, read_spec
-from reach_rl.robots.parts import (
+from reach_rl.robots.joints import (
     Parts,
     check_names,
     find_parts,
@@ -20,10 +19,11 @@ from reach_rl.robots.parts import (
     set_servo_lag,
     torque_limits,
 )
+from reach_rl.robots.model_file import compile_spec, model_path, read_spec
 
 
 @dataclass(frozen=True, slots=True)
-class Robot:
+class RobotModel:
     """An arm with j joints that a policy moves. World frame: z up, table top at z = 0."""
 
     name: str
@@ -73,7 +73,7 @@ class Robot:
     """Index into sensordata: 0 while the arm does not touch the world it stands in."""
 
 
-def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> Robot:
+def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
     """Build the training scene of a robot.
 
     Args:
@@ -203,7 +203,7 @@ def _base_ctrl(
 
 def _robot(
     cfg: RobotConfig, model: mujoco.MjModel, parts: Parts, root: str, home_qpos: np.ndarray
-) -> Robot:
+) -> RobotModel:
     if cfg.servo_lag is not None:
         set_servo_lag(model, parts, cfg.servo_lag)
     kp, kv, beside = servo_gains(model, parts)
@@ -213,7 +213,7 @@ def _robot(
     low, high = joint_bounds(model, parts)
     qpos_adr = model.jnt_qposadr[parts.joints].astype(int)
     home = home_qpos[qpos_adr]
-    return Robot(
+    return RobotModel(
         name=cfg.name,
         model=model,
         joint_names=tuple(cfg.joints),

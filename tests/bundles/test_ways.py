@@ -11,7 +11,7 @@ from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import kinematics
 from reach_rl.mdp.state import joint_error
 from reach_rl.robots import load_robot
-from reach_rl.robots.ways import closed_form
+from reach_rl.robots.inverse_kinematics import closed_form
 
 
 def run(g, inputs):

@@ -9,7 +9,7 @@ import pytest
 
 from reach_rl.config.schema import Config, ObservationTerm, RewardTerm
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 Make = Callable[..., Config]
 STEPS = 70
@@ -37,7 +37,7 @@ def plain(config: Config) -> Config:
 
 
 def targets(
-    config: Config, robot: Robot, action: np.ndarray, data: mujoco.MjData, before: np.ndarray
+    config: Config, robot: RobotModel, action: np.ndarray, data: mujoco.MjData, before: np.ndarray
 ) -> list[np.ndarray]:
     """Joint targets of the four physics steps."""
     speed = config.action.speed * robot.velocity_limits
@@ -63,7 +63,7 @@ def corners(position: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.array([position + OFFSET * matrix[:, k] for k in range(3)])
 
 
-def look(robot: Robot, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray, bool]:
+def look(robot: RobotModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray, bool]:
     """Tool position, tool matrix, and whether the table is touched, at the data's own state."""
     now = mujoco.MjData(robot.model)
     now.qpos[:], now.qvel[:] = data.qpos, data.qvel

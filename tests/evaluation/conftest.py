@@ -10,13 +10,13 @@ from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.protocol import Policy, held_out_goals
 from reach_rl.mdp.goals import Goals
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 
 
 @dataclass(frozen=True)
 class Yardstick:
     config: Config
-    robot: Robot
+    robot: RobotModel
     goals: Goals
     policy: Policy
 
@@ -25,7 +25,7 @@ GAIN = 4.0
 """Joint speed per joint error (1/s)."""
 
 
-def damped_least_squares(config: Config, robot: Robot) -> tuple[Config, Policy]:
+def damped_least_squares(config: Config, robot: RobotModel) -> tuple[Config, Policy]:
     """Every joint moves at GAIN times its damped least-squares step to the goal."""
     term = ObservationTerm(scales=None, noise=0.0)
     seen = ObservationConfig(terms={"damped_least_squares": term}, normalize=False, clip=10.0)

@@ -12,7 +12,7 @@ from reach_rl.config.schema import Config, ObservationTerm, RobotConfig
 from reach_rl.extend import entries
 from reach_rl.mdp.observations import Observation, damped_least_squares, jacobian_transpose
 from reach_rl.mdp.state import Arm, State, jacobian
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 
 Make = Callable[..., State]
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -140,7 +140,7 @@ def test_measure_touches_only_its_rows(arm: Arm, state_of: Make) -> None:
 
 
 @pytest.fixture(scope="module", params=["ur5e", "arm7"])
-def robot(request: pytest.FixtureRequest, config: Config) -> Robot:
+def robot(request: pytest.FixtureRequest, config: Config) -> RobotModel:
     own: RobotConfig = config.robot
     if request.param == "arm7":
         own = replace(
@@ -155,7 +155,7 @@ def robot(request: pytest.FixtureRequest, config: Config) -> Robot:
     return load_robot(own)
 
 
-def pose(robot: Robot, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, mujoco.MjData]:
+def pose(robot: RobotModel, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, mujoco.MjData]:
     data = mujoco.MjData(robot.model)
     data.qpos[:] = robot.home_qpos
     data.qpos[robot.qpos_adr] = q
@@ -164,7 +164,7 @@ def pose(robot: Robot, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, mujoco.Mj
     return site[0], site[1].copy(), data
 
 
-def at_random(robot: Robot, arm: Arm, seed: int) -> tuple[State, np.ndarray]:
+def at_random(robot: RobotModel, arm: Arm, seed: int) -> tuple[State, np.ndarray]:
     """A state with random joints and errors, and its Jacobian (6, j) by central differences."""
     rng = np.random.default_rng(seed)
     j = len(robot.home)
@@ -185,7 +185,7 @@ def at_random(robot: Robot, arm: Arm, seed: int) -> tuple[State, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_jacobian_terms_against_finite_differences(robot: Robot, arm: Arm, seed: int) -> None:
+def test_jacobian_terms_against_finite_differences(robot: RobotModel, arm: Arm, seed: int) -> None:
     """The Jacobian, each joint's own best step, and the damped step as a least-squares problem."""
     hinges = np.ones(len(robot.home), bool)
     arm = replace(arm, hinge=hinges, keypoint_offset=0.2)

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl.mdp.rotations import canonical, cross, norm, rotation_error
+from reach_rl.mdp.arrays import canonical, cross, norm, rotation_error
 
 RNG = np.random.default_rng(3)
 

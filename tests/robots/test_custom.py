@@ -10,13 +10,13 @@ import pytest
 
 from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import RobotConfig
-from reach_rl.robots import Robot, display_spec, load_robot
+from reach_rl.robots import RobotModel, display_spec, load_robot
 
 Make = Callable[..., RobotConfig]
 ASSETS = Path(__file__).parent.parent / "assets"
 
 
-def hold(robot: Robot, steps: int = 400) -> mujoco.MjData:
+def hold(robot: RobotModel, steps: int = 400) -> mujoco.MjData:
     """Simulate at home."""
     data = mujoco.MjData(robot.model)
     data.qpos[:] = robot.home_qpos

@@ -8,14 +8,14 @@ import pytest
 from mujoco.batch import Batch
 
 from reach_rl.config.schema import RobotConfig
-from reach_rl.robots import Robot, load_robot, training_scene
+from reach_rl.robots import RobotModel, load_robot, training_scene
 from reach_rl.robots.family import NAMES
 
 Make = Callable[..., RobotConfig]
 SAG_POSE = (0.0, -1.0, 1.2, -1.77, -1.57, 0.0)
 
 
-def at(robot: Robot, joints: np.ndarray | None = None) -> mujoco.MjData:
+def at(robot: RobotModel, joints: np.ndarray | None = None) -> mujoco.MjData:
     """The simulation at rest in a pose (home by default), its servos holding it."""
     data = mujoco.MjData(robot.model)
     data.qpos[:] = robot.home_qpos
@@ -26,7 +26,7 @@ def at(robot: Robot, joints: np.ndarray | None = None) -> mujoco.MjData:
     return data
 
 
-def drift(robot: Robot, data: mujoco.MjData, seconds: float) -> float:
+def drift(robot: RobotModel, data: mujoco.MjData, seconds: float) -> float:
     """How far the tool moves (m)."""
     start = data.site_xpos[robot.tcp_site].copy()
     for _ in range(round(seconds / robot.model.opt.timestep)):

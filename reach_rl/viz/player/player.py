@@ -11,7 +11,7 @@ import viser
 import viser.transforms as vtf
 
 from reach_rl.config.schema import Config
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 from reach_rl.viz.player.drawing import Drawing
 from reach_rl.viz.player.page import Page
 from reach_rl.viz.player.reachable import Reachable
@@ -206,7 +206,7 @@ class _Questions:
         self._thread = threading.Thread(target=self._work, name="reachable", daemon=True)
         self._thread.start()
 
-    def about(self, robot: Robot) -> None:
+    def about(self, robot: RobotModel) -> None:
         """Answer for this arm from here on."""
         self._reachable = Reachable(robot)
 

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.mdp.rotations import cross, rotation_error
-from reach_rl.robots import Robot
+from reach_rl.mdp.arrays import cross, rotation_error
+from reach_rl.robots import RobotModel
 
 STARTS = 48
 ITERATIONS = 80
@@ -31,7 +31,7 @@ class Answer:
 class Reachable:
     """Damped least squares from many random starts at once; an answer takes some 50 ms."""
 
-    def __init__(self, robot: Robot, seed: int = 0) -> None:
+    def __init__(self, robot: RobotModel, seed: int = 0) -> None:
         """Prepare for one arm."""
         self.robot = robot
         self.batch = Batch(robot.model, STARTS, 1)

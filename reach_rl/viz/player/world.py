@@ -10,7 +10,7 @@ from reach_rl.config.kinds import GoalChange
 from reach_rl.config.schema import Config, TaskConfig
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.mdp.goals import Goals
-from reach_rl.robots import Robot
+from reach_rl.robots import RobotModel
 
 Policy = Callable[[np.ndarray], np.ndarray]
 """Observations (n, d) float32 to actions (n, j) in [-1, 1]."""
@@ -47,7 +47,7 @@ class Reading:
 class World:
     """The simulation that a player shows."""
 
-    def __init__(self, config: Config, policy: Policy, robot: Robot, seed: int = 0) -> None:
+    def __init__(self, config: Config, policy: Policy, robot: RobotModel, seed: int = 0) -> None:
         """Put the arm at its home with a random goal of the run's region.
 
         Args:

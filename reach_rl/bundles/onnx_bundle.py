@@ -12,7 +12,7 @@ import yaml
 from reach_rl import __version__
 from reach_rl.bundles.graph import OPSET
 from reach_rl.bundles.policy_graph import PolicyGraph, Port, build
-from reach_rl.bundles.proof import TOLERANCE, Proof, prove
+from reach_rl.bundles.proof import TOLERANCE, BundleProof, prove
 from reach_rl.config.convert import to_tree
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
@@ -20,7 +20,7 @@ from reach_rl.deploy.bundle import FORMAT, Bundle
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.bundles import BundlePilot
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
-from reach_rl.robots import Robot, load_robot
+from reach_rl.robots import RobotModel, load_robot
 from reach_rl.rundir import publish as files
 from reach_rl.rundir.checkpoint import policy_of
 from reach_rl.training.subject import Subject
@@ -59,7 +59,7 @@ class Written:
     """What was written."""
 
     contract: dict[str, Any]
-    proof: Proof
+    proof: BundleProof
     summary: dict[str, Any] | None
     """Figures of the bundle on the held-out goals."""
 
@@ -107,7 +107,7 @@ def write(subject: Subject, folder: Path, *, goals: int, seed: int, threads: int
 
 
 def judge(
-    bundle: Bundle, config: Config, robot: Robot, *, goals: int, seed: int, threads: int
+    bundle: Bundle, config: Config, robot: RobotModel, *, goals: int, seed: int, threads: int
 ) -> dict[str, Any]:
     """The figures of a bundle on held-out goals, as `evaluate bundle=` gives them."""
     held_out = held_out_goals(config, robot, goals, seed, threads)
@@ -116,7 +116,9 @@ def judge(
     return result.summary(bundle.contract.checkpoint)
 
 
-def _contract(subject: Subject, robot: Robot, graph: PolicyGraph, proof: Proof) -> dict[str, Any]:
+def _contract(
+    subject: Subject, robot: RobotModel, graph: PolicyGraph, proof: BundleProof
+) -> dict[str, Any]:
     config = subject.config
     task = config.task
     return {
@@ -161,7 +163,7 @@ def _contract(subject: Subject, robot: Robot, graph: PolicyGraph, proof: Proof) 
     }
 
 
-def _limits(config: Config, robot: Robot) -> dict[str, list[float | None]]:
+def _limits(config: Config, robot: RobotModel) -> dict[str, list[float | None]]:
     """Of joints and targets; targets lead the joints by the servo's lag times their speed."""
     arm = arm_of(robot, config.task)
     speed = config.action.speed * arm.velocity_limits

@@ -1,0 +1,141 @@
+"""Reading a robot's MJCF: a missing, broken or prying file is one line, not a traceback.
+
+A model file names others (includes, meshes, textures). A model from elsewhere must not make this
+program read files outside the folder that it came in. Whoever trusts a model whose parts lie
+elsewhere says so in the environment, where no file from elsewhere can: REACH_RL_OUTSIDE_FILES=1.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import mujoco
+
+from reach_rl.config.load import ConfigError
+from reach_rl.config.paths import assets_dir
+from reach_rl.config.schema import RobotConfig
+
+OUTSIDE_FILES = "REACH_RL_OUTSIDE_FILES"
+"""Environment variable; with 1 a model may name files outside its folder."""
+
+MAX_XML_BYTES, MAX_FILE_BYTES = 20_000_000, 500_000_000
+
+
+def model_path(cfg: RobotConfig) -> Path:
+    """The MJCF file of the robot. Raises ConfigError if there is none."""
+    if cfg.mjcf is not None:
+        path = Path(cfg.mjcf).expanduser()
+        if not path.is_file():
+            what = "is a folder, not an MJCF file" if path.is_dir() else "no such file"
+            raise ConfigError(f"robot.mjcf={cfg.mjcf}: {what} (looked at {path.absolute()})")
+        return path
+    folder = assets_dir() / "robots"
+    known = sorted((p.stem for p in folder.glob("*.xml")), key=lambda n: (len(n), n))
+    if cfg.name not in known:
+        raise ConfigError(
+            f"robot.name={cfg.name}: no model of that name; there are: {', '.join(known)}; "
+            f"for another arm set robot.mjcf=PATH"
+        )
+    return folder / f"{cfg.name}.xml"
+
+
+def read_spec(path: Path) -> mujoco.MjSpec:
+    """The model as an editable spec.
+
+    Raises:
+        ConfigError: not MJCF, absurdly large, or it refers to a file outside its folder.
+    """
+    path = path.resolve()
+    _look_through(path)
+    try:
+        return mujoco.MjSpec.from_file(str(path))
+    except (ValueError, mujoco.FatalError) as error:
+        raise ConfigError(f"robot.mjcf: {path.name} is not valid MJCF: {one_line(error)}") from None
+
+
+def compile_spec(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
+    """The compiled model. Raises ConfigError."""
+    try:
+        return spec.compile()
+    except (ValueError, mujoco.FatalError) as error:
+        raise ConfigError(f"robot.mjcf: {path.name} does not compile: {one_line(error)}") from None
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line."""
+    return " ".join(str(error).split())
+
+
+def _look_through(main: Path) -> None:
+    """Raise ConfigError if the model, or one that it includes, is too large or looks outside."""
+    files: dict[Path, list[ET.Element]] = {}
+    new = {main}
+    while new:
+        files |= {path: _elements(path) for path in sorted(new)}
+        # which file's folders count for which name is MuJoCo's to say: all of them, then
+        folders = {path.parent / name for path in files for name in _folder_names(files.values())}
+        new = set()
+        for element in (e for elements in files.values() for e in elements):
+            for name in (v for k, v in element.attrib.items() if k.startswith("file") and v):
+                candidates = _candidates(name, folders)
+                _check(main, name, candidates)
+                if element.tag in ("include", "model"):
+                    new |= {path for path in candidates if path.is_file() and path not in files}
+
+
+def _elements(path: Path) -> list[ET.Element]:
+    try:
+        _check_size(path, MAX_XML_BYTES)
+        root = ET.fromstring(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError(f"robot.mjcf: {path.name} cannot be read: {error.strerror}") from None
+    except (ET.ParseError, ValueError) as error:
+        text = one_line(error)
+        raise ConfigError(f"robot.mjcf: {path.name} is not valid XML: {text}") from None
+    if root.tag not in ("mujoco", "mujocoinclude"):
+        raise ConfigError(f"robot.mjcf: {path.name} is not MJCF: its root element is <{root.tag}>")
+    return list(root.iter())
+
+
+def _folder_names(files: Iterable[list[ET.Element]]) -> set[str]:
+    """Every folder that a file name may be relative to, as <compiler> says it."""
+    compilers = [e for elements in files for e in elements if e.tag == "compiler"]
+    return {e.get(key, "") for e in compilers for key in ("assetdir", "meshdir", "texturedir")} | {
+        ""
+    }
+
+
+def _candidates(name: str, folders: set[Path]) -> list[Path]:
+    plain = name.replace("\\", "/")
+    names = {plain, plain.rsplit("/", 1)[-1]} if not plain.startswith("/") else {plain}
+    try:
+        paths = sorted({(folder / n).resolve() for folder in folders for n in names})
+        any(path.exists() for path in paths)
+        return paths
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or too long
+        raise ConfigError(f"robot.mjcf: {name[:60]!r} is no name of a file") from None
+
+
+def _check(main: Path, name: str, candidates: list[Path]) -> None:
+    """Raise ConfigError for a file outside the folder, or one that is no plain, sensible file."""
+    outside = [path for path in candidates if not path.is_relative_to(main.parent)]
+    pries = len(outside) == len(candidates) or any(path.exists() for path in outside)
+    if pries and os.environ.get(OUTSIDE_FILES) != "1":
+        raise ConfigError(
+            f'robot.mjcf: {main.name} refers to "{name}", which is outside its folder '
+            f"{main.parent}; copy it there, or set {OUTSIDE_FILES}=1 if you trust the model"
+        )
+    for path in candidates:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise ConfigError(f'robot.mjcf: {main.name} refers to "{name}", which is no plain file')
+        if path.is_file():
+            _check_size(path, MAX_FILE_BYTES)
+
+
+def _check_size(path: Path, most: int) -> None:
+    size = path.stat().st_size
+    if size > most:
+        raise ConfigError(
+            f"robot.mjcf: {path.name} has {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} are read"
+        )
