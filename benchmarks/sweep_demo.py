@@ -15,8 +15,8 @@ from typing import Any
 
 from sweeping import keep, python_path, sweep, train
 
+from reach_rl.evaluation.statistics import mean_interval, welch
 from reach_rl.sweeps import launchers
-from reach_rl.sweeps.intervals import mean_interval, welch
 
 START = {
     "ppo.learning_rate": "5e-5",

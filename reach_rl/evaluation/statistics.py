@@ -1,31 +1,44 @@
-"""Intervals of success rates and of their differences, and percentiles; small and exact."""
+"""Intervals and probabilities: of rates, of their differences, over seeds and over goals.
+
+What scipy has is scipy's. Its statistics take longer to import than most of what a run imports
+besides, so they are imported where they are used, and a run in training uses none of them.
+"""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from reach_rl.mdp.arrays import Array
+
+CONFIDENCE = 0.95
+"""Coverage of every interval."""
+
 RESAMPLES = 1000
-"""Of a bootstrap interval."""
+"""Of the bootstrap interval of a difference of medians."""
 
+REPEATS = 2000
+"""Of the bootstrap interval of an interquartile mean."""
+
+_Z = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
+_TAILS = (50.0 * (1.0 - CONFIDENCE), 50.0 * (1.0 + CONFIDENCE))
 _AT_ONCE = 50
+_SEED = 20211  # the same values have the same interval
+_MOST = 4_000_000
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson, 1927).
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson, 1927); (0, 1) without trials.
 
-    Args:
-        successes: how many succeeded.
-        trials: out of how many; 0 gives (0, 1).
-        confidence: coverage, 0 to 1.
+    Written out, because every periodic evaluation of a run asks for it.
     """
     if trials == 0:
         return 0.0, 1.0
-    z = _deviate(confidence)
-    p = successes / trials
+    p, z = successes / trials, _Z
     centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2) / (1 + z * z / trials)
     # all or none: the bound is exactly 1 or 0, which rounding would miss
@@ -57,7 +70,7 @@ class Difference:
     """Probability of a difference at least as large between equally good policies."""
     paired: bool
     """Both were judged on the same goals."""
-    confidence: float
+    confidence: float = CONFIDENCE
 
     @property
     def real(self) -> bool:
@@ -65,18 +78,11 @@ class Difference:
         return self.p_value < 1.0 - self.confidence
 
 
-def unpaired_difference(
-    first: tuple[int, int], second: tuple[int, int], confidence: float = 0.95
-) -> Difference:
-    """Difference of two rates on goals of their own.
+def unpaired_difference(first: tuple[int, int], second: tuple[int, int]) -> Difference:
+    """Difference of two rates, each successes of trials, on goals of their own.
 
     The interval is Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 873,
     1998, method 10), the probability that of Fisher's exact test.
-
-    Args:
-        first: successes and trials of the first policy.
-        second: successes and trials of the second policy.
-        confidence: coverage of the interval, 0 to 1.
 
     Raises:
         ValueError: one of them has no trials.
@@ -84,10 +90,13 @@ def unpaired_difference(
     (a, m), (b, n) = first, second
     if m == 0 or n == 0:
         raise ValueError("a difference needs at least one goal on each side")
-    return _hybrid(a, m, b, n, 0.0, _fisher(a, m, b, n), False, confidence)
+    from scipy.stats import fisher_exact
+
+    p_value = float(fisher_exact([[a, m - a], [b, n - b]]).pvalue)  # pyright: ignore
+    return _hybrid(a, m, b, n, 0.0, p_value, paired=False)
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Difference:
+def paired_difference(first: ArrayLike, second: ArrayLike) -> Difference:
     """Difference of two rates on the same goals.
 
     The interval is Newcombe's hybrid of two Wilson intervals with the correlation of the pairs
@@ -97,7 +106,6 @@ def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0
     Args:
         first: (m,) success of the first policy per goal.
         second: (m,) success of the second policy on the same goals.
-        confidence: coverage of the interval, 0 to 1.
 
     Raises:
         ValueError: the lengths differ, or are zero.
@@ -105,97 +113,28 @@ def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0
     x, y = np.asarray(first, bool), np.asarray(second, bool)
     if x.shape != y.shape or not x.size:
         raise ValueError(f"pairs need the same goals, not {x.size} and {y.size}")
+    from scipy.stats import binomtest
+
     both, neither = int((x & y).sum()), int((~x & ~y).sum())
     lost, won = int((x & ~y).sum()), int((~x & y).sum())
-    n = x.size
-    p_value = _mcnemar(lost, won)
-    correlation = _correlation(both, won, lost, neither)
-    return _hybrid(both + lost, n, both + won, n, correlation, p_value, True, confidence)
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """The median of a second policy's figure minus that of a first's."""
-
-    value: float
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end of the interval."""
-    paired: bool
-    """Both were judged on the same goals."""
-    confidence: float
-
-    @property
-    def real(self) -> bool:
-        """Whether the difference is more than noise: the interval leaves zero out."""
-        return not self.low <= 0.0 <= self.high
-
-
-def median_shift(
-    first: ArrayLike, second: ArrayLike, *, paired: bool, confidence: float = 0.95
-) -> Shift | None:
-    """Difference of two medians with the percentile interval of 1000 resamples of the goals.
-
-    Args:
-        first: (m,) a figure of the first policy per goal; NaN counts as no value.
-        second: (n,) that of the second policy.
-        paired: both are of the same goals, in order; goals are then drawn for both at once.
-        confidence: coverage of the interval, 0 to 1.
-
-    Returns:
-        None where one of them has no value.
-    """
-    x, y = np.asarray(first, float), np.asarray(second, float)
-    if not (np.isfinite(x).any() and np.isfinite(y).any()):
-        return None
-    rng = np.random.default_rng(0)  # the same goals give the same interval
-    shifts = []
-    for _ in range(RESAMPLES // _AT_ONCE):
-        here = rng.integers(len(x), size=(_AT_ONCE, len(x)))
-        there = here if paired else rng.integers(len(y), size=(_AT_ONCE, len(y)))
-        shifts.append(_medians(y[there]) - _medians(x[here]))
-    shifts = np.concatenate(shifts)
-    shifts = shifts[np.isfinite(shifts)]
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(shifts, [tail, 100.0 - tail])
-    value = np.nanmedian(y) - np.nanmedian(x)
-    return Shift(float(value), float(low), float(high), paired, confidence)
-
-
-def _medians(rows: np.ndarray) -> np.ndarray:
-    """Median of each row, NaN left out; NaN where there is nothing else."""
-    rows = np.sort(rows, axis=1)  # NaN last
-    count = np.isfinite(rows).sum(axis=1)
-    low, high = np.maximum(count - 1, 0) // 2, count // 2
-    each = np.arange(len(rows))
-    high = np.minimum(high, rows.shape[1] - 1)
-    return 0.5 * (rows[each, low] + rows[each, high])
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Probabilities adjusted for how many differences are looked at (Holm, 1979)."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, least = list(p_values), 0.0
-    for rank, i in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = least
-    return adjusted
+    p_value = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    rho = _correlation(both, won, lost, neither)
+    return _hybrid(both + lost, x.size, both + won, x.size, rho, p_value, paired=True)
 
 
 def _hybrid(
-    a: int, m: int, b: int, n: int, rho: float, p_value: float, paired: bool, confidence: float
+    a: int, m: int, b: int, n: int, rho: float, p_value: float, *, paired: bool
 ) -> Difference:
     """The difference b/n - a/m with the interval from both Wilson intervals."""
     p, q = a / m, b / n
-    (p_low, p_high), (q_low, q_high) = wilson(a, m, confidence), wilson(b, n, confidence)
+    (p_low, p_high), (q_low, q_high) = wilson(a, m), wilson(b, n)
 
     def distance(up: float, down: float) -> float:
         return math.sqrt(max(0.0, up * up - 2.0 * rho * up * down + down * down))
 
     low = q - p - distance(q - q_low, p_high - p)
     high = q - p + distance(q_high - q, p - p_low)
-    return Difference(q - p, low, high, p_value, paired, confidence)
+    return Difference(q - p, low, high, p_value, paired)
 
 
 def _correlation(both: int, won: int, lost: int, neither: int) -> float:
@@ -209,23 +148,170 @@ def _correlation(both: int, won: int, lost: int, neither: int) -> float:
     return covariance / math.sqrt(margins)
 
 
-def _mcnemar(lost: int, won: int) -> float:
-    """Two-sided exact probability that fair coins differ at least as much."""
-    n = lost + won
-    tail = sum(math.comb(n, k) for k in range(min(lost, won) + 1))
-    return float(min(1.0, 2 * tail / 2**n)) if n else 1.0
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """The median of a second policy's figure minus that of a first's."""
+
+    value: float
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end of the interval."""
+    paired: bool
+    """Both were judged on the same goals."""
+    confidence: float = CONFIDENCE
+
+    @property
+    def real(self) -> bool:
+        """Whether the difference is more than noise: the interval leaves zero out."""
+        return not self.low <= 0.0 <= self.high
 
 
-def _fisher(a: int, m: int, b: int, n: int) -> float:
-    """Two-sided exact probability of tables as unlikely as this one, given its margins."""
-    successes = a + b
-    weights = {
-        k: math.comb(m, k) * math.comb(n, successes - k)
-        for k in range(max(0, successes - n), min(m, successes) + 1)
-    }
-    extreme = sum(weight for weight in weights.values() if weight <= weights[a])
-    return extreme / sum(weights.values())
+def median_shift(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Shift | None:
+    """Difference of two medians with the percentile interval of 1000 resamples of the goals.
+
+    Args:
+        first: (m,) the first policy's figure per goal; NaN where it has none.
+        second: (k,) the second's.
+        paired: both are of the same goals in the same order; goals are then drawn for both at once.
+
+    Returns:
+        None where one of them has no value.
+    """
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    if not (np.isfinite(x).any() and np.isfinite(y).any()):
+        return None
+    rng = np.random.default_rng(0)
+    shifts = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a resample without a value has no median
+        for _ in range(RESAMPLES // _AT_ONCE):
+            here = rng.integers(len(x), size=(_AT_ONCE, len(x)))
+            there = here if paired else rng.integers(len(y), size=(_AT_ONCE, len(y)))
+            shifts.append(np.nanmedian(y[there], axis=1) - np.nanmedian(x[here], axis=1))
+    shifts = np.concatenate(shifts)
+    low, high = np.percentile(shifts[np.isfinite(shifts)], _TAILS)
+    return Shift(float(np.nanmedian(y) - np.nanmedian(x)), float(low), float(high), paired)
 
 
-def _deviate(confidence: float) -> float:
-    return NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Probabilities adjusted for how many differences are looked at (Holm, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, least = list(p_values), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of a few seeds and its t interval, mean +- t s / sqrt(n); infinite for one value.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("an interval needs at least one value")
+    mean = fmean(values)
+    if len(values) == 1:
+        return mean, -math.inf, math.inf
+    from scipy.stats import sem, t
+
+    half = float(t.ppf((1.0 + CONFIDENCE) / 2.0, len(values) - 1) * sem(values))
+    return mean, mean - half, mean + half
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of a second sample minus that of a first, with Welch's interval (Biometrika 34, 28).
+
+    Raises:
+        ValueError: a sample has fewer than two values.
+    """
+    if min(len(first), len(second)) < 2:
+        raise ValueError("a difference of means needs at least two values on each side")
+    difference = fmean(second) - fmean(first)
+    if np.ptp(first) == np.ptp(second) == 0.0:
+        return difference, difference, difference
+    from scipy.stats import ttest_ind
+
+    ends = ttest_ind(second, first, equal_var=False).confidence_interval(CONFIDENCE)
+    return difference, float(ends.low), float(ends.high)
+
+
+def interquartile_mean(values: ArrayLike) -> Array:
+    """Mean of the middle half along the last axis; a value on its edge counts by its share in it.
+
+    It equals scipy's mean trimmed by a quarter at both ends where the count divides by four.
+    """
+    ordered = np.sort(np.asarray(values, float), axis=-1)
+    n = ordered.shape[-1]
+    weights = np.diff(np.clip(np.arange(n + 1), n / 4, 3 * n / 4))
+    return np.asarray(ordered @ (weights / weights.sum()))
+
+
+def stratified_bootstrap(
+    strata: Sequence[ArrayLike], repeats: int = REPEATS
+) -> tuple[Array, Array, Array]:
+    """Interquartile mean over all strata, with a percentile interval.
+
+    Each stratum, such as the seeds of one configuration, is drawn anew with replacement by itself
+    (Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", 2021).
+
+    Args:
+        strata: arrays (..., n_i) with the same leading axes, n_i >= 1 values each.
+        repeats: bootstrap samples.
+
+    Returns:
+        Value, low and high, (...) each.
+    """
+    parts = [np.asarray(stratum, float) for stratum in strata]
+    value = interquartile_mean(np.concatenate(parts, axis=-1))
+    flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+    rows = max(1, _MOST // (repeats * sum(part.shape[-1] for part in flat)))
+    rng = np.random.default_rng(_SEED)
+    draws = [rng.integers(part.shape[-1], size=(repeats, part.shape[-1])) for part in flat]
+    ends = []
+    for first in range(0, len(flat[0]), rows):
+        pairs = zip(flat, draws, strict=True)
+        samples = [part[first : first + rows][:, draw] for part, draw in pairs]
+        means = interquartile_mean(np.concatenate(samples, axis=-1))
+        ends.append(np.percentile(means, _TAILS, axis=1))
+    low, high = np.concatenate(ends, axis=1)
+    return value, low.reshape(value.shape), high.reshape(value.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % interval, which is None where one value is all there is."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def over_seeds(strata: Sequence[Sequence[float | None]]) -> Estimate | None:
+    """Interquartile mean and its interval over the values of seeds; None without values."""
+    parts = [[value for value in stratum if value is not None] for stratum in strata]
+    parts = [part for part in parts if part]
+    if not parts:
+        return None
+    value, low, high = stratified_bootstrap(parts)
+    if max(map(len, parts)) < 2:
+        return Estimate(float(value), None, None)
+    return Estimate(float(value), float(low), float(high))
+
+
+def over_goals(values: ArrayLike, percentile: float) -> Estimate | None:
+    """A percentile over goals with its bootstrap interval; NaN is left out, None without values."""
+    sample = np.asarray(values, float)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return None
+    value = float(np.percentile(sample, percentile))
+    if sample.size < 2:
+        return Estimate(value, None, None)
+    rng = np.random.default_rng(_SEED)
+    repeats = max(200, min(REPEATS, _MOST // sample.size))
+    draws = rng.integers(sample.size, size=(repeats, sample.size))
+    low, high = np.percentile(np.percentile(sample[draws], percentile, axis=1), _TAILS)
+    return Estimate(value, float(low), float(high))

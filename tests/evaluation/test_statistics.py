@@ -4,13 +4,17 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, trim_mean
 
 from reach_rl.evaluation.statistics import (
     holm,
+    interquartile_mean,
+    mean_interval,
     median_shift,
     paired_difference,
     spread,
     unpaired_difference,
+    welch,
     wilson,
 )
 
@@ -26,6 +30,12 @@ from reach_rl.evaluation.statistics import (
 )
 def test_wilson_interval_is_the_published_one(successes, trials, low, high):
     assert wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_is_scipys():
+    for successes in range(0, 131):
+        theirs = binomtest(successes, 130).proportion_ci(0.95, method="wilson")
+        assert wilson(successes, 130) == pytest.approx((theirs.low, theirs.high), abs=1e-15)
 
 
 def test_wilson_interval_at_its_ends():
@@ -137,3 +147,44 @@ def test_medians_of_nothing():
     assert median_shift([math.nan, math.nan], [1.0, 2.0], paired=True) is None
     shift = median_shift([1.0, math.nan, 2.0], [2.0, 3.0, math.nan], paired=True)
     assert shift is not None and shift.value == 1.0
+
+
+def test_the_interval_of_a_mean_is_that_of_the_tables():
+    for n, quantile in ((2, 12.7062), (3, 4.3027), (5, 2.7764), (11, 2.2281), (101, 1.9840)):
+        values = [0.0, 1.0] * (n // 2) + [0.5] * (n % 2)
+        mean, low, high = mean_interval(values)
+        error = np.std(values, ddof=1) / math.sqrt(n)
+        assert (mean - low) / error == pytest.approx((high - mean) / error)
+        assert (high - mean) / error == pytest.approx(quantile, abs=1e-4)
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for sample in rng.normal(3.0, 2.0, (300, 4)):
+        _, low, high = mean_interval(sample.tolist())
+        inside += low < 3.0 < high
+    assert 0.91 < inside / 300 < 0.98
+    assert mean_interval([0.5]) == (0.5, -math.inf, math.inf)
+    with pytest.raises(ValueError, match="at least one"):
+        mean_interval([])
+
+
+def test_welch_is_that_of_a_worked_example():
+    first = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7]
+    second = [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 30.5]
+    value, low, high = welch(first, second)
+    assert value == pytest.approx(np.mean(second) - np.mean(first))
+    a, b = np.var(first, ddof=1) / 14, np.var(second, ddof=1) / 14
+    freedom = (a + b) ** 2 / (a**2 / 13 + b**2 / 13)
+    assert 24 < freedom < 26  # whose quantiles are 2.0639 and 2.0555
+    assert high - value == pytest.approx(2.0595 * math.sqrt(a + b), rel=3e-3)
+    assert low == pytest.approx(2 * value - high)
+    assert welch([1.0, 1.0], [2.0, 2.0]) == (1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="two values"):
+        welch([1.0], [2.0, 3.0])
+
+
+def test_an_interquartile_mean_is_a_trimmed_one_where_the_count_divides_by_four():
+    values = np.random.default_rng(0).normal(size=(3, 8))
+    assert interquartile_mean(values) == pytest.approx(trim_mean(values, 0.25, axis=1))
