@@ -19,7 +19,7 @@ from typing import Any
 
 from sweeping import HERE, keep, python_path, train
 
-from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.monitoring.record import read_records
 
 ROBOTS = ("ur5e", "ur20")
 STEPS, GOALS, POOL = 200_000, 300, 1007

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from performance_parts import Scale, clean_environment, guard
 
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 
 STORE = Path(__file__).with_name("performance.json")
 LOSS = 0.15

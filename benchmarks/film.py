@@ -12,6 +12,7 @@ from reach_rl.envs.batch import ReachBatch
 from reach_rl.robots import display_spec
 from reach_rl.robots.render import Camera
 from reach_rl.rundir import checkpoint
+from reach_rl.training.trained import policy_of
 
 SECONDS_PER_GOAL = 2.0
 FRAMES_PER_SECOND = 25
@@ -32,7 +33,7 @@ def main() -> None:
     )
     config = replace(config, task=task, seed=config.seed + 1_000_000)
     batch = ReachBatch(config, 1)
-    policy = checkpoint.load_policy(checkpoint.resolve(run / "checkpoints", "best"))
+    policy = policy_of(checkpoint.read(checkpoint.resolve(run / "checkpoints", "best")))
     camera = Camera(display_spec(config.robot), size=(480, 400))
     every = round(1.0 / (FRAMES_PER_SECOND * config.task.control_period))
     frames = []

@@ -132,7 +132,7 @@ def one(case: Case, args: argparse.Namespace) -> dict[str, Any]:
 def replayed(name: str, args: argparse.Namespace) -> dict[str, Any] | None:
     """What kept records say now."""
     from reach_rl.config.load import load_run
-    from reach_rl.monitoring.health import diagnose
+    from reach_rl.monitoring.health.diagnosis import diagnose
 
     run = args.keep / _slug(name)
     if not (run / "metrics.jsonl").exists():
@@ -147,7 +147,7 @@ def replayed(name: str, args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _records(run: Path) -> list[dict[str, Any]]:
-    from reach_rl.monitoring.writers.json_lines import read_records
+    from reach_rl.monitoring.record import read_records
 
     return [r for r in read_records(run / "metrics.jsonl") if "health/alert" not in r]
 
@@ -177,7 +177,7 @@ def _short(value: Any) -> float | None:  # noqa: ANN401
 
 def judged(run: Path, seed: int, code: int) -> dict[str, Any]:
     """Warnings and outcome of a finished run."""
-    from reach_rl.monitoring.writers.json_lines import read_records
+    from reach_rl.monitoring.record import read_records
 
     records = list(read_records(run / "metrics.jsonl"))
     summary = run / "summary.json"

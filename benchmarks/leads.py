@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sweeping import HERE, keep, python_path, train
 
-from reach_rl.monitoring.writers.json_lines import STEP, read_records
+from reach_rl.monitoring.record import STEP, read_records
 
 SEED, POOL, GOALS, EVERY = 100, 1007, 512, 250_000
 

@@ -22,9 +22,9 @@ from sweeping import HERE, keep, python_path, train
 
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.learning.vec_envs import threads_of
-from reach_rl.monitoring.writers.json_lines import STEP, read_records
+from reach_rl.monitoring.record import STEP, read_records
 from reach_rl.robots import load_robot
-from reach_rl.training.subject import load
+from reach_rl.training.trained import load
 
 ROBOTS = "ur3e,ur5e,ur10e,ur16e,ur20"
 GOALS, SEED = 1000, 11

@@ -26,10 +26,10 @@ import numpy as np  # noqa: E402
 
 from reach_rl.config.load import compose  # noqa: E402
 from reach_rl.envs.statistics import Statistics  # noqa: E402
-from reach_rl.monitoring.console import open_console  # noqa: E402
 from reach_rl.monitoring.record import Record, open_record  # noqa: E402
-from reach_rl.training import run as run_module  # noqa: E402
-from reach_rl.training.run import Run  # noqa: E402
+from reach_rl.monitoring.terminal import open_console  # noqa: E402
+from reach_rl.training import loop as run_module  # noqa: E402
+from reach_rl.training.loop import TrainingLoop  # noqa: E402
 from reach_rl.training.window import Window  # noqa: E402
 
 
@@ -54,7 +54,7 @@ def measure(folder: Path, rollouts: int, overrides: list[str]) -> dict[str, Any]
         ["wandb=offline", "progress=false", *overrides, f"total_timesteps={2 * rollouts * size}"]
     )
     console = open_console(folder / "train.log")
-    run = Run(config, folder, console)
+    run = TrainingLoop(config, folder, console)
     times: dict[bool, list[float]] = {True: [], False: []}
     order = random.Random(0)
     with open_record(folder, config, say=lambda text: None) as record:
@@ -81,7 +81,7 @@ def measure(folder: Path, rollouts: int, overrides: list[str]) -> dict[str, Any]
     }
 
 
-def timed(run: Run, record: Record, on: bool) -> float:
+def timed(run: TrainingLoop, record: Record, on: bool) -> float:
     """One rollout and its update (s)."""
     begin = time.perf_counter()
     if on:
@@ -92,13 +92,13 @@ def timed(run: Run, record: Record, on: bool) -> float:
     return time.perf_counter() - begin
 
 
-def one(run: Run, record: Record) -> None:
+def one(run: TrainingLoop, record: Record) -> None:
     """A rollout with everything that a run does to be watched."""
     values = run._iterate()
     run.marks.seconds += 1.0
     values |= run._time()
     record.write(run.model.num_timesteps, values)
-    run.doctor.report(record, run.model.num_timesteps, values, lambda text: None)
+    run.diagnosis.report(record, run.model.num_timesteps, values, lambda text: None)
 
 
 @contextmanager

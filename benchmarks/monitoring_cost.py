@@ -75,10 +75,10 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
     import os
 
     from reach_rl.config.load import compose
-    from reach_rl.monitoring.console import TeeConsole
     from reach_rl.monitoring.record import Record, open_record
-    from reach_rl.training.run import Run
-    from reach_rl.training.signals import listening
+    from reach_rl.monitoring.terminal import TeeConsole
+    from reach_rl.training.loop import TrainingLoop
+    from reach_rl.training.stopping import listening
 
     with tempfile.TemporaryDirectory() as name, listening() as stop:
         folder = Path(name)
@@ -97,7 +97,7 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
             ]
         )
         console = TeeConsole(file=sys.stderr, quiet=True)
-        run = Run(config, folder, console)
+        run = TrainingLoop(config, folder, console)
         if not watched:
             without_figures()
         record = open_record(folder, config, say=lambda _: None) if watched else Record([])
@@ -113,7 +113,7 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
 def without_figures() -> None:
     """Leave out the figures that are computed for the records alone."""
     from reach_rl.mdp.curriculum import Curriculum
-    from reach_rl.training import run
+    from reach_rl.training import loop as run
     from reach_rl.training.divergence import Watch
     from reach_rl.training.window import Window
 

@@ -17,7 +17,7 @@ from typing import Any
 from performance_page import draw, page
 from performance_parts import PARTS, Scale, clean_environment
 
-from reach_rl.rundir.files import read_json, write_json
+from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.provenance import machine, versions
 from reach_rl.rundir.status import now
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from reach_rl.config.paths import assets_dir
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.files import read_json, write_atomic
+from reach_rl.rundir.atomic import read_json, write_atomic
 
 ROBOTS = ("ur3e", "ur5e", "ur10e")
 

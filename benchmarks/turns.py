@@ -215,7 +215,7 @@ def profile(config: "Config", channel: Channel) -> None:
 
 def train(config: "Config", channel: Channel) -> None:
     """The whole loop of a run: it pauses after a rollout and its update, where a turn is over."""
-    from reach_rl.training.signals import listening
+    from reach_rl.training.stopping import listening
 
     with listening() as stop, _run(config) as (run, record):
         channel.tell({})
@@ -240,16 +240,16 @@ def train(config: "Config", channel: Channel) -> None:
 @contextmanager
 def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
     """A run and its record, as a session makes them, in a folder that goes."""
-    from reach_rl.monitoring.console import TeeConsole
     from reach_rl.monitoring.record import open_record
+    from reach_rl.monitoring.terminal import TeeConsole
     from reach_rl.rundir.disk import Disk
-    from reach_rl.rundir.home import Home
-    from reach_rl.training.run import Run
+    from reach_rl.rundir.folder import RunFolder
+    from reach_rl.training.loop import TrainingLoop
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        home = Home(folder, Disk(print))
-        run = Run(config, folder, TeeConsole(file=sys.stderr, quiet=True), home)
+        home = RunFolder(folder, Disk(print))
+        run = TrainingLoop(config, folder, TeeConsole(file=sys.stderr, quiet=True), home)
         try:
             with open_record(folder, config, say=print) as record:
                 yield run, record

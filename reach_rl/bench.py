@@ -10,8 +10,8 @@ from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.tuned import Target
 from reach_rl.config.verbs import BenchConfig
+from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.disk import reason
-from reach_rl.rundir.files import write_json
 from reach_rl.rundir.provenance import machine
 from reach_rl.rundir.status import now
 

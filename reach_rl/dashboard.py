@@ -22,7 +22,7 @@ def job(wanted: DashboardConfig) -> dict[str, Any]:
         ConfigError: a package or the credentials are missing, W&B refuses, or the file cannot be
             written.
     """
-    from reach_rl.monitoring.writers.wandb_access import has_credentials
+    from reach_rl.monitoring.wandb import has_credentials
     from reach_rl.viz.workspace import workspace
 
     if not wanted.dry_run and not has_credentials(os.environ):

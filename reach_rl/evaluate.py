@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reach_rl.evaluation.recording import Watcher
     from reach_rl.mdp.goals import Goals
     from reach_rl.robots import RobotModel
-    from reach_rl.training.subject import Subject
+    from reach_rl.training.trained import TrainedPolicy
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the run, its checkpoint or the place for the figures is not fit.
     """
-    from reach_rl.monitoring.console import open_console
-    from reach_rl.rundir import publish as files
+    from reach_rl.monitoring.terminal import open_console
+    from reach_rl.rundir import atomic
 
     out = _check_out(wanted.out)
     judge = Judge(wanted, open_console())
@@ -46,7 +46,7 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     else:
         figures = judge.one(out)
     if out is not None:
-        files.replace_text(out, files.as_json(figures))
+        atomic.write_atomic(out, atomic.json_text(figures))
         judge.say(f"figures in {out}")
     return figures
 
@@ -68,7 +68,7 @@ class Judge:
 
     def one(self, out: Path | None) -> dict[str, Any]:
         """A run's policy, beside the yardstick where that is wanted."""
-        from reach_rl.training.subject import load
+        from reach_rl.training.trained import load
         from reach_rl.viz.video.judged import film, tracks
 
         subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint)
@@ -119,7 +119,7 @@ class Judge:
         from reach_rl.evaluation.comparison import compare, labels
         from reach_rl.evaluation.tables import motion
         from reach_rl.monitoring.tables import evaluation_table
-        from reach_rl.training.subject import load
+        from reach_rl.training.trained import load
 
         names = labels(self.wanted.runs)
         subjects = [load(Path(folder), self.wanted.checkpoint) for folder in self.wanted.runs]
@@ -183,7 +183,7 @@ class Judge:
 
     @contextmanager
     def _bar(self, steps: int, label: str) -> "Iterator[Callable[[int, float], None]]":
-        from reach_rl.monitoring.progress import Progress
+        from reach_rl.monitoring.terminal import Progress
 
         with Progress(steps, self.wanted.progress, self.console, label=label) as progress:
             yield progress.update
@@ -201,7 +201,7 @@ class Judge:
 
     def _robustness(
         self,
-        subject: "Subject",
+        subject: "TrainedPolicy",
         robot: "RobotModel",
         goals: "Goals",
         summary: dict[str, Any],
@@ -211,7 +211,7 @@ class Judge:
         from reach_rl.evaluation import perturbations
         from reach_rl.evaluation.tables import robustness_table
         from reach_rl.robots.family import rated_payload
-        from reach_rl.rundir import publish as files
+        from reach_rl.rundir import atomic
         from reach_rl.viz.robustness import draw
 
         config = subject.config
@@ -240,7 +240,7 @@ class Judge:
         draw(found, picture, title)
         if out is None:
             table = subject.run / "robustness.json"
-            files.replace_text(table, files.as_json({"checkpoint": subject.folder.name, **found}))
+            atomic.write_json(table, {"checkpoint": subject.folder.name, **found})
             self.say(f"figures in {table}")
         self.say(f"plot in {picture}")
 

@@ -10,7 +10,7 @@ from reach_rl.config.verbs import ExportConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reach_rl.training.subject import Subject
+    from reach_rl.training.trained import TrainedPolicy
 
 UNPROVEN = 1
 """Exit code of a bundle that does not compute what the policy does."""
@@ -27,8 +27,8 @@ def job(wanted: ExportConfig) -> int:
     Raises:
         ConfigError: the run, its checkpoint or the folder is not fit.
     """
-    from reach_rl.monitoring.console import open_console
-    from reach_rl.training.subject import load
+    from reach_rl.monitoring.terminal import open_console
+    from reach_rl.training.trained import load
 
     console = open_console()
     subject = load(Path(wanted.run), wanted.checkpoint)
@@ -38,7 +38,7 @@ def job(wanted: ExportConfig) -> int:
     return _bundle(wanted, subject, out, console)
 
 
-def _sb3(subject: "Subject", out: Path, console: "Console") -> int:
+def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
     from reach_rl.bundles import sb3
     from reach_rl.bundles.folder import published
 
@@ -48,13 +48,13 @@ def _sb3(subject: "Subject", out: Path, console: "Console") -> int:
     return 0
 
 
-def _bundle(wanted: ExportConfig, subject: "Subject", out: Path, console: "Console") -> int:
+def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: "Console") -> int:
     from reach_rl.bundles import hub
     from reach_rl.bundles import onnx_bundle as bundle
     from reach_rl.bundles.card import card
     from reach_rl.bundles.folder import published
     from reach_rl.learning.vec_envs import threads_of
-    from reach_rl.rundir import publish as files
+    from reach_rl.rundir import atomic
 
     subject = subject.on(None, wanted.servo_lag)
     for_hub = wanted.format is ExportFormat.HUB
@@ -70,7 +70,7 @@ def _bundle(wanted: ExportConfig, subject: "Subject", out: Path, console: "Conso
             if for_hub:
                 hub.complete(folder, subject, written, out.name)
             else:
-                files.replace_text(folder / "README.md", card(written.contract))
+                atomic.write_atomic(folder / "README.md", card(written.contract))
     except bundle.Unproven as error:
         _say(console, f"not exported: {error}")
         return UNPROVEN

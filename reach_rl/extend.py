@@ -16,7 +16,14 @@ HOMES: dict[str, tuple[str, ...]] = {
     "observation_term": ("reach_rl.mdp.observations",),
     "reward_term": ("reach_rl.mdp.rewards",),
     "action_kind": ("reach_rl.mdp.actions",),
-    "health_check": ("reach_rl.monitoring.health",),
+    "health_check": (
+        "reach_rl.monitoring.health.checks_data",
+        "reach_rl.monitoring.health.checks_learner",
+        "reach_rl.monitoring.health.checks_task",
+    ),
+    "metric": ("reach_rl.monitoring.metrics",),
+    "metric_family": ("reach_rl.monitoring.metrics",),
+    "writer": ("reach_rl.monitoring.tensorboard", "reach_rl.monitoring.wandb"),
 }
 """Noun -> the modules that register ours."""
 

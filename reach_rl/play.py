@@ -43,7 +43,7 @@ def job(wanted: PlayConfig) -> int:
 
 
 def _serve(sources: Mapping[str, Source], chosen: str, wanted: PlayConfig) -> int:
-    from reach_rl.training.signals import listening
+    from reach_rl.training.stopping import listening
     from reach_rl.viz.access import open_server
 
     _check_port(wanted.host, wanted.port)
@@ -65,7 +65,7 @@ def _serve(sources: Mapping[str, Source], chosen: str, wanted: PlayConfig) -> in
 
 
 def _native(source: Source, wanted: PlayConfig) -> int:
-    from reach_rl.training.signals import listening
+    from reach_rl.training.stopping import listening
     from reach_rl.viz.player.native import show
 
     with listening() as stop:
@@ -120,9 +120,10 @@ def _title(name: str) -> str:
 def _loader(folder: Path) -> Source:
     def load() -> "tuple[Config, Policy]":
         from reach_rl.rundir import checkpoint
+        from reach_rl.training.trained import policy_of
 
         saved = checkpoint.read(folder)
-        return saved.config, checkpoint.policy_of(saved)
+        return saved.config, policy_of(saved)
 
     return load
 

@@ -20,7 +20,7 @@ def job(wanted: ReportConfig) -> dict[str, str]:
     Raises:
         ConfigError: there is nothing to report on, or the page cannot be written there.
     """
-    from reach_rl.monitoring.console import open_console
+    from reach_rl.monitoring.terminal import open_console
     from reach_rl.viz.report import write_report
 
     paths = [wanted.path] if isinstance(wanted.path, str) else list(wanted.path)

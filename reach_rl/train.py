@@ -24,7 +24,7 @@ def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
         return train(config, run_dir)
     from reach_rl.sweeps import fresh
     from reach_rl.sweeps.trial import run_trial
-    from reach_rl.training.signals import listening
+    from reach_rl.training.stopping import listening
 
     if fresh.is_fresh(run_dir):
         return fresh.run(config, run_dir, trial[0], train, listening)

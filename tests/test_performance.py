@@ -172,7 +172,7 @@ def test_every_configuration_of_the_benchmarks_is_sound():
 def test_the_page_is_that_of_the_figures():
     from performance_page import page
 
-    from reach_rl.rundir.files import read_json
+    from reach_rl.rundir.atomic import read_json
 
     written = (BENCHMARKS / "performance.md").read_text(encoding="utf-8")
     assert written == page(read_json(BENCHMARKS / "performance.json"))

@@ -15,7 +15,7 @@ import yaml
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import to_config
 from reach_rl.monitoring.metrics import describe
-from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
+from reach_rl.monitoring.record import JsonLinesWriter, read_records
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.status import read_status
 from reach_rl.train import job
@@ -90,7 +90,7 @@ def test_the_run_folder_holds_what_is_promised(finished):
     names = {path.name for path in (folder / "checkpoints").iterdir()}
     assert names == {"step_000000000256", "step_000000000512", "latest", "best"}
     for name in ("latest", "best"):
-        checkpoint.verify(checkpoint.resolve(folder / "checkpoints", name))
+        checkpoint.read(checkpoint.resolve(folder / "checkpoints", name))
     assert any((folder / "tb").iterdir())
     for picture in folder.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")

@@ -36,7 +36,7 @@ class OptunaSweeper(Sweeper):
     def sweep(self, arguments: Sequence[str]) -> None:
         """Go on with the study until it has its trials."""
         from reach_rl.sweeps.sweep import sweep
-        from reach_rl.training.signals import listening
+        from reach_rl.training.stopping import listening
 
         assert self.config is not None and self.launcher is not None
         assert self.hydra_context is not None and self.task is not None

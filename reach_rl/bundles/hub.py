@@ -6,8 +6,8 @@ from typing import Any
 
 from reach_rl.bundles import onnx_bundle as bundle
 from reach_rl.bundles.card import card, front_matter
-from reach_rl.rundir import publish as files
-from reach_rl.training.subject import Subject
+from reach_rl.rundir import atomic
+from reach_rl.training.trained import TrainedPolicy
 
 WEIGHTS = ("policy.safetensors", "normalizer.safetensors")
 
@@ -18,7 +18,7 @@ ATTRIBUTES = "".join(
 )
 
 
-def complete(folder: Path, subject: Subject, written: bundle.Written, name: str) -> None:
+def complete(folder: Path, subject: TrainedPolicy, written: bundle.Written, name: str) -> None:
     """Add to a bundle what the hub shows and stores beside it.
 
     Args:
@@ -30,7 +30,7 @@ def complete(folder: Path, subject: Subject, written: bundle.Written, name: str)
     for part in WEIGHTS:
         shutil.copyfile(subject.folder / part, folder / part)
     results: dict[str, Any] = written.summary or {}
-    files.replace_text(folder / "results.json", files.as_json(results))
-    files.replace_text(folder / ".gitattributes", ATTRIBUTES)
+    atomic.write_atomic(folder / "results.json", atomic.json_text(results))
+    atomic.write_atomic(folder / ".gitattributes", ATTRIBUTES)
     text = front_matter(written.contract, name) + card(written.contract)
-    files.replace_text(folder / "README.md", text)
+    atomic.write_atomic(folder / "README.md", text)

@@ -21,9 +21,8 @@ from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.bundles import BundlePilot
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import RobotModel, load_robot
-from reach_rl.rundir import publish as files
-from reach_rl.rundir.checkpoint import policy_of
-from reach_rl.training.subject import Subject
+from reach_rl.rundir import atomic
+from reach_rl.training.trained import TrainedPolicy, policy_of
 
 FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md"})
 
@@ -64,7 +63,7 @@ class Written:
     """Figures of the bundle on the held-out goals."""
 
 
-def write(subject: Subject, folder: Path, *, goals: int, seed: int, threads: int) -> Written:
+def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, threads: int) -> Written:
     """Write a bundle into an empty folder, without its card.
 
     Args:
@@ -93,16 +92,16 @@ def write(subject: Subject, folder: Path, *, goals: int, seed: int, threads: int
         "config.yaml": yaml.safe_dump(redact(to_tree(config)), sort_keys=False).encode(),
     }
     for name, data in contents.items():
-        files.write_bytes(folder / name, data)
+        atomic.write_bytes(folder / name, data)
     contract = _contract(subject, robot, graph, proof)
     contract["files"] = {k: hashlib.sha256(data).hexdigest() for k, data in contents.items()}
-    files.replace_text(folder / "contract.json", files.as_json(contract))
+    atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
     bundle = Bundle(folder)  # as a robot's computer would
     if goals == 0:
         return Written(contract, proof, None)
     summary = judge(bundle, config, robot, goals=goals, seed=seed, threads=threads)
     contract["results"] = {name: summary[name] for name in RESULTS}
-    files.replace_text(folder / "contract.json", files.as_json(contract))
+    atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
     return Written(contract, proof, summary)
 
 
@@ -117,7 +116,7 @@ def judge(
 
 
 def _contract(
-    subject: Subject, robot: RobotModel, graph: PolicyGraph, proof: BundleProof
+    subject: TrainedPolicy, robot: RobotModel, graph: PolicyGraph, proof: BundleProof
 ) -> dict[str, Any]:
     config = subject.config
     task = config.task

@@ -13,7 +13,8 @@ from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import seen_form
 from reach_rl.mdp.actions import Action
 from reach_rl.robots import RobotModel
-from reach_rl.rundir.checkpoint import Checkpoint, policy_of
+from reach_rl.rundir.checkpoint import Checkpoint
+from reach_rl.training.trained import policy_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from reach_rl.config.kinds import ScheduleKind
 from reach_rl.learning.policy import policy_kwargs
-from reach_rl.rundir import publish as files
-from reach_rl.rundir.checkpoint import load_normalizer
-from reach_rl.training.subject import Subject
+from reach_rl.rundir import atomic
+from reach_rl.training.snapshot import load_normalizer
+from reach_rl.training.trained import TrainedPolicy
 
 FILES = frozenset({"model.zip", "vecnormalize.pkl", "README.md"})
 
@@ -42,7 +42,7 @@ _TAKEN = (
 )
 
 
-def write(subject: Subject, folder: Path) -> None:
+def write(subject: TrainedPolicy, folder: Path) -> None:
     """Write both files, and how to load them.
 
     Args:
@@ -79,7 +79,7 @@ def write(subject: Subject, folder: Path) -> None:
     model.save(folder / "model.zip")
     env.save(str(folder / "vecnormalize.pkl"))
     constant = ppo.learning_rate_schedule.kind is ScheduleKind.CONSTANT
-    files.replace_text(folder / "README.md", _readme(subject, constant))
+    atomic.write_atomic(folder / "README.md", _readme(subject, constant))
 
 
 class _Spaces(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -102,7 +102,7 @@ class _Spaces(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.zeros(self.observation_space.shape or (0,), np.float32), 0.0, False, False, {}
 
 
-def _readme(subject: Subject, constant: bool) -> str:
+def _readme(subject: TrainedPolicy, constant: bool) -> str:
     schedule = "" if constant else " The learning rate is that of the start, without its schedule."
     return f"""# {subject.config.robot.name}, {subject.folder.name}, for Stable-Baselines3
 

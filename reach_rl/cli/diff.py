@@ -9,7 +9,7 @@ import yaml
 
 from reach_rl.cli.runs import run_dir
 from reach_rl.config.problems import ConfigError, show
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.status import read_status
 
 USAGE = "usage: reach-rl diff RUN_A RUN_B"

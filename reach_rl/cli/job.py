@@ -17,7 +17,7 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
 from reach_rl.config.search import current
 from reach_rl.config.verbs import VERBS, Verb
-from reach_rl.rundir.files import write_atomic
+from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.requeue import holds_run, requeued
 
 STOPPED = (130, 143)

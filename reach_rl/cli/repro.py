@@ -14,7 +14,7 @@ from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.redact import HIDDEN
 from reach_rl.config.sheets import chain, sheets, values
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.provenance import git_state, machine, sha256, versions
 
 USAGE = """usage: reach-rl repro RUN [--patch]

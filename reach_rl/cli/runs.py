@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from reach_rl.config.problems import ConfigError
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.status import read_status
 
 USAGE = """usage: reach-rl runs [DIR] ...

@@ -11,8 +11,8 @@ import yaml
 
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, Problem
+from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.disk import reason
-from reach_rl.rundir.files import write_atomic
 
 _GROUP, _NAME = "experiment", "machine"
 _KEY = "write"

@@ -27,7 +27,7 @@ from reach_rl.config.schema import Config
 from reach_rl.envs.guard import WARNINGS, Guard, Incident, hush
 from reach_rl.envs.physics import RANDOMIZED
 from reach_rl.robots import RobotModel, load_robot
-from reach_rl.rundir.files import write_json
+from reach_rl.rundir.atomic import write_json
 
 FORMAT = 1
 _ARRAYS = ("states", "targets", "actions", "goal_position", "goal_quaternion")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from reach_rl.extend import register
+
 
 class Better(StrEnum):
     """Which way a metric improves."""
@@ -225,6 +227,9 @@ CATALOGUE: dict[str, Metric] = {
 }
 """Every metric whose name is fixed."""
 
+for _metric in CATALOGUE.values():
+    register("metric", _metric.name, _metric)
+
 FAMILIES: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -239,6 +244,9 @@ FAMILIES: dict[str, Metric] = {
     )
 }
 """Metrics whose name ends in a term, a weight, a joint or a region; by prefix."""
+
+for _metric in FAMILIES.values():
+    register("metric_family", _metric.name, _metric)
 
 
 def describe(name: str) -> Metric:

@@ -1,26 +1,177 @@
-"""The one record stream of a run, and its mirrors."""
+"""The one record of a run, metrics.jsonl, and the writers that mirror it.
 
+A writer is a class with the methods of Writer, registered as `writer` (see reach_rl.extend). It is
+opened with every run, told of every record, and dropped with one warning when it fails.
+"""
+
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from reach_rl.config.convert import to_tree
-from reach_rl.config.kinds import WandbMode
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.extend import entries
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
-from reach_rl.monitoring.writers.base import Writer
-from reach_rl.monitoring.writers.json_lines import STEP, JsonLinesWriter, read_records
-from reach_rl.monitoring.writers.tensorboard import TensorBoardWriter
-from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
-from reach_rl.monitoring.writers.wandb_access import resolve
-from reach_rl.rundir.disk import Told, ignore
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.disk import Appender, Told, ignore
 
 Say = Callable[[str], None]
+
+Values = Mapping[str, float | int | str | None]
+"""Metric name -> value; None where there is no finite number."""
+
+STEP = "global_step"
+
+_encode = json.JSONEncoder(check_circular=False, allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a writer may want to know when the record of a run is opened."""
+
+    run_dir: Path
+    config: Config
+    step: int | None = None
+    """Environment step from which a run goes on; None for a new one."""
+    latest: Sequence[Values] = ()
+    """Records of that step that hold; a mirror hides what it has of that step and later."""
+    first_record: int | None = None
+    """Of a run that goes on: how many records had been made, those included that were cut."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """Of all writers when the checkpoint was written; see Writer.state()."""
+    say: Say = print
+    """Tells the user a line; may be called from another thread."""
+    told: Told = ignore
+    """Told of a disk that refuses, and of the end of that."""
+
+
+class Writer:
+    """A writer that records nothing. `step` is always the count of environment steps."""
+
+    name = "nothing"
+
+    @classmethod
+    def open(cls, opening: Opening) -> "Writer":
+        """The writer of a run; whatever it raises becomes one warning, and there is none."""
+        return cls()
+
+    def write(self, step: int, values: Values) -> None:
+        """Record values."""
+
+    def alert(self, step: int, title: str, text: str) -> None:
+        """Draw attention to something, beside the record of it that `write` gets."""
+
+    def checkpoint(self, step: int, path: Path, aliases: Sequence[str]) -> None:
+        """Keep a checkpoint folder, under aliases such as best and latest."""
+
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Keep a video of evaluation episodes."""
+
+    def evaluation(self, step: int, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep the final evaluations, by label, as a table."""
+
+    def state(self) -> dict[str, Any]:
+        """What a later process needs to go on exactly here, as plain JSON values."""
+        return {}
+
+    def sync(self) -> None:
+        """Make what was recorded durable. Raises OSError."""
+
+    def close(self, exit_code: int) -> None:
+        """Finish; nothing is written afterwards."""
+
+
+class JsonLinesWriter(Writer):
+    """metrics.jsonl, the truth: a line per record; what the disk refuses is written later."""
+
+    name = "metrics.jsonl"
+
+    def __init__(
+        self,
+        path: Path,
+        resume_step: int | None = None,
+        resume_count: int | None = None,
+        told: Told = ignore,
+    ) -> None:
+        """Open the file.
+
+        Args:
+            path: of the file.
+            resume_step: None for a new run; else the step from which the run goes on: a line torn
+                by a crash and records of later steps are cut.
+            resume_count: of a run that goes on, how many records it had made then; None: unknown.
+            told: of a disk that refuses, and of the end of that.
+
+        Raises:
+            FileExistsError: if a new run finds the records of another.
+            OSError: it cannot be opened.
+        """
+        self.records_before = self.count = 0
+        if resume_step is not None and path.exists():
+            self.records_before, self.count = _cut(path, resume_step, resume_count)
+        elif path.exists() and path.stat().st_size:
+            raise FileExistsError(
+                f"{path} holds the records of another run; "
+                "give another run_dir=, or go on with that run by resume="
+            )
+        self._file = Appender(path, told)
+
+    def write(self, step: int, values: Values) -> None:
+        """Append a record."""
+        line = _encode({STEP: step, **values}) + "\n"
+        self.count += 1
+        self._file.append([line.encode()])
+
+    def state(self) -> dict[str, Any]:
+        """How many records there are."""
+        return {"records": self.count}
+
+    def sync(self) -> None:
+        """Make every record so far durable. Raises OSError."""
+        self._file.sync()
+
+    def close(self, exit_code: int) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _cut(path: Path, last_step: int, count: int | None) -> tuple[int, int]:
+    """Drop torn lines, records after `last_step` and, if given, those after the first `count`.
+
+    Returns:
+        How many lines there were, and how many there are.
+    """
+    lines = path.read_bytes().splitlines()
+    fit = (line for line in lines if (record := _parse(line)) and record[STEP] <= last_step)
+    kept = list(islice(fit, count))
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.writelines(line + b"\n" for line in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return len(lines), len(kept)
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a metrics.jsonl in order; torn lines are passed over."""
+    for line in path.read_bytes().splitlines():
+        record = _parse(line)
+        if record is not None:
+            yield record
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The record on a line; None if the line is torn or no record."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get(STEP), int) else None
 
 
 class Record:
@@ -139,148 +290,49 @@ def exit_code(error: BaseException | None) -> int:
 def open_record(
     run_dir: Path,
     config: Config,
-    resume: bool = False,
-    step: int = 0,
-    say: Say = print,
+    step: int | None = None,
     state: Any = None,  # noqa: ANN401  plain JSON
+    say: Say = print,
     told: Told = ignore,
-    job_type: str = "train",
-    group: str | None = None,
-    details: Mapping[str, Any] | None = None,
 ) -> Record:
-    """Open metrics.jsonl, TensorBoard and W&B of a run.
+    """Open metrics.jsonl of a run and every registered writer.
 
     Args:
         run_dir: the run's folder, which exists.
         config: of the run.
-        resume: whether the run goes on; records after `step` are cut, so that none appears twice.
-        step: from which it goes on.
-        say: tells the user a line; may be called from another thread.
+        step: from which a run goes on, None for a new one; records after it are cut, so that none
+            appears twice.
         state: of the writers then, from Record.state(); records made after it are cut too.
+        say: tells the user a line; may be called from another thread.
         told: of a disk that refuses, and of the end of that.
-        job_type: W&B's kind of run, such as train or evaluate.
-        group: W&B group where the configuration names none; None: the multirun's folder, if any.
-        details: more for W&B's config; None: `provenance`.
 
     Raises:
         FileExistsError: if a new run's folder holds records already.
         OSError: if metrics.jsonl cannot be opened.
     """
-    resume_step = step if resume else None
-    path = run_dir / "metrics.jsonl"
     known = state if isinstance(state, Mapping) else {}
-    lines = JsonLinesWriter(path, resume_step, known.get("records"), told)
-    first_record = None if resume_step is None else lines.records_before
-    latest = [r for r in read_records(path) if r[STEP] == step] if resume else []
-    again = [(step, {k: v for k, v in record.items() if k != STEP}) for record in latest]
-    events = Path(config.ppo.tensorboard_log or run_dir / "tb")
-    return Record(
-        [
-            lines,
-            _mirror(
-                "TensorBoard", say, lambda: TensorBoardWriter(events, resume_step, again, told)
-            ),
-            _mirror(
-                "W&B",
-                say,
-                lambda: _open_wandb(
-                    replace(
-                        run_info(
-                            run_dir,
-                            config,
-                            job_type,
-                            group,
-                            details or provenance(run_dir),
-                            first_record,
-                        ),
-                        run_id=known.get("wandb_run_id"),
-                    ),
-                    config.wandb.mode,
-                    say,
-                ),
-            ),
-        ],
-        say,
+    path = run_dir / "metrics.jsonl"
+    lines = JsonLinesWriter(path, step, known.get("records"), told)
+    opening = Opening(
+        run_dir,
+        config,
+        step,
+        latest=[r for r in read_records(path) if r.pop(STEP) == step],
+        first_record=None if step is None else lines.records_before,
+        state=known,
+        say=say,
+        told=told,
     )
+    return Record([lines, *(_opened(kind, opening) for kind in entries("writer").values())], say)
 
 
-def provenance(run_dir: Path) -> dict[str, Any]:
-    """Git commit, packages, machine and overrides of a run, as its provenance.json has them."""
-    found = read_json(run_dir / "provenance.json")
-    kept = {k: found[k] for k in ("packages", "machine", "overrides") if k in found}
-    git = found.get("git") or {}
-    kept |= {f"git_{k}": git[k] for k in ("commit", "branch", "dirty") if k in git}
-    return {"provenance": kept} if kept else {}
-
-
-def run_info(
-    run_dir: Path,
-    config: Config,
-    job_type: str,
-    group: str | None,
-    details: Mapping[str, Any],
-    first_record: int | None,
-) -> RunInfo:
-    """What W&B is told about a run; secrets and the home folder are left out of its config."""
-    wandb = config.wandb
-    batch, name = _multirun(run_dir)
-    return RunInfo(
-        run_dir=run_dir,
-        project=wandb.project,
-        config=_without_home(redact({**to_tree(config), **details})),
-        entity=wandb.entity,
-        group=wandb.group or group or batch,
-        name=redact(wandb.name) or name,
-        tags=redact(wandb.tags),
-        notes=redact(wandb.notes),
-        job_type=job_type,
-        first_record=first_record,
-        timeout=wandb.timeout,
-    )
-
-
-def _without_home(tree: Any) -> Any:  # noqa: ANN401  any plain tree
-    """A plain tree with ~ for the user's home folder, whose name is nobody's business."""
-    if isinstance(tree, Mapping):
-        return {str(key): _without_home(item) for key, item in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_without_home(item) for item in tree]
-    home = str(Path.home())
-    if isinstance(tree, str) and (tree == home or tree.startswith(home + "/")):
-        return "~" + tree[len(home) :]
-    return tree
-
-
-def _mirror(name: str, say: Say, make: Callable[[], Writer]) -> Writer:
+def _opened(kind: type[Writer], opening: Opening) -> Writer:
     """A writer, or the one that does nothing if it cannot be opened."""
     try:
-        return make()
+        return kind.open(opening)
     except Exception as error:
-        say(f"warning: {name} is off: {type(error).__name__}: {error}")
+        opening.say(f"warning: {kind.name} is off: {type(error).__name__}: {error}")
         return Writer()
-
-
-def _open_wandb(info: RunInfo, mode: WandbMode, say: Say) -> Writer:
-    access = resolve(mode)
-    if access.notice:
-        say(access.notice)
-    if access.mode is WandbMode.DISABLED:
-        return Writer()
-    return WandbWriter(info, access.mode, say)
-
-
-def _multirun(run_dir: Path) -> tuple[str | None, str]:
-    """The group and the name of a run: one of multirun/<date>/<time>/<n>, or of another sweep."""
-    folder = run_dir.resolve()
-    parts = folder.parts
-    if "multirun" in parts[:-1]:
-        below = parts[len(parts) - 1 - parts[::-1].index("multirun") + 1 :]
-        if len(below) >= 2:
-            return "_".join(below[:-1]), "_".join(below)
-    for sweep in folder.parents[:3]:  # a trial of several runs has a folder for each
-        if (sweep / "multirun.yaml").is_file():
-            return sweep.name, "_".join([sweep.name, *folder.relative_to(sweep).parts])
-    return None, folder.name
 
 
 def _plain(value: Any) -> float | int | str | None:  # noqa: ANN401

@@ -9,26 +9,23 @@ checkpoints/latest, checkpoints/best: the name of a folder
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config import tame
 from reach_rl.config.load import ConfigError, to_config_of_any_age, to_tree
 from reach_rl.config.problems import listing
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
-from reach_rl.learning.policy import Policy, bare_network
-from reach_rl.rundir import contents, manifest
-from reach_rl.rundir import publish as files
+from reach_rl.rundir import manifest
+from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.manifest import NewerFormat
 
 PARTS = ("policy", "optimizer", "normalizer", "environment", "learner")
@@ -37,6 +34,8 @@ PARTS = ("policy", "optimizer", "normalizer", "environment", "learner")
 FILES = frozenset({"config.yaml", "learner.json", *(f"{part}.safetensors" for part in PARTS)})
 
 POINTERS = ("best", "latest")
+
+_NORMALIZER = ("obs_mean", "obs_var", "obs_count", "ret_mean", "ret_var", "ret_count", "returns")
 
 Arrays = dict[str, np.ndarray]
 
@@ -89,7 +88,7 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = Fal
 
 def point(checkpoints: Path, name: str, folder: Path) -> None:
     """Let `latest` or `best` name this checkpoint. Raises OSError."""
-    files.replace_text(checkpoints / name, folder.name + "\n")
+    write_atomic(checkpoints / name, folder.name + "\n")
 
 
 def prune(checkpoints: Path, keep: int) -> None:
@@ -174,82 +173,15 @@ def read(folder: Path) -> Checkpoint:
             progress=json.loads(parts["learner.json"]),
             **{name: load(parts[f"{name}.safetensors"]) for name in PARTS},
         )
-        wrong = next(contents.problems(saved, step), None)
+        wrong = next(_problems(saved, step), None)
     except ConfigError as error:
         raise ConfigError(f"{folder}: damaged, config.yaml: {error.problems[0]}") from error
-    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{folder}: damaged, it cannot be read ({_line(error)})") from error
-    except (KeyError, yaml.YAMLError) as error:
+    except (SafetensorError, yaml.YAMLError, LookupError, ValueError, TypeError, AttributeError,
+            RecursionError) as error:  # fmt: skip
         raise ConfigError(f"{folder}: damaged, it cannot be read ({_line(error)})") from error
     if wrong is not None:
         raise ConfigError(f"{folder}: damaged, {wrong}")
     return saved
-
-
-def verify(folder: Path) -> None:
-    """Check a checkpoint's files against its manifest.
-
-    Raises:
-        ConfigError: it is damaged, incomplete or of a newer format.
-    """
-    manifest.verified(folder, FILES)
-
-
-def load_policy(folder: Path, *, deterministic: bool = True) -> Policy:
-    """The policy of a checkpoint with its normalisation.
-
-    Raises:
-        ConfigError: the checkpoint is damaged, incomplete or of a newer format.
-    """
-    return policy_of(read(folder), deterministic=deterministic)
-
-
-def policy_of(checkpoint: Checkpoint, *, deterministic: bool = True) -> Policy:
-    """The policy of a checkpoint that has been read."""
-    weights = {name: torch.from_numpy(value) for name, value in checkpoint.policy.items()}
-    normalizer = checkpoint.normalizer
-    network = bare_network(
-        checkpoint.config, len(normalizer["obs_mean"]), len(checkpoint.policy["action_net.bias"])
-    )
-    network.load_state_dict(weights)
-    network.set_training_mode(False)
-    normalize = checkpoint.config.observation.normalize
-    return Policy(
-        network,
-        normalizer["obs_mean"] if normalize else None,
-        normalizer["obs_var"] if normalize else None,
-        checkpoint.config.observation.clip,
-        deterministic=deterministic,
-    )
-
-
-def normalizer_arrays(env: VecNormalize) -> Arrays:
-    """The running statistics of a VecNormalize, the returns under way included."""
-    size = env.observation_space.shape or (0,)
-    mean, var, count = np.zeros(size), np.ones(size), 0.0
-    if env.norm_obs:
-        mean, var, count = env.obs_rms.mean, env.obs_rms.var, env.obs_rms.count  # type: ignore[union-attr]
-    return {
-        "obs_mean": np.array(mean, np.float64),
-        "obs_var": np.array(var, np.float64),
-        "obs_count": np.asarray([count], np.float64),
-        "ret_mean": np.asarray([env.ret_rms.mean], np.float64),
-        "ret_var": np.asarray([env.ret_rms.var], np.float64),
-        "ret_count": np.asarray([env.ret_rms.count], np.float64),
-        "returns": np.array(env.returns, np.float64),
-    }
-
-
-def load_normalizer(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put saved statistics into a VecNormalize."""
-    if env.norm_obs:
-        env.obs_rms.mean = arrays["obs_mean"].copy()  # type: ignore[union-attr]
-        env.obs_rms.var = arrays["obs_var"].copy()  # type: ignore[union-attr]
-        env.obs_rms.count = float(arrays["obs_count"][0])  # type: ignore[union-attr]
-    env.ret_rms.mean = arrays["ret_mean"][0]
-    env.ret_rms.var = arrays["ret_var"][0]
-    env.ret_rms.count = float(arrays["ret_count"][0])
-    env.returns = arrays["returns"].copy()
 
 
 def points(checkpoints: Path, name: str) -> bool:
@@ -295,3 +227,93 @@ def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:
         name: np.ascontiguousarray(value.astype(np.uint8) if value.dtype == bool else value)
         for name, value in arrays.items()
     }
+
+
+def _problems(saved: Checkpoint, step: int) -> Iterator[str]:
+    """How a checkpoint does not fit its own configuration, or the step that its manifest tells."""
+    if saved.progress.get("num_timesteps") != step:
+        yield "learner.json: of another step than MANIFEST.json says"
+    count = saved.config.vec_env.n_envs
+    yield from _normalizer_problems(saved.normalizer, count)
+    yield from _network_problems(saved)
+    yield from _row_problems("environment", saved.environment, count)
+    held = {k: v for k, v in saved.learner.items() if not k.startswith("random.")}
+    yield from _row_problems("learner", held, count)
+
+
+def _normalizer_problems(arrays: Arrays, count: int) -> Iterator[str]:
+    part = "normalizer.safetensors"
+    if set(arrays) != set(_NORMALIZER):
+        yield f"{part}: holds other numbers than the running statistics"
+        return
+    size = arrays["obs_mean"].shape
+    shapes = dict.fromkeys(_NORMALIZER, (1,)) | {"obs_mean": size, "obs_var": size}
+    shapes["returns"] = (count,)
+    for name, value in arrays.items():
+        if value.dtype != np.float64 or value.shape != shapes[name] or len(size) != 1:
+            yield f"{part}: {name} is {value.dtype} {value.shape}"
+        elif not np.isfinite(value).all() or (name.endswith("_var") and (value < 0).any()):
+            yield f"{part}: {name} is not finite"
+
+
+def _network_problems(saved: Checkpoint) -> Iterator[str]:
+    seen, bias = saved.normalizer.get("obs_mean"), saved.policy.get("action_net.bias")
+    if seen is None or bias is None or bias.ndim != 1 or seen.ndim != 1:
+        yield "policy.safetensors: has no action_net.bias that fits"
+        return
+    shapes = network_shapes(saved.config, len(seen), len(bias))
+    yield from _float_problems("policy", saved.policy, shapes)
+    if not saved.optimizer:  # empty before the first update
+        return
+    moments: dict[str, tuple[int, ...]] = {}
+    for index, shape in enumerate(shapes.values()):
+        moments |= {f"{index}.exp_avg": shape, f"{index}.exp_avg_sq": shape, f"{index}.step": (1,)}
+    yield from _float_problems("optimizer", saved.optimizer, moments)
+
+
+def network_shapes(config: Config, seen: int, actions: int) -> dict[str, tuple[int, ...]]:
+    """Parameters of SB3's ActorCriticPolicy in their order -> shape, by arithmetic.
+
+    Args:
+        config: of the run.
+        seen: observed numbers.
+        actions: numbers of an action.
+    """
+    arch = config.ppo.policy_kwargs.net_arch
+    last = [seen, *arch.pi][-1]
+    shapes: dict[str, tuple[int, ...]] = {
+        "log_std": (last, actions) if config.ppo.use_sde else (actions,)
+    }
+    for name, widths in (("policy_net", arch.pi), ("value_net", arch.vf)):
+        sizes = [seen, *widths]
+        for layer, width in enumerate(widths):
+            shapes |= _layer(f"mlp_extractor.{name}.{2 * layer}", sizes[layer], width)
+    return (
+        shapes | _layer("action_net", last, actions) | _layer("value_net", [seen, *arch.vf][-1], 1)
+    )
+
+
+def _layer(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def _float_problems(
+    part: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[str]:
+    for name in sorted({*arrays, *shapes}):
+        value, shape = arrays.get(name), shapes.get(name)
+        if value is None or shape is None:
+            yield f"{part}.safetensors: {name} is {'missing' if value is None else 'too much'}"
+        elif value.dtype != np.float32 or value.shape != shape:
+            found = f"{value.dtype} {value.shape}"
+            yield f"{part}.safetensors: {name} is {found} where float32 {shape} belongs"
+        elif not np.isfinite(value).all():
+            yield f"{part}.safetensors: {name} is not finite"
+
+
+def _row_problems(part: str, arrays: Mapping[str, np.ndarray], count: int) -> Iterator[str]:
+    if not arrays:
+        yield f"{part}.safetensors: is empty"
+    for name, value in arrays.items():
+        if value.ndim == 0 or len(value) != count:
+            yield f"{part}.safetensors: {name} is not of {count} environments"

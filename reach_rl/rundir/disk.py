@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from reach_rl.rundir.atomic import write_all
+
 Told = Callable[[str, OSError | None], None]
 """Is told what could not be written and why; None: it is written now."""
 
@@ -149,10 +151,3 @@ class Appender:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
-
-def write_all(file: int, data: bytes) -> None:
-    """Write all of it to an open file. Raises OSError, perhaps after a part of it."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(file, left) :]

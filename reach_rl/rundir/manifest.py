@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.problems import ConfigError
-from reach_rl.rundir import publish as files
+from reach_rl.rundir.atomic import json_text, sync_folder, write_bytes
 
 FORMAT = 1
 """Version of what a checkpoint's files hold."""
@@ -46,14 +46,14 @@ def write(target: Path, step: int, contents: Mapping[str, bytes], keep: bool = F
     temporary.mkdir()
     try:
         for name, data in contents.items():
-            files.write_bytes(temporary / name, data)
-        text = files.as_json(_manifest(step, contents, keep))
-        files.write_bytes(temporary / NAME, text.encode())
-        files.sync_folder(temporary)
+            write_bytes(temporary / name, data)
+        text = json_text(_manifest(step, contents, keep))
+        write_bytes(temporary / NAME, text.encode())
+        sync_folder(temporary)
         if target.exists():  # a run goes on from before it
             target.rename(target.with_name(f".{target.name}.{os.getpid()}.old.tmp"))
         temporary.rename(target)
-        files.sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -65,7 +65,7 @@ def remove(folder: Path) -> None:
     gone = folder.with_name(f".{folder.name}.{os.getpid()}.gone.tmp")
     with suppress(OSError):
         folder.rename(gone)
-        files.sync_folder(folder.parent)
+        sync_folder(folder.parent)
         shutil.rmtree(gone, ignore_errors=True)
 
 

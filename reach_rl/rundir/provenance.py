@@ -20,7 +20,7 @@ from reach_rl.config.convert import to_tree
 from reach_rl.config.paths import assets_dir, checkout_dir
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
-from reach_rl.rundir.files import write_atomic, write_json
+from reach_rl.rundir.atomic import read_json, write_atomic, write_json
 from reach_rl.rundir.status import now
 
 PACKAGES = (
@@ -175,3 +175,26 @@ def _asset_name(path: Path) -> str:
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def highlights(run_dir: Path) -> dict[str, Any]:
+    """Git commit, packages, machine and overrides of a run, as its provenance.json has them."""
+    found = read_json(run_dir / "provenance.json")
+    kept = {k: found[k] for k in ("packages", "machine", "overrides") if k in found}
+    git = found.get("git") or {}
+    kept |= {f"git_{k}": git[k] for k in ("commit", "branch", "dirty") if k in git}
+    return {"provenance": kept} if kept else {}
+
+
+def group_and_name(run_dir: Path) -> tuple[str | None, str]:
+    """The group and the name of a run: one of multirun/<date>/<time>/<n>, or of another sweep."""
+    folder = run_dir.resolve()
+    parts = folder.parts
+    if "multirun" in parts[:-1]:
+        below = parts[len(parts) - 1 - parts[::-1].index("multirun") + 1 :]
+        if len(below) >= 2:
+            return "_".join(below[:-1]), "_".join(below)
+    for sweep in folder.parents[:3]:  # a trial of several runs has a folder for each
+        if (sweep / "multirun.yaml").is_file():
+            return sweep.name, "_".join([sweep.name, *folder.relative_to(sweep).parts])
+    return None, folder.name

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 
 
 def requeued() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.redact import redact
-from reach_rl.rundir.files import read_json, write_json
+from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.requeue import job_id
 
 STATES = ("running", "finished", "failed", "stopped", "diverged", "pruned")

@@ -12,7 +12,7 @@ from reach_rl.config.composition import Composed, Composer
 from reach_rl.config.paths import checkout_dir, conf_dir
 from reach_rl.config.problems import show
 from reach_rl.config.redact import redact
-from reach_rl.rundir.files import write_atomic
+from reach_rl.rundir.atomic import write_atomic
 
 _OURS = "# study: "
 _SIDE = (

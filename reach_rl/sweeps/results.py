@@ -19,7 +19,7 @@ import yaml
 
 from reach_rl.config.problems import ConfigError, listing
 from reach_rl.config.redact import HIDDEN
-from reach_rl.rundir.files import write_atomic, write_json
+from reach_rl.rundir.atomic import write_atomic, write_json
 from reach_rl.sweeps.ledger import ENV_STEPS, FOLDER, REASON, SEED_VALUES, SEEDS
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from reach_rl.config.context import CONFIG_DIR
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
 from reach_rl.config.search import Search, read
-from reach_rl.rundir.files import write_atomic
+from reach_rl.rundir.atomic import write_atomic
 from reach_rl.sweeps import launchers, results
 from reach_rl.sweeps.begin import Job, begin, notes, parse
 from reach_rl.sweeps.ending import finish

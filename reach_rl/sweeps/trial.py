@@ -21,7 +21,7 @@ from reach_rl.config.load import compose
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search, Wilcoxon
-from reach_rl.rundir.files import write_json
+from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.status import Status, read_status
 from reach_rl.sweeps.heartbeat import Heart
 from reach_rl.sweeps.ledger import ENV_STEPS, EXIT_CODE, OWNER, RUNS, SEED_VALUES, SEEDS, Ledger

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from reach_rl import __version__
 from reach_rl.config.search import Search
 from reach_rl.evaluation.statistics import mean_interval
-from reach_rl.rundir.files import read_json, write_json
+from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.provenance import git_state
 from reach_rl.rundir.status import now
 from reach_rl.sweeps import preset, results

@@ -18,7 +18,7 @@ from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.guard import Incident
 from reach_rl.learning.ppo import FastPPO
 from reach_rl.learning.workers import WorkerVecEnv
-from reach_rl.rundir.checkpoint import normalizer_arrays
+from reach_rl.training.snapshot import normalizer_arrays
 
 FOLDER = "health"
 """Of a run: where incidents are written."""

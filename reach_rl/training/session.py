@@ -16,25 +16,23 @@ from reach_rl.config.schema import Config
 from reach_rl.evaluation import result
 from reach_rl.evaluation.protocol import Evaluation
 from reach_rl.learning.workers import WorkerFailure
-from reach_rl.monitoring.console import TeeConsole, open_console
-from reach_rl.monitoring.progress import Progress
 from reach_rl.monitoring.record import Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
-from reach_rl.rundir import publish as files
-from reach_rl.rundir import resume
+from reach_rl.monitoring.terminal import Progress, TeeConsole, open_console
+from reach_rl.rundir import atomic, resume
+from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.rundir.disk import Disk, reason
-from reach_rl.rundir.files import read_json
-from reach_rl.rundir.home import Home
+from reach_rl.rundir.folder import RunFolder
 from reach_rl.rundir.provenance import write_run_files
 from reach_rl.rundir.status import Status
 from reach_rl.training import rollback
 from reach_rl.training.divergence import Diverged
-from reach_rl.training.judging import judge
+from reach_rl.training.loop import Observer, TrainingLoop
 from reach_rl.training.profiling import profiled
-from reach_rl.training.run import Observer, Run
 from reach_rl.training.saving import NotSaved
-from reach_rl.training.signals import Stop, Stopped, listening
+from reach_rl.training.stopping import Stopped, StopRequest, listening
+from reach_rl.training.trained import judge
 from reach_rl.viz import plots
 
 FAILED = 1
@@ -70,7 +68,7 @@ def train(config: Config, folder: Path, observe: Observer | None = None) -> dict
 class Session:
     """What surrounds a run: console, status and the wish to stop."""
 
-    def __init__(self, folder: Path, stop: Stop, observe: Observer | None = None) -> None:
+    def __init__(self, folder: Path, stop: StopRequest, observe: Observer | None = None) -> None:
         """Lock the folder; speak to the terminal and to train.log.
 
         Raises:
@@ -80,7 +78,7 @@ class Session:
         self.stop = stop
         self.observe = observe
         with _writable(folder):
-            self.home = Home(folder, Disk(self.say))
+            self.home = RunFolder(folder, Disk(self.say))
             self.console: TeeConsole = open_console(folder / "train.log")
 
     def say(self, text: str) -> None:
@@ -155,9 +153,9 @@ class Session:
     @contextmanager
     def _begun(
         self, config: Config, saved: Checkpoint | None, goes_on: bool
-    ) -> Iterator[tuple[Run, Record]]:
+    ) -> Iterator[tuple[TrainingLoop, Record]]:
         """The run and its record, both closed in the end."""
-        run = Run(config, self.folder, self.console, self.home)
+        run = TrainingLoop(config, self.folder, self.console, self.home)
         try:
             with _writable(self.folder):
                 record = self._prepared(run, config, saved, goes_on)
@@ -168,7 +166,7 @@ class Session:
             run.close()
 
     def _prepared(
-        self, run: Run, config: Config, saved: Checkpoint | None, goes_on: bool
+        self, run: TrainingLoop, config: Config, saved: Checkpoint | None, goes_on: bool
     ) -> Record:
         """The record of a run that is ready to learn. Raises OSError."""
         if saved is None:
@@ -184,14 +182,13 @@ class Session:
         return open_record(
             self.folder,
             config,
-            resume=goes_on,
-            step=run.model.num_timesteps,
+            step=run.model.num_timesteps if goes_on else None,
             say=self.say,
             state=saved.progress.get("record") if saved is not None else None,
             told=self.home.disk.told,
         )
 
-    def _learn_and_judge(self, run: Run, record: Record) -> dict[str, Any] | int:
+    def _learn_and_judge(self, run: TrainingLoop, record: Record) -> dict[str, Any] | int:
         regions = self._regions(run.config)
         run.observe = self.observe
         with profiled(run.folder, run.config.profile) as tick:
@@ -216,7 +213,7 @@ class Session:
         if run.config.picture:
             disk.attempt("a picture", lambda: _draw(run, evaluations))
         # last: a run that has it is complete
-        self.home.put("summary.json", files.as_json(summary))
+        self.home.put("summary.json", atomic.json_text(summary))
         run.films.finish(record, self.stop)
         self.say(f"everything is in {run.folder}")
         return summary
@@ -237,7 +234,7 @@ class Session:
                 regions[region.name] = replace(config, task=replace(config.task, region=region))
         return regions
 
-    def _judge(self, run: Run, regions: dict[str, Config]) -> dict[str, Evaluation]:
+    def _judge(self, run: TrainingLoop, regions: dict[str, Config]) -> dict[str, Evaluation]:
         """The best policy on held-out goals of its own region and of the others."""
         config, best = run.config, run.best()
         steps = config.evaluation.goals * config.task.episode_steps
@@ -267,7 +264,7 @@ class Session:
 
             yield watch
 
-    def _show(self, run: Run, evaluations: dict[str, Evaluation], record: Record) -> None:
+    def _show(self, run: TrainingLoop, evaluations: dict[str, Evaluation], record: Record) -> None:
         """Print the verdict and draw it."""
         steps, seconds = run.model.num_timesteps, run.marks.seconds
         summaries = {region: e.summary(run.best().name) for region, e in evaluations.items()}
@@ -286,7 +283,7 @@ def _writable(folder: Path) -> Iterator[None]:
         raise ConfigError(text) from error
 
 
-def _summary(run: Run, evaluations: dict[str, Evaluation]) -> dict[str, Any]:
+def _summary(run: TrainingLoop, evaluations: dict[str, Evaluation]) -> dict[str, Any]:
     """What summary.json holds."""
     first, *rest = evaluations.items()
     seconds = run.marks.seconds
@@ -302,7 +299,7 @@ def _summary(run: Run, evaluations: dict[str, Evaluation]) -> dict[str, Any]:
     }
 
 
-def _draw(run: Run, evaluations: dict[str, Evaluation]) -> None:
+def _draw(run: TrainingLoop, evaluations: dict[str, Evaluation]) -> None:
     """learning_curve.png and goals.png."""
     title = f"{run.config.robot.name}, {run.config.task.region.name}, seed {run.config.seed}"
     plots.learning_curve(run.folder / "metrics.jsonl", run.folder / "learning_curve.png", title)

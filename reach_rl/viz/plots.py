@@ -156,7 +156,7 @@ def _series(path: Path) -> dict[str, np.ndarray]:
 
 
 def _records(path: Path) -> Iterable[Mapping[str, Any]]:
-    from reach_rl.monitoring.writers.json_lines import read_records
+    from reach_rl.monitoring.record import read_records
 
     return read_records(path) if path.exists() else ()
 

@@ -20,8 +20,7 @@ from reach_rl.evaluation.protocol import evaluate as judge
 from reach_rl.evaluation.protocol import held_out_goals
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.checkpoint import load_policy
-from reach_rl.training.subject import Subject
+from reach_rl.training.trained import TrainedPolicy, policy_of
 from tests import reaching
 
 FEW = ("goals=60", "threads=1", "seed=3")
@@ -78,7 +77,7 @@ def test_a_trained_policy_and_its_bundle_reach_the_same(tmp_path):
     home = assets_dir() / "policies" / "ur5e"
     folder = checkpoint.resolve(home, "best")
     saved = checkpoint.read(folder)
-    subject = Subject(home, folder, saved.config, saved)
+    subject = TrainedPolicy(home, folder, saved.config, saved)
     written = bundles.write(subject, tmp_path, goals=100, seed=8, threads=1)
     assert written.proof.observations == 500 and written.proof.holds
     robot = load_robot(saved.config.robot, saved.config.task.physics_step)
@@ -215,7 +214,7 @@ def test_stock_sb3_loads_model_and_normaliser(tmp_path, capsys):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1234", str(config.ppo.gamma)]
-    wanted = load_policy(run / "checkpoints" / reaching.NAME)(seen)
+    wanted = policy_of(checkpoint.read(run / "checkpoints" / reaching.NAME))(seen)
     np.testing.assert_allclose(np.load(tmp_path / "action.npy"), wanted, atol=1e-6)
 
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate
-from reach_rl.monitoring.console import TeeConsole
 from reach_rl.monitoring.record import Record
-from reach_rl.training.run import Run
-from reach_rl.training.signals import Stop
+from reach_rl.monitoring.terminal import TeeConsole
+from reach_rl.training.loop import TrainingLoop
+from reach_rl.training.stopping import StopRequest
 
 GOALS = 64
 
@@ -27,7 +27,7 @@ def test_a_short_training_cuts_the_error(small, tmp_path):
         "task.position_threshold=0.1",
         "task.orientation_threshold=0.6",
     )
-    run = Run(config, tmp_path, TeeConsole(quiet=True))
+    run = TrainingLoop(config, tmp_path, TeeConsole(quiet=True))
     goals = goal_pool(config, run.robot, run.threads, count=GOALS, seed=7, stream=VALIDATION)
 
     def judged():
@@ -37,7 +37,7 @@ def test_a_short_training_cuts_the_error(small, tmp_path):
         )
 
     before = judged()
-    run.learn(Record([]), Stop())
+    run.learn(Record([]), StopRequest())
     after = judged()
     run.close()
     assert after.success.mean() > before.success.mean() + 0.4

@@ -13,10 +13,10 @@ import pytest
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from reach_rl.learning.workers import WorkerFailure, WorkerVecEnv
-from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.monitoring.record import read_records
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.status import read_status
-from reach_rl.training.run import Run
+from reach_rl.training.loop import TrainingLoop
 from reach_rl.training.session import train
 
 TIMEOUT = 1.5
@@ -220,7 +220,7 @@ def deadly(monkeypatch):
     """Kills a worker in the middle of the rollouts that end at the given steps."""
 
     def at(*ends):
-        plain = Run._iterate
+        plain = TrainingLoop._iterate
 
         def iterate(run):
             step, remote = run.model.num_timesteps, run.env.venv.remotes[1]
@@ -235,7 +235,7 @@ def deadly(monkeypatch):
                 pid, remote.send = remote.process.pid, sends
             return plain(run)
 
-        monkeypatch.setattr(Run, "_iterate", iterate)
+        monkeypatch.setattr(TrainingLoop, "_iterate", iterate)
 
     return at
 

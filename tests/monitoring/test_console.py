@@ -3,7 +3,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from reach_rl.monitoring.console import TeeConsole, open_console
+from reach_rl.monitoring.terminal import TeeConsole, open_console
 from reach_rl.rundir.disk import Appender
 
 

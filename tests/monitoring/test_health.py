@@ -18,7 +18,7 @@ from reach_rl.config.prove import prove
 from reach_rl.config.schema import Config
 from reach_rl.config.verbs import VERBS
 from reach_rl.extend import entries
-from reach_rl.monitoring.health import Doctor, Finding, diagnose
+from reach_rl.monitoring.health.diagnosis import Diagnosis, Finding, diagnose
 from reach_rl.monitoring.health.history import REWARD, History
 
 HISTORIES = json.loads(gzip.decompress((Path(__file__).parent / "histories.json.gz").read_bytes()))
@@ -249,7 +249,7 @@ def test_going_on_is_as_if_there_had_been_no_stop(tmp_path):
             ]
         path = tmp_path / "metrics.jsonl"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        doctor = Doctor(config)
+        doctor = Diagnosis(config)
         doctor.replay(path)
         rest = [
             (f.check.name, f.step, f.text)
@@ -263,7 +263,7 @@ def test_going_on_is_as_if_there_had_been_no_stop(tmp_path):
 def test_what_was_told_under_other_settings_is_not_told_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"global_step": 1, "health/check": "approx_kl", "health/alert": "x"}\n')
-    doctor = Doctor(config_of("default"))
+    doctor = Diagnosis(config_of("default"))
     doctor.replay(path)
     found = [f for r in kl(0.2, 0.9) for f in doctor.feed(r["global_step"], r)]
     assert found == []

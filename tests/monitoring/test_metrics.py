@@ -1,7 +1,7 @@
 import pytest
 
+from reach_rl.cli import reference_metrics
 from reach_rl.extend import entries
-from reach_rl.monitoring import reference
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, describe, evaluation_metrics
 
 
@@ -47,13 +47,13 @@ def test_family_prefixes_end_in_a_slash_and_fixed_names_come_first():
 
 
 def test_the_reference_is_in_step():
-    assert reference.main(["--check"]) == 0, (
-        "run make docs (python -m reach_rl.monitoring.reference)"
+    assert reference_metrics.main(["--check"]) == 0, (
+        "run make docs (python -m reach_rl.cli.reference_metrics)"
     )
 
 
 def test_the_reference_has_every_metric_and_every_warning():
-    page = reference.page()
+    page = reference_metrics.page()
     for name in (*CATALOGUE, *entries("health_check")):
         assert f"| `{name}` |" in page
 

@@ -2,9 +2,8 @@ import io
 
 import pytest
 
-from reach_rl.monitoring import progress as module
-from reach_rl.monitoring.console import open_console
-from reach_rl.monitoring.progress import Progress
+from reach_rl.monitoring import terminal as module
+from reach_rl.monitoring.terminal import Progress, open_console
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ import pytest
 
 from reach_rl.config.derived import derive
 from reach_rl.config.load import compose
-from reach_rl.monitoring.console import open_console
-from reach_rl.monitoring.tables import evaluation_table, startup
-from reach_rl.monitoring.words import in_words
+from reach_rl.monitoring.tables import evaluation_table, in_words, startup
+from reach_rl.monitoring.terminal import open_console
 
 OBSERVATION = {"joint_angle": slice(0, 12), "joint_velocity": slice(12, 18)}
 

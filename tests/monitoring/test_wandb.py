@@ -14,13 +14,13 @@ import pytest
 
 from reach_rl.config.kinds import WandbMode
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import open_record, provenance, run_info
-from reach_rl.monitoring.writers import wandb as wandb_module
-from reach_rl.monitoring.writers.json_lines import read_records
-from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter
-from reach_rl.monitoring.writers.wandb_access import resolve
+from reach_rl.monitoring import wandb as wandb_module
+from reach_rl.monitoring.record import open_record, read_records
+from reach_rl.monitoring.wandb import WandbWriter, usable
+from reach_rl.rundir.provenance import group_and_name, highlights
 
 KEY = "0123456789" * 4
+ABOUT = {"project": "p"}
 
 
 def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, history):
@@ -29,12 +29,13 @@ def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, histo
     checkpoint = run_dir / "step_000000000200"
     checkpoint.mkdir()
     (checkpoint / "policy.json").write_text("{}")
+    (run_dir / "provenance.json").write_text('{"git": {"commit": "abc"}}')
     config = compose(
         ["wandb=offline", "wandb.project=arms", "wandb.group=seeds", "wandb.name=first",
          "wandb.tags=[a,b]", "wandb.notes=hello", "ppo.learning_rate=3e-4"]
     )  # fmt: skip
     said = []
-    record = open_record(run_dir, config, say=said.append, details={"git_commit": "abc"})
+    record = open_record(run_dir, config, say=said.append)
     for step in (100, 200):
         record.write(step, {"rollout/success_rate": step / 1000, "train/loss": float("nan")})
     record.alert(200, "KL too high", "0.3 against 0.02")
@@ -52,7 +53,7 @@ def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, histo
     assert (run["project"], run["run_group"], run["display_name"]) == ("arms", "seeds", "first")
     assert (run["job_type"], run["tags"], run["notes"]) == ("train", ["a", "b"], "hello")
     assert run["config"]["update"]["ppo"]["learning_rate"] == 3e-4
-    assert run["config"]["update"]["git_commit"] == "abc"
+    assert run["config"]["update"]["provenance"] == {"git_commit": "abc"}
     assert {"glob_name": "*", "step_metric": "global_step"}.items() <= found["metric"][1].items()
     assert found["alert"][0]["title"] == "KL too high"
     model = next(a for a in found["artifact"] if a["type"] == "model")
@@ -90,13 +91,17 @@ def test_what_is_gathered_waits_for_no_more_when_it_is_wanted(
 
 def test_a_resumed_run_keeps_its_identity_and_counts_on(wandb_home, read_back):
     config = compose(["wandb=offline"])
-    for resume, step in ((False, 0), (True, 200)):
-        record = open_record(wandb_home, config, resume, step, say=lambda line: None)
-        record.write(step + 100, {"train/loss": 1.0})
-        record.write(step + 200, {"train/loss": 1.0})
+    said = []
+    for step in (None, 200):
+        record = open_record(wandb_home, config, step, say=said.append)
+        for more in (100, 200):
+            record.write((step or 0) + more, {"train/loss": 1.0})
         record.close()
     first, second = sorted(wandb_home.glob("wandb/offline-run-*"), key=lambda p: p.stat().st_ctime)
     assert first.name.split("-")[3] == second.name.split("-")[3]
+    # what is in parts is sent in parts, the first one first
+    assert said[0].endswith(f"wandb sync {first}")
+    assert said[1].endswith(f"wandb sync {first} {second}")
     for log in first.glob("*.wandb"):
         log.unlink()
     rows = read_back(wandb_home)["history"]
@@ -144,12 +149,9 @@ def test_a_crash_ends_the_run_with_its_exit_code(wandb_home, read_back, error, c
 
 def test_any_sweep_folder_makes_a_group(tmp_path):
     (tmp_path / "search" / "7").mkdir(parents=True)
-    config = compose(["wandb.timeout=4"])
-    alone = run_info(tmp_path / "search" / "7", config, "train", None, {}, None)
-    assert (alone.group, alone.name, alone.timeout) == (None, "7", 4.0)
+    assert group_and_name(tmp_path / "search" / "7") == (None, "7")
     (tmp_path / "search" / "multirun.yaml").touch()
-    one = run_info(tmp_path / "search" / "7", config, "train", None, {}, None)
-    assert (one.group, one.name) == ("search", "search_7")
+    assert group_and_name(tmp_path / "search" / "7") == ("search", "search_7")
 
 
 def test_the_config_tells_code_and_machine_but_no_secrets(wandb_home):
@@ -158,10 +160,10 @@ def test_the_config_tells_code_and_machine_but_no_secrets(wandb_home):
         "packages": {"torch": "2"},
     }
     (wandb_home / "provenance.json").write_text(json.dumps(found))
-    assert provenance(wandb_home) == {
+    assert highlights(wandb_home) == {
         "provenance": {"packages": {"torch": "2"}, "git_commit": "abc", "git_dirty": True}
     }
-    assert provenance(wandb_home / "home") == {}
+    assert highlights(wandb_home / "home") == {}
 
 
 def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(
@@ -193,8 +195,9 @@ def test_a_service_that_died_with_the_process_before_is_replaced(wandb_home, rea
     code = (
         "import sys; from pathlib import Path\n"
         "from reach_rl.config.kinds import WandbMode\n"
-        "from reach_rl.monitoring.writers.wandb import RunInfo, WandbWriter\n"
-        "writer = WandbWriter(RunInfo(Path(sys.argv[1]), 'p', {}), WandbMode.OFFLINE, print)\n"
+        "from reach_rl.monitoring.wandb import WandbWriter\n"
+        "about = {'project': 'p'}\n"
+        "writer = WandbWriter(Path(sys.argv[1]), about, WandbMode.OFFLINE, print)\n"
         "writer.write(5, {'train/loss': 1.0}); writer.close(0)\n"
     )
     done = subprocess.run(
@@ -213,8 +216,7 @@ def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         said = []
         started = time.monotonic()
-        info = RunInfo(wandb_home, "p", {}, timeout=1.0)
-        writer = WandbWriter(info, WandbMode.ONLINE, said.append)
+        writer = WandbWriter(wandb_home, ABOUT, WandbMode.ONLINE, said.append, timeout=1.0)
         writer.write(5, {"train/loss": 1.0})
         assert time.monotonic() - started < 0.5
         writer.close(0)
@@ -226,7 +228,7 @@ def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
 def test_a_key_that_is_refused_ends_offline(wandb_home, wandb_server, read_back, history):
     wandb_server(401)
     said = []
-    writer = WandbWriter(RunInfo(wandb_home, "p", {}), WandbMode.ONLINE, said.append)
+    writer = WandbWriter(wandb_home, ABOUT, WandbMode.ONLINE, said.append)
     writer.write(5, {"train/loss": 1.0})
     writer.close(0)
     assert "not online" in said[0] and "401" in said[0] and len(said[0]) < 300
@@ -236,13 +238,13 @@ def test_a_key_that_is_refused_ends_offline(wandb_home, wandb_server, read_back,
 
 def test_online_tells_the_server_who_the_run_is_and_goes_on_as_itself(wandb_home, wandb_server):
     server = wandb_server("ok")
-    info = RunInfo(
-        wandb_home, "arms", {"seed": 1}, entity="team", group="seeds", name="first", tags=["a"],
-        notes="hello",
-    )  # fmt: skip
+    told = {
+        "project": "arms", "config": {"seed": 1}, "entity": "team", "group": "seeds",
+        "name": "first", "tags": ["a"], "notes": "hello", "job_type": "train",
+    }  # fmt: skip
     said = []
     for _ in range(2):
-        writer = WandbWriter(info, WandbMode.ONLINE, said.append)
+        writer = WandbWriter(wandb_home, told, WandbMode.ONLINE, said.append)
         writer.write(5, {"train/loss": 1.0})
         writer.close(0)
     assert all(f"{server.url}/team/arms/runs/" in line for line in said) and len(said) == 2
@@ -258,8 +260,7 @@ def test_a_server_that_stalls_is_left_after_the_time_out(
 ):
     wandb_server("stall")
     said = []
-    info = RunInfo(wandb_home, "p", {}, timeout=1.0)
-    writer = WandbWriter(info, WandbMode.ONLINE, said.append)
+    writer = WandbWriter(wandb_home, ABOUT, WandbMode.ONLINE, said.append, timeout=1.0)
     for step in range(50):
         writer.write(step, {"train/loss": 1.0})
     started = time.monotonic()
@@ -274,7 +275,7 @@ def test_auto_without_credentials_is_off_says_how_and_imports_nothing(wandb_home
 import sys
 from pathlib import Path
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import open_record, provenance, run_info
+from reach_rl.monitoring.record import open_record
 with open_record(Path(sys.argv[1]), compose(["wandb=auto"])) as record:
     record.write(1, {"train/loss": 1.0})
 assert "wandb" not in sys.modules
@@ -289,18 +290,18 @@ assert "wandb" not in sys.modules
 
 def test_auto_goes_where_credentials_are(tmp_path):
     home = {"HOME": str(tmp_path)}
-    assert resolve(WandbMode.AUTO, home).mode is WandbMode.DISABLED
-    assert resolve(WandbMode.AUTO, {**home, "WANDB_API_KEY": KEY}).mode is WandbMode.ONLINE
+    assert usable(WandbMode.AUTO, home)[0] is WandbMode.DISABLED
+    assert usable(WandbMode.AUTO, {**home, "WANDB_API_KEY": KEY})[0] is WandbMode.ONLINE
     (tmp_path / ".netrc").write_text(f"machine api.wandb.ai\n login user\n password {KEY}\n")
-    assert resolve(WandbMode.AUTO, home).mode is WandbMode.ONLINE
+    assert usable(WandbMode.AUTO, home)[0] is WandbMode.ONLINE
     elsewhere = {**home, "WANDB_BASE_URL": "https://wandb.example.org"}
-    assert resolve(WandbMode.AUTO, elsewhere).mode is WandbMode.DISABLED
+    assert usable(WandbMode.AUTO, elsewhere)[0] is WandbMode.DISABLED
     config = tmp_path / ".config" / "wandb"
     config.mkdir(parents=True)
     (config / "settings").write_text("[default]\nbase_url = https://api.wandb.ai\n")
-    assert resolve(WandbMode.AUTO, home).mode is WandbMode.ONLINE
+    assert usable(WandbMode.AUTO, home)[0] is WandbMode.ONLINE
     (tmp_path / ".netrc").write_text("not a netrc {")
-    assert resolve(WandbMode.AUTO, home).mode is WandbMode.DISABLED
+    assert usable(WandbMode.AUTO, home)[0] is WandbMode.DISABLED
 
 
 @pytest.mark.parametrize(
@@ -312,11 +313,11 @@ def test_auto_goes_where_credentials_are(tmp_path):
     ],
 )
 def test_auto_heeds_the_environment(environ, mode):
-    assert resolve(WandbMode.AUTO, environ).mode is mode
+    assert usable(WandbMode.AUTO, environ)[0] is mode
 
 
 def test_online_without_credentials_is_offline_and_says_so(tmp_path):
-    access = resolve(WandbMode.ONLINE, {"HOME": str(tmp_path)})
-    assert access.mode is WandbMode.OFFLINE and "wandb login" in access.notice
-    assert resolve(WandbMode.OFFLINE, {}).mode is WandbMode.OFFLINE
-    assert resolve(WandbMode.DISABLED, {"WANDB_API_KEY": KEY}).mode is WandbMode.DISABLED
+    mode, notice = usable(WandbMode.ONLINE, {"HOME": str(tmp_path)})
+    assert mode is WandbMode.OFFLINE and "wandb login" in notice
+    assert usable(WandbMode.OFFLINE, {})[0] is WandbMode.OFFLINE
+    assert usable(WandbMode.DISABLED, {"WANDB_API_KEY": KEY})[0] is WandbMode.DISABLED

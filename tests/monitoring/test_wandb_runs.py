@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.monitoring.record import read_records
 from reach_rl.rundir.status import read_status
 
 ROOT = Path(__file__).parents[2]

@@ -13,6 +13,7 @@ from reach_rl.config.load import compose
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.manifest import FORMAT
 from reach_rl.training.session import train
+from reach_rl.training.trained import policy_of
 
 CORPUS = Path(__file__).parent / "corpus"
 TINY = (
@@ -52,7 +53,7 @@ def main() -> None:
         saved = checkpoint.resolve(folder / "checkpoints", "latest")
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(saved, target / saved.name)
-        policy = checkpoint.load_policy(target / saved.name)
+        policy = policy_of(checkpoint.read(target / saved.name))
     seen = np.linspace(-2, 2, 3 * len(policy.mean)).reshape(3, -1).astype(np.float32)
     np.savetxt(target / "answers.csv", policy(seen), fmt="%.7f", delimiter=",")
     print(f"{target}: {sum(p.stat().st_size for p in target.rglob('*') if p.is_file()):,} bytes")

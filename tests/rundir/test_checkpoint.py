@@ -13,10 +13,11 @@ from reach_rl.config.load import ConfigError
 from reach_rl.learning.build import make_model
 from reach_rl.learning.policy import Policy
 from reach_rl.learning.vec_envs import make_vec_env, normalized
-from reach_rl.rundir import checkpoint
+from reach_rl.rundir import checkpoint, manifest
 from reach_rl.rundir.manifest import FORMAT, self_hash
-from reach_rl.training import capture
+from reach_rl.training import snapshot
 from reach_rl.training.session import train
+from reach_rl.training.trained import policy_of
 
 
 def built(config):
@@ -34,7 +35,7 @@ def run(small):
     model.collect_rollouts(env, callback, model.rollout_buffer, model.n_steps)
     model.train()
     random.random()  # nothing else draws from this generator
-    return config, model, env, capture.take(config, model, env, {"note": 1})
+    return config, model, env, snapshot.take(config, model, env, {"note": 1})
 
 
 @pytest.fixture
@@ -65,8 +66,8 @@ def test_what_is_saved_comes_back(run, saved):
 def test_everything_of_a_run_is_put_back(run, saved):
     config, model, _, taken = run
     other, other_env, _ = built(config)
-    capture.put(other, other_env, checkpoint.read(saved))
-    again = capture.take(config, other, other_env, {"note": 1})
+    snapshot.put(other, other_env, checkpoint.read(saved))
+    again = snapshot.take(config, other, other_env, {"note": 1})
     for part in checkpoint.PARTS:
         for name, value in getattr(taken, part).items():
             np.testing.assert_array_equal(getattr(again, part)[name], value, err_msg=name)
@@ -81,21 +82,21 @@ def test_the_policy_of_a_checkpoint_acts_as_the_live_one(run, saved):
     _, model, env, _ = run
     observation = np.asarray(env.get_original_obs())
     live = np.clip(model.predict(env.normalize_obs(observation), deterministic=True)[0], -1, 1)
-    loaded = checkpoint.load_policy(saved)
+    loaded = policy_of(checkpoint.read(saved))
     np.testing.assert_allclose(loaded(observation), live, atol=1e-6)
     np.testing.assert_allclose(loaded.normalize(observation), env.normalize_obs(observation), 1e-5)
     assert np.abs(loaded.normalize(observation) - observation).max() > 0.1
 
 
 def test_a_sampling_policy_explores(saved):
-    policy = checkpoint.load_policy(saved, deterministic=False)
+    policy = policy_of(checkpoint.read(saved), deterministic=False)
     observation = np.zeros((64, len(policy.mean)), np.float32)
     torch.manual_seed(0)
     assert policy(observation).std(axis=0).min() > 0.1
 
 
 def test_a_policy_comes_only_with_its_statistics(run, saved):
-    network = checkpoint.load_policy(saved).network
+    network = policy_of(checkpoint.read(saved)).network
     with pytest.raises(TypeError, match="mean"):
         Policy(network)
     for name in ("policy", "normalizer"):
@@ -103,7 +104,7 @@ def test_a_policy_comes_only_with_its_statistics(run, saved):
         shutil.copytree(saved, copy)
         (copy / f"{name}.safetensors").unlink()
         with pytest.raises(ConfigError, match=rf"damaged, {name}.safetensors: No such file"):
-            checkpoint.load_policy(copy)
+            policy_of(checkpoint.read(copy))
 
 
 def test_statistics_are_those_of_vecnormalize(run, saved):
@@ -181,7 +182,7 @@ def test_a_checkpoint_later_than_latest_is_of_a_save_that_was_cut_off(run, saved
     (saved.parent / ".step_000000000768.1.tmp").mkdir()
     assert checkpoint.resolve(saved.parent, "latest") == saved
     again = checkpoint.write(saved.parent, 512, run[3])
-    checkpoint.verify(again)
+    manifest.verified(again, checkpoint.FILES)
     assert not list(saved.parent.glob(".*"))
 
 

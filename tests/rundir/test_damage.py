@@ -15,6 +15,7 @@ from reach_rl.config.load import ConfigError
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.manifest import FORMAT, NAME, self_hash
 from reach_rl.training.session import train
+from reach_rl.training.trained import policy_of
 
 CORPUS = Path(__file__).parent / "corpus"
 OLD = sorted(CORPUS.glob("format_*/step_*"))
@@ -288,7 +289,7 @@ def test_a_best_that_is_damaged_does_not_stop_the_verdict(copy):
 
 @pytest.mark.parametrize("folder", OLD, ids=lambda path: path.parent.name)
 def test_every_released_format_stays_readable(folder, tmp_path):
-    policy = checkpoint.load_policy(folder)
+    policy = policy_of(checkpoint.read(folder))
     seen = np.linspace(-2, 2, 3 * len(policy.mean)).reshape(3, -1).astype(np.float32)
     answers = np.loadtxt(folder.parent / "answers.csv", delimiter=",")
     np.testing.assert_allclose(policy(seen), answers, atol=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reach_rl.cli.front_door import front
-from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
+from reach_rl.monitoring.record import JsonLinesWriter, read_records
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.disk import Appender
 from reach_rl.rundir.status import read_status

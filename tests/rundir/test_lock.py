@@ -10,7 +10,7 @@ import pytest
 
 from reach_rl.cli.front_door import front
 from reach_rl.config.problems import ConfigError
-from reach_rl.rundir.lock import Lock
+from reach_rl.rundir.folder import Lock
 from reach_rl.train import job
 from reach_rl.training.session import train
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from reach_rl.rundir.lock import Lock
+from reach_rl.rundir.folder import Lock
 lock = Lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

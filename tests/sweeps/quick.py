@@ -19,9 +19,9 @@ from typing import Any
 from reach_rl.cli.front_door import front
 from reach_rl.config.schema import Config
 from reach_rl.config.search import current
-from reach_rl.rundir.files import read_json, write_json
+from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.status import Status
-from reach_rl.training.signals import listening
+from reach_rl.training.stopping import listening
 
 COUNTS, HELD_AT = 10, 3
 Observer = Callable[[int, float, dict[str, Any]], bool]

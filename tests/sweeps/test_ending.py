@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import run_info
+from reach_rl.monitoring.record import Opening
+from reach_rl.monitoring.wandb import about
 from reach_rl.sweeps import launchers, results
 from reach_rl.sweeps.ending import finish
 
@@ -152,5 +153,5 @@ def test_on_wandb_the_runs_of_a_study_have_its_group_and_names_of_their_own(tmp_
         ("3/seed_1", "mine_3_seed_1"),
         ("confirm/trial_3/seed_1000", "mine_confirm_trial_3_seed_1000"),
     ):
-        info = run_info(folder / place, config, "train", None, {}, None)
-        assert (info.group, info.name) == ("study", name)
+        told = about(Opening(folder / place, config))
+        assert (told["group"], told["name"]) == ("study", name)

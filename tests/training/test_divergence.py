@@ -14,11 +14,11 @@ from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.learning.update import Update
 from reach_rl.mdp import rewards
-from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.monitoring.record import read_records
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.status import read_status
 from reach_rl.training import divergence as numbers
-from reach_rl.training.run import Run
+from reach_rl.training.loop import TrainingLoop
 from reach_rl.training.session import train
 
 ROLLOUT = 256
@@ -52,7 +52,7 @@ def during(monkeypatch):
     """Does something to the run just before the rollout that ends at a step, once or each time."""
 
     def arrange(end, action, times=1):
-        plain, left = Run._iterate, [times]
+        plain, left = TrainingLoop._iterate, [times]
 
         def iterate(run):
             if run.model.num_timesteps + ROLLOUT == end and left[0]:
@@ -60,7 +60,7 @@ def during(monkeypatch):
                 action(run)
             return plain(run)
 
-        monkeypatch.setattr(Run, "_iterate", iterate)
+        monkeypatch.setattr(TrainingLoop, "_iterate", iterate)
 
     return arrange
 
@@ -281,10 +281,10 @@ def test_a_rollback_survives_a_stop(small, tmp_path, during):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     config = small_run(small, *ROLLBACK, "checkpoint.every=512")
     assert isinstance(train(config, whole), dict)
-    first = Run._iterate
+    first = TrainingLoop._iterate
     state = {"rolled": False}
     during(768, nan_gradient)
-    broken = Run._iterate
+    broken = TrainingLoop._iterate
 
     def iterate(run):
         state["rolled"] |= (halves / "health" / "rollback.json").exists()
@@ -292,9 +292,9 @@ def test_a_rollback_survives_a_stop(small, tmp_path, during):
             os.kill(os.getpid(), signal.SIGTERM)
         return broken(run)
 
-    Run._iterate = iterate
+    TrainingLoop._iterate = iterate
     assert train(config, halves) == 143
-    Run._iterate = first
+    TrainingLoop._iterate = first
     assert isinstance(train(replace(config, resume=str(halves)), halves), dict)
     one, other = newest(whole), newest(halves)
     for name, array in one.policy.items():

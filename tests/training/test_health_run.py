@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reach_rl.monitoring.metrics import describe
-from reach_rl.monitoring.writers.json_lines import read_records
+from reach_rl.monitoring.record import read_records
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.status import read_status
 from reach_rl.training.session import train

@@ -110,7 +110,7 @@ def hear(event, args):
 sys.addaudithook(hear)
 assert front("train", train.job, [f"resume={folder}", "total_timesteps=512"]) == 0
 assert front("evaluate", evaluate.job, [f"run={folder}", "goals=4", "progress=false"]) == 0
-checkpoint.load_policy(checkpoint.resolve(Path(folder) / "checkpoints", "latest"))
+policy_of(checkpoint.read(checkpoint.resolve(Path(folder) / "checkpoints", "latest")))
 print("unpickled:", found)
 """
 

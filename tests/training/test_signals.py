@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.training.signals import Stop, Stopped, listening
+from reach_rl.training.stopping import Stopped, StopRequest, listening
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ def test_the_same_signal_at_once_again_is_an_echo(monkeypatch):
 def test_a_second_sigterm_kills():
     code = """
 import os, signal, sys
-from reach_rl.training.signals import listening
+from reach_rl.training.stopping import listening
 with listening() as stop:
     os.kill(os.getpid(), signal.SIGUSR1)
     print("noted", flush=True)
@@ -98,7 +98,7 @@ def test_the_signal_of_a_requeue_counts_where_it_is_handled_and_comes_last():
 
 def test_other_threads_leave_signals_alone():
     before = signal.getsignal(signal.SIGINT)
-    found: list[Stop] = []
+    found: list[StopRequest] = []
 
     def work():
         with listening() as stop:

@@ -12,8 +12,8 @@ import pytest
 
 from reach_rl import evaluate, train
 from reach_rl.cli.front_door import front
-from reach_rl.monitoring.progress import Progress
-from reach_rl.monitoring.writers.json_lines import JsonLinesWriter, read_records
+from reach_rl.monitoring.record import JsonLinesWriter, read_records
+from reach_rl.monitoring.terminal import Progress
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.status import read_status
 from tests.small_runs import SMALL

@@ -4,11 +4,3 @@ A check is a pure function of the records so far; it gives a sign or None. A sig
 a finding, once. Nothing else is remembered, so that a resumed run reads its records again and goes
 on where it was.
 """
-
-from reach_rl.monitoring.health import checks_data, checks_learner, checks_task
-from reach_rl.monitoring.health.doctor import Doctor, Finding, diagnose
-from reach_rl.monitoring.health.signs import Check, Sign
-
-__all__ = ["Check", "Doctor", "Finding", "Sign", "diagnose"]
-
-_REGISTERED = (checks_data, checks_learner, checks_task)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from reach_rl.config.kinds import Start
+from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import History
-from reach_rl.monitoring.health.signs import Sign, check, number
+from reach_rl.monitoring.health.remedies import number
 
 RARE = ("self_collision",)
 """Observation terms that may well stay the same for a long time."""

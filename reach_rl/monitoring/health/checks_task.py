@@ -4,17 +4,18 @@ import math
 
 from reach_rl.config.kinds import GoalChange
 from reach_rl.config.schema import Config
+from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import ERRORS, REWARD, History
 from reach_rl.monitoring.health.remedies import (
     easier_goals,
     narrow_kernel,
+    number,
     ramp,
     slower_learning,
     smaller_region,
     term_weight,
     times_weight,
 )
-from reach_rl.monitoring.health.signs import Sign, check, number
 
 PENALTIES = (
     "action_rate",

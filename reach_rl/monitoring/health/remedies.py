@@ -1,7 +1,6 @@
 """Overrides to type, from what the configuration has."""
 
 from reach_rl.config.schema import Config
-from reach_rl.monitoring.health.signs import number
 
 
 def term_weight(config: Config, name: str, weight: float, scales: str = "null") -> str:
@@ -55,3 +54,8 @@ def smaller_region(config: Config) -> str:
 def slower_learning(config: Config, factor: float) -> str:
     """A smaller step of Adam."""
     return f"ppo.learning_rate={number(config.ppo.learning_rate / factor)}"
+
+
+def number(value: float) -> str:
+    """A number for an override: short, and exact enough."""
+    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")

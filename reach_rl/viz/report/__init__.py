@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reach_rl.rundir.files import write_atomic
+from reach_rl.rundir.atomic import write_atomic
 
 __all__ = ["page_of", "write_report"]
 

@@ -13,7 +13,7 @@ from reach_rl.config.redact import redact
 from reach_rl.evaluation import result
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.status import read_status
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

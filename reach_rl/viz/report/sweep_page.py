@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.problems import show
-from reach_rl.rundir.files import read_json
+from reach_rl.rundir.atomic import read_json
 from reach_rl.sweeps import results
 from reach_rl.viz.report import sweep_figures as draw
 from reach_rl.viz.report.headline import duration, interval, plain, shown, si

@@ -47,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config = compose([*TINY, f"seed={seed}"])
         train(config, folder / str(seed))
     config = compose([*TINY, "seed=0"])
-    with open_record(folder / "0", config, resume=True, step=1536) as record:
+    with open_record(folder / "0", config, step=1536) as record:
         record.alert(1024, TITLE, "approx_kl was 0.07, above 0.05; try ppo.learning_rate=1e-4")
     (folder / "0" / "videos").mkdir()
     with encoder(folder / "0" / "videos" / "000000001024_best.mp4", (64, 48), 5) as film:

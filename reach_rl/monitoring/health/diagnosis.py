@@ -1,4 +1,4 @@
-"""From signs to findings: once each, after they lasted."""
+"""What a check is, and how its signs become findings: once each, after they lasted."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.schema import Config
-from reach_rl.extend import entries
+from reach_rl.extend import entries, register
 from reach_rl.monitoring.health.history import History
-from reach_rl.monitoring.health.signs import Check, Sign
-from reach_rl.monitoring.record import Record
-from reach_rl.monitoring.writers.json_lines import STEP, read_records
+from reach_rl.monitoring.record import STEP, Record, read_records
 
 Say = Callable[[str], None]
 
@@ -22,6 +20,49 @@ LASTING = 3
 
 NAME = "health/check"
 """In the record of a warning: the name of its check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What a check sees now."""
+
+    seen: str
+    """The figures."""
+    against: str
+    """What they would be in a healthy run, or why they matter."""
+    remedies: tuple[str, str]
+    """The two likeliest remedies, each the overrides to type."""
+
+
+Look = Callable[[History], Sign | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that can go wrong with a run."""
+
+    name: str
+    title: str
+    """What goes wrong, for people."""
+    look: Look
+    warm_up: float
+    """Multiple of health.warm_up before which nothing is said."""
+    lasts: float
+    """Multiple of health.persistence for which the sign must last."""
+    episodes: int
+    """Length of so many episodes, in environment steps, before which nothing is said."""
+
+
+def check(
+    name: str, title: str, *, warm_up: float = 1.0, lasts: float = 1.0, episodes: int = 0
+) -> Callable[[Look], Look]:
+    """Register a function of the history as a check."""
+
+    def decorated(look: Look) -> Look:
+        register("health_check", name, Check(name, title, look, warm_up, lasts, episodes))
+        return look
+
+    return decorated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +85,7 @@ class Finding:
         return f"{self.sign.seen}; {self.sign.against}; try {first} or {second}"
 
 
-class Doctor:
+class Diagnosis:
     """Reads the records of one run in their order."""
 
     def __init__(self, config: Config) -> None:
@@ -110,7 +151,7 @@ def diagnose(config: Config, records: Iterable[Mapping[str, Any]]) -> Iterator[F
         config: of the run.
         records: as in metrics.jsonl.
     """
-    doctor = Doctor(config)
+    doctor = Diagnosis(config)
     for record in records:
         if NAME not in record:
             yield from doctor.feed(record[STEP], record)

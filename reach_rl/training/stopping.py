@@ -19,7 +19,7 @@ class Stopped(Exception):
 
 
 @dataclass(slots=True)
-class Stop:
+class StopRequest:
     """Whether somebody asked to stop, and how."""
 
     signal: int | None = None
@@ -54,13 +54,13 @@ class Stop:
 
 
 @contextmanager
-def listening() -> Iterator[Stop]:
+def listening() -> Iterator[StopRequest]:
     """Note the first signal; a second one acts at once.
 
     SIGUSR2 counts only where something handles it already, as submitit does to requeue a job:
     that handler is called in the end, when everything is saved.
     """
-    stop = Stop(NOTED.signal)
+    stop = StopRequest(NOTED.signal)
     before: dict[int, Any] = {}
     late: list[int] = []
 

@@ -11,7 +11,7 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
 from reach_rl.envs.vec_env import BatchVecEnv
 from reach_rl.learning.ppo import FastPPO
-from reach_rl.rundir.checkpoint import Arrays, Checkpoint, load_normalizer, normalizer_arrays
+from reach_rl.rundir.checkpoint import Arrays, Checkpoint
 
 
 def take(
@@ -82,6 +82,35 @@ def _put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
     if model.device.type == "cuda" and "random.cuda" in saved.learner:
         state = torch.from_numpy(saved.learner["random.cuda"])
         torch.cuda.set_rng_state(state, model.device)
+
+
+def normalizer_arrays(env: VecNormalize) -> Arrays:
+    """The running statistics of a VecNormalize, the returns under way included."""
+    size = env.observation_space.shape or (0,)
+    mean, var, count = np.zeros(size), np.ones(size), 0.0
+    if env.norm_obs:
+        mean, var, count = env.obs_rms.mean, env.obs_rms.var, env.obs_rms.count  # type: ignore[union-attr]
+    return {
+        "obs_mean": np.array(mean, np.float64),
+        "obs_var": np.array(var, np.float64),
+        "obs_count": np.asarray([count], np.float64),
+        "ret_mean": np.asarray([env.ret_rms.mean], np.float64),
+        "ret_var": np.asarray([env.ret_rms.var], np.float64),
+        "ret_count": np.asarray([env.ret_rms.count], np.float64),
+        "returns": np.array(env.returns, np.float64),
+    }
+
+
+def load_normalizer(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put saved statistics into a VecNormalize."""
+    if env.norm_obs:
+        env.obs_rms.mean = arrays["obs_mean"].copy()  # type: ignore[union-attr]
+        env.obs_rms.var = arrays["obs_var"].copy()  # type: ignore[union-attr]
+        env.obs_rms.count = float(arrays["obs_count"][0])  # type: ignore[union-attr]
+    env.ret_rms.mean = arrays["ret_mean"][0]
+    env.ret_rms.var = arrays["ret_var"][0]
+    env.ret_rms.count = float(arrays["ret_count"][0])
+    env.returns = arrays["returns"].copy()
 
 
 def _copy(tensor: torch.Tensor) -> np.ndarray:

@@ -1,15 +1,15 @@
 """Writes docs/metrics.md, the reference of every metric and warning; make docs calls it.
 
-python -m reach_rl.monitoring.reference [--check]
+python -m reach_rl.cli.reference_metrics [--check]
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from reach_rl.cli.reference import keep
 from reach_rl.extend import entries
-from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, Metric
 
-MODULE = "reach_rl.monitoring.reference"
+MODULE = "reach_rl.cli.reference_metrics"
 HEAD = """# Every metric and every warning
 
 Generated from `reach_rl/monitoring` by `make docs`; do not edit. [monitoring.md](monitoring.md)
@@ -29,15 +29,15 @@ SECTIONS = {
     "time/": "Time",
     "health/": "Health",
 }
-_ARROWS = {Better.UP: "higher", Better.DOWN: "lower", Better.NEITHER: ""}
+_ARROWS = {"up": "higher", "down": "lower", "neither": ""}
 
 
 def page() -> str:
     """The whole reference as Markdown."""
     parts = [HEAD]
     for prefix, title in SECTIONS.items():
-        found = [m for name, m in CATALOGUE.items() if name.startswith(prefix)]
-        found += [m for name, m in FAMILIES.items() if name == prefix]
+        found = [m for name, m in entries("metric").items() if name.startswith(prefix)]
+        found += [m for name, m in entries("metric_family").items() if name == prefix]
         parts += [f"## {title}", "", *_table(found), ""]
     parts += [
         "## Warnings",
@@ -52,10 +52,10 @@ def page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _table(metrics: Iterable[Metric]) -> list[str]:
+def _table(metrics: Iterable[Any]) -> list[str]:
     rows = ["| name | unit | healthy | better | meaning |", "|---|---|---|---|---|"]
     for m in metrics:
-        name = f"{m.name}NAME" if m.name in FAMILIES else m.name
+        name = f"{m.name}NAME" if m.name.endswith("/") else m.name
         name = "final/REGION/NAME" if m.name == "final/" else name
         healthy = "" if m.healthy is None else f"{m.healthy[0]:g} to {m.healthy[1]:g}"
         rows.append(f"| `{name}` | {m.unit} | {healthy} | {_ARROWS[m.better]} | {m.meaning} |")

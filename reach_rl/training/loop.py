@@ -23,21 +23,21 @@ from reach_rl.learning.vec_envs import make_vec_env, normalized, threads_of
 from reach_rl.learning.workers import WorkerFailure, WorkerVecEnv
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
-from reach_rl.monitoring.health import Doctor
-from reach_rl.monitoring.progress import Progress
+from reach_rl.monitoring.health.diagnosis import Diagnosis
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.tables import startup
+from reach_rl.monitoring.terminal import Progress
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.disk import Disk
-from reach_rl.rundir.home import Home
-from reach_rl.training import capture, rollback
+from reach_rl.rundir.folder import RunFolder
+from reach_rl.training import rollback, snapshot
 from reach_rl.training.collecting import Clock, Collector, few_collections
 from reach_rl.training.divergence import Diverged, Watch
 from reach_rl.training.figures import learner_figures
-from reach_rl.training.judging import score_of
 from reach_rl.training.saving import Save, Saver
-from reach_rl.training.signals import Stop
+from reach_rl.training.stopping import StopRequest
+from reach_rl.training.trained import score_of
 from reach_rl.training.window import Window
 from reach_rl.viz.video.training import TrainingFilms
 
@@ -63,11 +63,11 @@ Observer = Callable[[int, float, dict[str, Any]], bool]
 says whether to stop the run."""
 
 
-class Run:
+class TrainingLoop:
     """Environments, learner and records of one run."""
 
     def __init__(
-        self, config: Config, folder: Path, console: Console, home: Home | None = None
+        self, config: Config, folder: Path, console: Console, home: RunFolder | None = None
     ) -> None:
         """Build everything; nothing is written yet.
 
@@ -111,7 +111,7 @@ class Run:
         disk = home.disk if home is not None else Disk(console.print)
         self.saver = Saver(self.checkpoints, config.checkpoint.keep, disk)
         self._best: Path | None = None
-        self.doctor = Doctor(config)
+        self.diagnosis = Diagnosis(config)
         self.films = TrainingFilms(config, folder, self._say)
 
     def _template(self) -> ReachBatch:
@@ -129,7 +129,7 @@ class Run:
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Go on from a checkpoint of an equally configured run."""
         self._prepare()
-        capture.put(self.model, self.env, saved)
+        snapshot.put(self.model, self.env, saved)
         progress = saved.progress
         self.curriculum.load(progress["curriculum"])  # type: ignore[arg-type]
         self.window.load(progress["window"])  # type: ignore[arg-type]
@@ -140,7 +140,9 @@ class Run:
         self.saver.step = self.saver.newest = self.model.num_timesteps
         self.films.begin(self.model.num_timesteps)
 
-    def learn(self, record: Record, stop: Stop, tick: Callable[[], object] = lambda: None) -> None:
+    def learn(
+        self, record: Record, stop: StopRequest, tick: Callable[[], object] = lambda: None
+    ) -> None:
         """Train until the steps are done or somebody asks to stop, then save.
 
         Args:
@@ -163,9 +165,9 @@ class Run:
         bar = Progress(total, config.progress, self.console, model.num_timesteps)
         with few_collections(), bar as progress:
             self._collector.told = progress.update
-            self.doctor.replay(self.folder / "metrics.jsonl")
+            self.diagnosis.replay(self.folder / "metrics.jsonl")
             while model.num_timesteps < config.total_timesteps:
-                if stop.asked or self.doctor.stop:
+                if stop.asked or self.diagnosis.stop:
                     break
                 begin = model.num_timesteps
                 try:
@@ -182,7 +184,7 @@ class Run:
                 for title, text in self.watch.told():
                     self._say(f"warning: {title}: {text}")
                     record.alert(model.num_timesteps, title, text)
-                self.doctor.report(record, model.num_timesteps, values, self._say)
+                self.diagnosis.report(record, model.num_timesteps, values, self._say)
                 self._collector.tell(values)
                 self.films.tell(record)
                 self._save_when_due(record, pointers)
@@ -190,9 +192,9 @@ class Run:
         if self.saver.newest != model.num_timesteps:
             self._save(record)
         self.saver.finish()
-        if self.doctor.stop and self.observe is None:
-            raise Diverged(self.doctor.stop)
-        stop.pruned = stop.pruned or self.doctor.stop or ""
+        if self.diagnosis.stop and self.observe is None:
+            raise Diverged(self.diagnosis.stop)
+        stop.pruned = stop.pruned or self.diagnosis.stop or ""
 
     def _time(self) -> dict[str, Any]:
         """Steps and seconds so far, under time/."""
@@ -267,7 +269,7 @@ class Run:
 
     def policy(self) -> Policy:
         """The policy as it is now."""
-        normal = checkpoint.normalizer_arrays(self.env)
+        normal = snapshot.normalizer_arrays(self.env)
         on = self.config.observation.normalize
         return Policy(
             self.model.policy,
@@ -277,7 +279,7 @@ class Run:
             deterministic=self.config.evaluation.deterministic,
         )
 
-    def _evaluate_when_due(self, stop: Stop) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def _evaluate_when_due(self, stop: StopRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The periodic evaluation on the fixed goals; and `best` if it was the best so far."""
         every, step = self.config.evaluation.every, self.model.num_timesteps
         done = step >= self.config.total_timesteps
@@ -333,7 +335,7 @@ class Run:
             "marks": asdict(self.marks),
             "record": record.state(),
         }
-        saved = capture.take(self.config, self.model, self.env, progress)
+        saved = snapshot.take(self.config, self.model, self.env, progress)
         self.saver.add(Save(step, saved, ["latest", *pointers], keep))
 
     def close(self) -> None:

@@ -1,0 +1,127 @@
+"""TensorBoard event files, with each metric's unit and meaning as its description.
+
+Events and the records that hold them are TensorBoard's own; only the file is ours, because
+TensorBoard's gives up on a disk that refuses.
+"""
+
+import itertools
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from reach_rl.extend import register
+from reach_rl.monitoring.metrics import describe
+from reach_rl.monitoring.record import Opening, Values, Writer
+from reach_rl.rundir.disk import Appender, Told, ignore
+
+_NUMBER = itertools.count()
+
+
+class TensorBoardWriter(Writer):
+    """Writes scalars, and texts as text; what the disk refuses is written later."""
+
+    name = "TensorBoard"
+
+    @classmethod
+    def open(cls, opening: Opening) -> Writer:
+        """Write to tb/ of the run's folder, or where ppo.tensorboard_log says."""
+        folder = Path(opening.config.ppo.tensorboard_log or opening.run_dir / "tb")
+        return cls(folder, opening.step, opening.latest, opening.told)
+
+    def __init__(
+        self,
+        folder: Path,
+        resume_step: int | None = None,
+        again: Iterable[Values] = (),
+        told: Told = ignore,
+    ) -> None:
+        """Open an event file in the folder.
+
+        Args:
+            folder: of the event files.
+            resume_step: None for a new run; else what was written from this step on is hidden.
+            again: records of that step that hold, to be written once more.
+            told: of a disk that refuses, and of the end of that.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        from tensorboard.compat.proto.event_pb2 import SessionLog  # type: ignore[attr-defined]
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        number = f"{next(_NUMBER):06d}"  # files of one second are read in the order of their names
+        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        self._file = Appender(folder / f"events.out.tfevents.{name}", told, self.name)
+        self._records = RecordWriter(_AsFile(self._file))
+        self._described: set[str] = set()
+        self._add(file_version="brain.Event:2")
+        if resume_step is not None:
+            start = SessionLog(status=SessionLog.SessionStatus.START)
+            self._add(step=resume_step, session_log=start)
+            for values in again:
+                self.write(resume_step, values)
+
+    def write(self, step: int, values: Values) -> None:
+        """Write one event with all values."""
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        summary = Summary()
+        for name, value in values.items():
+            if isinstance(value, str):
+                summary.value.extend(text_pb(name, value).value)
+            elif value is not None:
+                entry = summary.value.add(tag=name, simple_value=value)
+                if name not in self._described:
+                    self._described.add(name)
+                    entry.metadata.summary_description = _description(name)
+                    entry.metadata.plugin_data.plugin_name = "scalars"
+        self._add(step=step, summary=summary)
+
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Show the film's small moving picture among the images, if it has one."""
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
+
+        preview = path.with_suffix(".gif")
+        if not preview.is_file():
+            return
+        data = preview.read_bytes()
+        width, height = struct.unpack("<HH", data[6:10])
+        image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=data)
+        self._add(step=step, summary=Summary(value=[Summary.Value(tag=name, image=image)]))
+
+    def close(self, exit_code: int) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _add(self, **event: Any) -> None:  # noqa: ANN401  fields of an Event
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
+
+        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+
+
+register("writer", "tensorboard", TensorBoardWriter)
+
+
+class _AsFile:
+    """What TensorBoard writes to."""
+
+    def __init__(self, file: Appender) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        self._file.append([data])
+
+
+def _description(name: str) -> str:
+    try:
+        metric = describe(name)
+    except KeyError:
+        return ""
+    healthy = f"; healthy {metric.healthy[0]:g} to {metric.healthy[1]:g}" if metric.healthy else ""
+    return f"{metric.meaning} ({metric.unit}){healthy}"

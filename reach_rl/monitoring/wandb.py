@@ -1,0 +1,408 @@
+"""Weights & Biases, spoken to on a thread of its own so that training never waits for it.
+
+The package is imported on that thread, and only when a mode asks for it.
+"""
+
+import configparser
+import netrc
+import os
+import queue
+import shlex
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from reach_rl.config.convert import to_tree
+from reach_rl.config.kinds import WandbMode
+from reach_rl.config.redact import redact
+from reach_rl.extend import register
+from reach_rl.monitoring.metrics import CATALOGUE, evaluation_metrics
+from reach_rl.monitoring.record import Opening, Values, Writer
+from reach_rl.rundir.provenance import group_and_name, highlights
+
+GATHER_SECONDS = 1.0
+"""What is recorded within this time is logged together, which costs two thirds (s)."""
+GRACE_SECONDS = 10.0
+LONGEST_LINE = 200
+QUEUE_RECORDS = 20_000
+
+SERVICE = "WANDB_SERVICE"
+"""Environment variable in which W&B tells processes started by this one of its service."""
+
+DEFAULT_HOST = "https://api.wandb.ai"
+
+_GONE = ("MailboxClosedError", "WandbServiceConnectionError")
+"""Names of the errors that tell that W&B's service is gone."""
+
+Job = Callable[[Any], None]
+"""Something to do with the wandb.Run."""
+
+
+class WandbWriter(Writer):
+    """Mirrors the records to W&B; online falls back to offline.
+
+    Errors on the thread end up as one line through `say`; the queue is bounded, so a stalled
+    service costs neither time nor much memory.
+    """
+
+    name = "W&B"
+
+    @classmethod
+    def open(cls, opening: Opening) -> Writer:
+        """As wandb.mode and this machine say; disabled, a writer that does nothing."""
+        mode, notice = usable(opening.config.wandb.mode, os.environ)
+        if notice:
+            opening.say(notice)
+        if mode is WandbMode.DISABLED:
+            return Writer()
+        return cls(
+            opening.run_dir,
+            about(opening),
+            mode,
+            opening.say,
+            first_record=opening.first_record,
+            known=opening.state.get("wandb_run_id"),
+            timeout=opening.config.wandb.timeout,
+        )
+
+    def __init__(
+        self,
+        run_dir: Path,
+        about: Mapping[str, Any],
+        mode: WandbMode,
+        say: Callable[[str], None],
+        *,
+        first_record: int | None = None,
+        known: str | None = None,
+        timeout: float = 15.0,
+    ) -> None:
+        """Begin, without waiting for the service.
+
+        Args:
+            run_dir: the run's folder.
+            about: arguments of wandb.init that tell what the run is; redacted.
+            mode: online or offline.
+            say: tells the user a line; called from the thread.
+            first_record: number of the next record of a resumed run; None for a new run.
+            known: W&B's identity of a resumed run; None: what the folder holds, or a new one.
+            timeout: longest wait to go online and, at the end, for what is still to be sent (s).
+
+        Raises:
+            OSError: the run's identity cannot be kept in its folder.
+        """
+        self._run_dir, self._about, self._mode, self._say = run_dir, about, mode, say
+        self._first_record, self._timeout = first_record, timeout
+        self._id = _identity(run_dir, known)
+        self._jobs: queue.Queue[Job | int] = queue.Queue(QUEUE_RECORDS)
+        self._dead = False
+        self._complained: set[str] = set()
+        self._records = 0
+        self._folder: Path | None = None
+        self._models = run_dir / "wandb" / "models"
+        self._started = time.monotonic()
+        self._open_or_over = threading.Event()
+        self._at_once = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
+        self._thread.start()
+
+    def write(self, step: int, values: Values) -> None:
+        """Log a record."""
+        data = {"global_step": step, **values}
+        # An offline run starts to count at 0; a resumed one goes on where its records go on.
+        number = self._first_record if self._records == 0 else None
+        self._records += 1
+        self._put(lambda run: run.log(data, step=number if run.offline else None, commit=True))
+
+    def alert(self, step: int, title: str, text: str) -> None:
+        """Send a W&B alert."""
+        self._try("alerts", lambda run, _: run.alert(title[:63], text, level="WARN"))
+
+    def checkpoint(self, step: int, path: Path, aliases: Sequence[str]) -> None:
+        """Log the folder as a version of the run's model artifact."""
+        if self._dead:
+            return
+        kept = self._models / path.name  # training removes old ones while W&B is still connecting
+        shutil.copytree(path, kept, copy_function=_link, dirs_exist_ok=True)
+
+        def job(run: Any, wandb: Any) -> None:  # noqa: ANN401
+            model = wandb.Artifact(f"policy-{run.id}", "model", metadata={"global_step": step})
+            model.add_dir(str(kept), policy="immutable", skip_cache=True)
+            run.log_artifact(model, aliases=[*aliases, kept.name])
+
+        self._try("checkpoints", job)
+
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Log a video file."""
+
+        def job(run: Any, wandb: Any) -> None:  # noqa: ANN401
+            run.log({"global_step": step, name: wandb.Video(str(path))})
+
+        self._try("videos", job)
+
+    def evaluation(self, step: int, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Log the table `evaluation`: a row for each label."""
+        rows = {label: evaluation_metrics(e, "") for label, e in evaluations.items()}
+        names = list(dict.fromkeys(name for row in rows.values() for name in row))
+
+        def job(run: Any, wandb: Any) -> None:  # noqa: ANN401
+            table = wandb.Table(columns=["region", *(name[1:] for name in names)])
+            for label, row in rows.items():
+                table.add_data(label, *(row.get(name) for name in names))
+            run.log({"global_step": step, "evaluation": table})
+
+        self._try("the evaluation table", job)
+
+    def state(self) -> dict[str, Any]:
+        """W&B's identity of the run."""
+        return {"wandb_run_id": self._id}
+
+    def sync(self) -> None:
+        """Have what there is logged now: a checkpoint is about to count on it."""
+        self._at_once.set()
+
+    def close(self, exit_code: int) -> None:
+        """Finish the run, waiting a bounded time for what is still to be sent."""
+        self._at_once.set()
+        if not self._dead:
+            with suppress(queue.Full):
+                self._jobs.put(exit_code, timeout=GRACE_SECONDS)
+        beginning = self._started + self._timeout + GRACE_SECONDS - time.monotonic()
+        if self._open_or_over.wait(max(1.0, beginning)):
+            self._thread.join(self._timeout + GRACE_SECONDS)
+        if self._thread.is_alive():
+            self._dead = True
+            self._say(f"W&B does not answer; it is left alone.{self._how_to_sync()}")
+
+    def _put(self, job: Job) -> None:
+        if self._dead:
+            return
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            self._dead = True
+            raise TimeoutError("the service does not take records") from None
+
+    def _try(self, what: str, job: Callable[[Any, Any], None]) -> None:
+        """Do something with the run and W&B's module, whose failure ends nothing else."""
+
+        def guarded(run: Any) -> None:  # noqa: ANN401
+            import wandb
+
+            try:
+                job(run, wandb)
+            except ConnectionError:
+                raise
+            except Exception as error:
+                if what not in self._complained:
+                    self._complained.add(what)
+                    self._say(f"W&B goes without {what}: {_line(error)}")
+
+        self._put(guarded)
+        self._at_once.set()
+
+    def _work(self) -> None:
+        try:
+            run = self._open()
+            self._open_or_over.set()
+            while callable(job := self._jobs.get()):
+                job(run)
+                if self._jobs.empty():
+                    self._at_once.wait(GATHER_SECONDS)
+                    self._at_once.clear()
+            run.finish(exit_code=job)
+            if run.offline:
+                self._say(f"W&B: recorded on this machine.{self._how_to_sync()}")
+            else:
+                shutil.rmtree(self._models, ignore_errors=True)
+        except Exception as error:
+            if not self._dead:
+                self._say(
+                    f"W&B failed, training goes on without it: {_line(error)}{self._how_to_sync()}"
+                )
+        finally:
+            self._dead = True
+            self._open_or_over.set()
+
+    def _open(self) -> Any:  # noqa: ANN401  a wandb.Run
+        run = self._init()
+        self._folder = Path(run.settings.sync_dir)
+        run.define_metric("global_step", hidden=True)
+        run.define_metric("*", step_metric="global_step")
+        for metric in CATALOGUE.values():
+            if metric.unit == "text":
+                run.define_metric(metric.name, step_metric="global_step", hidden=True)
+        if not run.offline:
+            self._say(f"W&B: {run.url}")
+        return run
+
+    def _init(self) -> Any:  # noqa: ANN401  a wandb.Run
+        mode = "online" if self._mode is WandbMode.ONLINE else "offline"
+        try:
+            return self._init_once(mode)
+        except Exception as error:
+            # W&B's service, of an earlier run or of the process that started this one, has died,
+            # or it still holds the run that could not go online. Each time a new service helps.
+            import wandb
+
+            service_died = isinstance(error, ConnectionError) or type(error).__name__ in _GONE
+            if mode == "online" and not service_died:
+                self._say(f"W&B: not online, records stay on this machine: {_line(error)}")
+                mode = "offline"
+            with suppress(Exception):
+                wandb.teardown(exit_code=1)
+            os.environ.pop(SERVICE, None)
+            return self._init_once(mode)
+
+    def _init_once(self, mode: str) -> Any:  # noqa: ANN401  a wandb.Run
+        import wandb
+
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its failures would be printed
+        wandb.setup(wandb.Settings(silent=True))
+        return wandb.init(
+            **self._about,
+            mode=mode,  # type: ignore[arg-type]
+            dir=str(self._run_dir),
+            id=self._id,
+            resume="allow" if mode == "online" else None,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                x_disable_meta=redact(sys.argv) != sys.argv,  # it would tell the arguments
+                init_timeout=self._timeout,
+                finish_timeout=self._timeout,
+                finish_timeout_raises=True,
+            ),
+        )
+
+    def _how_to_sync(self) -> str:
+        """The command that sends every part of the run, in the order in which they were made."""
+        if self._folder is None:
+            return ""
+        flags = [] if self._folder.name.startswith("offline-") else ["--include-online"]
+        parts = {*self._folder.parent.glob(f"offline-run-*-{self._id}"), self._folder}
+        in_order = sorted(parts, key=lambda part: part.name.removeprefix("offline-"))
+        command = shlex.join(["wandb", "sync", *flags, *map(str, in_order)])
+        return f" Send it later with: {command}"
+
+
+register("writer", "wandb", WandbWriter)
+
+
+def _link(source: str, target: str) -> None:
+    """A second name of a file, or a copy where the file system has no links."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def about(opening: Opening) -> dict[str, Any]:
+    """What W&B is told about a run; secrets and the home folder are left out of its config."""
+    wandb, run_dir = opening.config.wandb, opening.run_dir
+    group, name = group_and_name(run_dir)
+    return {
+        "project": wandb.project,
+        "config": _without_home(redact({**to_tree(opening.config), **highlights(run_dir)})),
+        "entity": wandb.entity,
+        "group": wandb.group or group,
+        "name": redact(wandb.name) or name,
+        "tags": redact(wandb.tags),
+        "notes": redact(wandb.notes),
+        "job_type": "train",
+    }
+
+
+def _without_home(tree: Any) -> Any:  # noqa: ANN401  any plain tree
+    """A plain tree with ~ for the user's home folder, whose name is nobody's business."""
+    if isinstance(tree, Mapping):
+        return {str(key): _without_home(item) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_without_home(item) for item in tree]
+    home = str(Path.home())
+    if isinstance(tree, str) and (tree == home or tree.startswith(home + "/")):
+        return "~" + tree[len(home) :]
+    return tree
+
+
+def _identity(run_dir: Path, known: str | None) -> str:
+    """W&B's name of a run, kept in its folder so that a resumed run goes on as itself."""
+    path = run_dir / "wandb" / "run_id"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(known or uuid.uuid4().hex[:12])
+    return path.read_text().strip()
+
+
+def usable(mode: WandbMode, environ: Mapping[str, str]) -> tuple[WandbMode, str]:
+    """What a configured mode comes to on this machine, and a line that says so if it is not plain.
+
+    Auto is online with credentials and else disabled, and heeds WANDB_MODE; online without
+    credentials is offline. W&B itself is neither imported nor asked.
+    """
+    if mode is WandbMode.AUTO:
+        asked = environ.get("WANDB_MODE", "").lower()
+        off = environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes")
+        if off or asked == "disabled":
+            return WandbMode.DISABLED, ""
+        if asked in ("offline", "dryrun"):
+            return WandbMode.OFFLINE, ""
+        if not has_credentials(environ):
+            hint = "log in with `wandb login`, or record on this machine with wandb=offline"
+            return WandbMode.DISABLED, f"W&B is off: {hint}"
+        return WandbMode.ONLINE, ""
+    if mode is WandbMode.ONLINE and not has_credentials(environ):
+        notice = "W&B: not logged in (`wandb login`), so records stay on this machine"
+        return WandbMode.OFFLINE, notice
+    return mode, ""
+
+
+def has_credentials(environ: Mapping[str, str]) -> bool:
+    """Whether W&B finds a key where it looks for one: environment, netrc, its settings file."""
+    if environ.get("WANDB_API_KEY") or environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    settings = _settings_file(environ)
+    host = environ.get("WANDB_BASE_URL") or settings.get("base_url") or DEFAULT_HOST
+    return bool(settings.get("api_key")) or _in_netrc(urlsplit(host).netloc, environ)
+
+
+def _settings_file(environ: Mapping[str, str]) -> Mapping[str, str]:
+    folder = environ.get("WANDB_CONFIG_DIR") or str(_home(environ) / ".config" / "wandb")
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(Path(folder).expanduser() / "settings")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return {}
+    return parser["default"] if parser.has_section("default") else {}
+
+
+def _in_netrc(host: str, environ: Mapping[str, str]) -> bool:
+    named = environ.get("NETRC")
+    home = _home(environ)
+    for path in [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]:
+        with suppress(OSError, netrc.NetrcParseError):
+            found = netrc.netrc(path).authenticators(host)
+            if found and found[2]:
+                return True
+    return False
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error, not too long."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 3] + "..."

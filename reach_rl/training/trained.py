@@ -1,0 +1,127 @@
+"""What a run has trained: a policy with its configuration, and the verdict on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reach_rl.config.load import ConfigError, load_run
+from reach_rl.config.schema import Config, TaskConfig
+from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
+from reach_rl.learning.policy import Policy, bare_network
+from reach_rl.robots import load_robot
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPolicy:
+    """One policy of a run."""
+
+    run: Path
+    folder: Path
+    """The checkpoint's."""
+    config: Config
+    saved: Checkpoint
+
+    @property
+    def policy(self) -> Policy:
+        """As the run judges it: the mean action, or a sample."""
+        return policy_of(self.saved, deterministic=self.config.evaluation.deterministic)
+
+    def on(self, task: TaskConfig | None, servo_lag: float | None) -> "TrainedPolicy":
+        """The same policy on another task, or on servos of another time constant (s).
+
+        The key points stay those that the policy was trained with: its observation knows them.
+        """
+        config = self.config
+        if task is not None:
+            offset = config.task.keypoint_offset
+            config = replace(config, task=replace(task, keypoint_offset=offset))
+        if servo_lag is not None:
+            config = replace(config, robot=replace(config.robot, servo_lag=servo_lag))
+        return replace(self, config=config)
+
+
+def load(run: Path, name: str = "best") -> TrainedPolicy:
+    """A policy of a run, checked.
+
+    Args:
+        run: the run's folder.
+        name: best (latest, where no evaluation has chosen one), latest, or a checkpoint's folder.
+
+    Raises:
+        ConfigError: the run or the checkpoint is not there, damaged, or not of one kind.
+    """
+    config = load_run(run)
+    checkpoints = run / "checkpoints"
+    alone = name == "best" and not checkpoint.points(checkpoints, "best")
+    folder = checkpoint.resolve(checkpoints, "latest" if alone else name)
+    saved = checkpoint.read(folder)
+    _check_fit(config, saved, folder)
+    return TrainedPolicy(run, folder, config, saved)
+
+
+def policy_of(saved: Checkpoint, *, deterministic: bool = True) -> Policy:
+    """The policy of a checkpoint that has been read, with its normalisation."""
+    normalizer, config = saved.normalizer, saved.config
+    network = bare_network(
+        config, len(normalizer["obs_mean"]), len(saved.policy["action_net.bias"])
+    )
+    network.load_state_dict({name: torch.from_numpy(v) for name, v in saved.policy.items()})
+    network.set_training_mode(False)
+    on = config.observation.normalize
+    return Policy(
+        network,
+        normalizer["obs_mean"] if on else None,
+        normalizer["obs_var"] if on else None,
+        config.observation.clip,
+        deterministic=deterministic,
+    )
+
+
+def judge(
+    folder: Path, config: Config, threads: int, progress: Callable[[int, float], None] | None = None
+) -> Evaluation:
+    """A checkpoint on the held-out goals of the configured region.
+
+    Args:
+        folder: the checkpoint.
+        config: the run, with the region to judge on.
+        threads: physics threads.
+        progress: told the environment steps done and the share of goals reached so far.
+
+    Raises:
+        ConfigError: the region cannot be reached.
+    """
+    robot = load_robot(config.robot, config.task.physics_step)
+    protocol = config.evaluation
+    goals = held_out_goals(config, robot, protocol.goals, protocol.seed, threads)
+    policy = policy_of(checkpoint.read(folder), deterministic=protocol.deterministic)
+    return evaluate(
+        policy, config, goals, threads=threads, robot=robot, seed=protocol.seed, progress=progress
+    )
+
+
+def score_of(evaluation: Evaluation, config: Config) -> float:
+    """Success rate, less a twentieth of the median errors in units of their thresholds."""
+    task = config.task
+    position = float(np.median(evaluation.position_error)) / task.position_threshold
+    angle = float(np.median(evaluation.orientation_error)) / task.orientation_threshold
+    return float(evaluation.success.mean()) - 0.05 * (min(position, 10.0) + min(angle, 10.0))
+
+
+def _check_fit(config: Config, saved: Checkpoint, folder: Path) -> None:
+    """Raise a ConfigError if the policy was trained to see or to do something else."""
+    for key, ours, theirs in (
+        ("observation", config.observation, saved.config.observation),
+        ("action", config.action, saved.config.action),
+        ("robot.joints", config.robot.joints, saved.config.robot.joints),
+    ):
+        if ours != theirs:
+            raise ConfigError(
+                f"checkpoint={folder}: its {key} is not that of the run's config.yaml; "
+                f"give run= the folder of the run that it comes from"
+            )
