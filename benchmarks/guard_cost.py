@@ -1,4 +1,4 @@
-"""What watching costs: steps with and without the guard's history, and our workers beside SB3's.
+"""What watching costs: steps with and without the guard's history.
 
 python benchmarks/guard_cost.py [n_envs] [seconds]     (256 and 5; about a minute on two cores)
 """
@@ -9,14 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.envs.gym_env import ReachEnv
-from reach_rl.learning.workers import WorkerVecEnv
-
-PROCESSES = 2
 
 
 def rate(step: Callable[[], object], seconds: float) -> float:
@@ -50,17 +45,6 @@ def main(n_envs: int = 256, seconds: float = 5.0) -> None:
         batch.reset()
     plain, watched = (partial(batch.step, action) for batch in batches)
     compare(f"history of {n_envs} arms", plain, watched, seconds)
-    makers = [partial(ReachEnv, config, seed=i, goals=batches[0].goals) for i in range(PROCESSES)]
-    envs: list[SubprocVecEnv] = [
-        SubprocVecEnv([*makers], "fork"),
-        WorkerVecEnv(makers, "fork", 60.0, 0),
-    ]
-    for env in envs:
-        env.reset()
-    sb3, ours = (partial(env.step, action[:PROCESSES].astype(np.float32)) for env in envs)
-    compare(f"{PROCESSES} workers, SB3's and ours", sb3, ours, seconds)
-    for env in envs:
-        env.close()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from typing import Any
 
 from sweeping import HERE, keep, python_path, train
 
+from reach_rl.envs.vec_env import threads_of
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
-from reach_rl.learning.vec_envs import threads_of
 from reach_rl.monitoring.record import STEP, read_records
 from reach_rl.robots import load_robot
 from reach_rl.training.trained import load

@@ -25,12 +25,12 @@ sys.path.insert(0, str(HERE.parent))
 import numpy as np  # noqa: E402
 
 from reach_rl.config.load import compose  # noqa: E402
-from reach_rl.envs.statistics import Statistics  # noqa: E402
+from reach_rl.envs.episodes import Episodes  # noqa: E402
 from reach_rl.monitoring.record import Record, open_record  # noqa: E402
 from reach_rl.monitoring.terminal import open_console  # noqa: E402
 from reach_rl.training import loop as run_module  # noqa: E402
 from reach_rl.training.loop import TrainingLoop  # noqa: E402
-from reach_rl.training.window import Window  # noqa: E402
+from reach_rl.training.rollout_metrics import Window  # noqa: E402
 
 
 def main() -> None:
@@ -105,10 +105,10 @@ def one(run: TrainingLoop, record: Record) -> None:
 def switched_off() -> Iterator[None]:
     """Nothing is summed, looked at or recorded."""
     with (
-        patch.object(Statistics, "before", lambda self, state: None),
-        patch.object(Statistics, "_add_motion", lambda self, state: None),
+        patch.object(Episodes, "before", lambda self, state: None),
+        patch.object(Episodes, "add", lambda self, state, reward, shares: None),
         patch.object(Window, "metrics", lambda self: {}),
-        patch.object(run_module, "learner_figures", lambda *_: {}),
+        patch.object(run_module, "learner_metrics", lambda *_: {}),
     ):
         yield
 

@@ -114,14 +114,14 @@ def without_figures() -> None:
     """Leave out the figures that are computed for the records alone."""
     from reach_rl.mdp.curriculum import Curriculum
     from reach_rl.training import loop as run
-    from reach_rl.training.divergence import Watch
-    from reach_rl.training.window import Window
+    from reach_rl.training.divergence import DivergenceWatch
+    from reach_rl.training.rollout_metrics import Window
 
     def nothing(*_: object) -> dict[str, Any]:
         return {}
 
-    run.learner_figures = nothing
-    for owner in (Window, Curriculum, Watch):
+    run.learner_metrics = nothing
+    for owner in (Window, Curriculum, DivergenceWatch):
         owner.metrics = nothing  # type: ignore[method-assign]
 
 

@@ -44,10 +44,10 @@ def watch_learning(ledger: Ledger) -> None:
     from stable_baselines3.common.buffers import RolloutBuffer
 
     from reach_rl.envs.batch import ReachBatch
+    from reach_rl.envs.episodes import Episodes
     from reach_rl.envs.guard import Guard
-    from reach_rl.envs.statistics import Statistics
     from reach_rl.envs.vec_env import BatchVecEnv
-    from reach_rl.learning.networks import Networks
+    from reach_rl.learning.fused_update import Networks
     from reach_rl.learning.normalize import Normalize
     from reach_rl.learning.ppo import FastPPO
     from reach_rl.mdp import success
@@ -72,7 +72,7 @@ def watch_learning(ledger: Ledger) -> None:
         (ReachBatch, "step", TASK["step"]),
         *((Guard, name, TASK["guard"]) for name in ("note", "detect", "check_reward")),
         *(
-            (Statistics, name, TASK["statistics"])
+            (Episodes, name, TASK["statistics"])
             for name in ("before", "add", "finish_goals", "finish_episodes")
         ),
         (BatchVecEnv, "step_wait", OTHERS[0]),

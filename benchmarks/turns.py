@@ -175,17 +175,15 @@ def bare(config: "Config", channel: Channel, *, at_once: bool = True) -> None:
 
 def learn(config: "Config", channel: Channel) -> None:
     """Rollouts and updates, and the share of their parts."""
-    from dataclasses import asdict
-
     from reach_rl.training.throughput import Learning
 
     learning = Learning(config)
 
     def turn(steps: int) -> Figures:
-        begin, split = learning.steps, asdict(learning.split)
+        begin, before = learning.steps, dict(learning.seconds)
         while learning.steps - begin < steps:
             learning.iterate()
-        parts = {name: s - split[name] for name, s in asdict(learning.split).items()}
+        parts = {name: s - before[name] for name, s in learning.seconds.items()}
         return {"steps": learning.steps - begin, "seconds": sum(parts.values()), "split": parts}
 
     channel.serve(turn)

@@ -58,22 +58,22 @@ def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
 
 def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Search good sizes, and keep them if that is wished."""
-    from reach_rl.learning.vec_envs import cores
-    from reach_rl.training.tuning import Bounds, Sizes, tune
+    from reach_rl.config.derived import rollout_size
+    from reach_rl.envs.vec_env import cores
+    from reach_rl.training.throughput import Sizes, least_steps, tune
 
     target = None if wanted.write is None else Target.of(wanted.write)
     if target is not None:
         target.reserve()
-    bounds = Bounds(wanted, cores())
     console.print(
         f"tuning {wanted.robot.name} for {cores()} cores, about {wanted.tune_seconds:g} s; kept: "
-        f"{bounds.samples:,} samples a rollout, at least {bounds.least_steps} steps long, "
+        f"{rollout_size(wanted):,} samples a rollout, at least {least_steps(wanted)} steps long, "
         f"minibatches within a factor of two of {wanted.ppo.batch_size:,}\n",
         soft_wrap=True,
     )
     heads = ("environments", "rollout", "minibatch", "threads", "torch", "steps/s", "ratio")
     console.print("  ".join(f"{head:>{WIDTH}}" for head in heads).lstrip(), style="dim")
-    result = tune(wanted, wanted.tune_seconds, lambda trial: console.print(_row(trial.figures())))
+    result = tune(wanted, wanted.tune_seconds, lambda figures: console.print(_row(figures)))
     facts = verdict(result, Sizes.of(wanted).overrides(wanted))
     for line in ("", *facts):
         console.print(line, soft_wrap=True)
@@ -102,7 +102,7 @@ def verdict(result: dict[str, Any], configured: dict[str, int]) -> list[str]:
     """What a search came to, a line each.
 
     Args:
-        result: of learning.tuning.tune.
+        result: of training.throughput.tune.
         configured: the sizes it began with, as overrides.
     """
     best, default = result["best"], result["default"]
@@ -128,7 +128,7 @@ def table(result: dict[str, Any], substeps: int) -> "Group":
     """The figures as a table.
 
     Args:
-        result: of learning.throughput.measure.
+        result: of training.throughput.measure.
         substeps: physics steps per environment step.
     """
     from rich.console import Group

@@ -56,7 +56,7 @@ class Judge:
 
     def __init__(self, wanted: EvaluateConfig, console: "Console") -> None:
         """Judge as wanted; tables go to the console."""
-        from reach_rl.learning.vec_envs import threads_of
+        from reach_rl.envs.vec_env import threads_of
 
         self.wanted = wanted
         self.console = console

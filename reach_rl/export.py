@@ -53,7 +53,7 @@ def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: 
     from reach_rl.bundles import onnx_bundle as bundle
     from reach_rl.bundles.card import card
     from reach_rl.bundles.folder import published
-    from reach_rl.learning.vec_envs import threads_of
+    from reach_rl.envs.vec_env import threads_of
     from reach_rl.rundir import atomic
 
     subject = subject.on(None, wanted.servo_lag)

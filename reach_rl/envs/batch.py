@@ -6,14 +6,15 @@ from dataclasses import dataclass, fields
 
 import mujoco
 import numpy as np
+from gymnasium import spaces
 from mujoco.batch import Batch
 
 from reach_rl.config.kinds import Start
 from reach_rl.config.schema import Config
+from reach_rl.envs.episodes import Episodes
 from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool, seen_form
-from reach_rl.envs.statistics import Statistics
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
 from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, where
@@ -98,7 +99,7 @@ class ReachBatch:
         self._ends = Ends(config.task)
         self._form = seen_form(config.observation, self.robot)
         self.goals = goals or goal_pool(config, self.robot, threads)
-        self.statistics = Statistics(n, self.reward.names, self.arm)
+        self.episodes = Episodes(n, len(self.reward.names), self.arm)
         self.setting = Setting(
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
         )
@@ -131,6 +132,10 @@ class ReachBatch:
         self.delay = np.zeros(n, np.int64)
         self.seconds_physics = 0.0
         self._all = np.arange(n)
+
+        self.observation_space = spaces.Box(-np.inf, np.inf, (self.observe.size,), np.float32)
+        """Of one environment, as the next."""
+        self.action_space = spaces.Box(-1.0, 1.0, (joints,), np.float32)
 
     @property
     def goals(self) -> Goals:
@@ -183,7 +188,7 @@ class ReachBatch:
         """Copies of everything that a later process needs to go on exactly here."""
         out = {name: getattr(self, name).copy() for name in _OWN}
         out |= {f"state.{name}": getattr(self.state, name).copy() for name in _KEPT}
-        out |= {f"statistics.{k}": v.copy() for k, v in self.statistics.sums().items()}
+        out |= {f"statistics.{k}": v for k, v in self.episodes.snapshot().items()}
         out |= {f"streams.{k}": getattr(self.streams, k).copy() for k in ("keys", "counters")}
         out["physics"] = self.batch.state.copy()
         for name in RANDOMIZED:
@@ -200,8 +205,9 @@ class ReachBatch:
             if name != "joint_progress":  # made anew in each step; older snapshots have none
                 getattr(self.state, name)[:] = snapshot[f"state.{name}"]
         self.state.goal_ways[:] = self._seen_ways[self.goal_index]
-        for name, values in self.statistics.sums().items():
-            values[:] = snapshot[f"statistics.{name}"]
+        self.episodes.restore(
+            {k.removeprefix("statistics."): v for k, v in snapshot.items() if "statistics." in k}
+        )
         for name in ("keys", "counters"):
             getattr(self.streams, name)[:] = snapshot[f"streams.{name}"]
         models = {name: snapshot.get(f"model.{name}") for name in RANDOMIZED}
@@ -213,19 +219,21 @@ class ReachBatch:
         self.batch.state[:] = snapshot["physics"]
         self.guard.forgive(slice(None))
 
-    def step(self, action: np.ndarray) -> Step:
+    def step(self, action: np.ndarray, targets: Array | None = None) -> Step:
         """Advance all environments by one control period.
 
         Args:
             action: (n, j), clipped to [-1, 1].
+            targets: (substeps, n, j) of the servos (rad), for who drives them himself; what the
+                action asks for by default.
         """
         s = self.state
-        self.statistics.before(s)
+        self.episodes.before(s)
         s.last_action[:] = s.action
         s.action[:] = clipped(action, -1.0, 1.0)
-        targets = self.action(
-            self._delayed(s.action), s.joint_position, s.joint_velocity, self.target
-        )
+        delayed = self._delayed(s.action)
+        if targets is None:
+            targets = self.action(delayed, s.joint_position, s.joint_velocity, self.target)
         self.target[:] = targets[-1]
         self.guard.note(targets, s.action, s.goal_position, s.goal_quaternion)
         joints_before = self._joint_distance()
@@ -245,7 +253,7 @@ class ReachBatch:
         if poisoned.any():
             reward[poisoned], shares[poisoned] = 0.0, 0.0
             s.completed[poisoned] = s.reached[poisoned] = False
-        self.statistics.add(s, reward, shares)
+        self.episodes.add(s, reward, shares)
         noise = self._noise(self._all)
         observation = self.observe(s, noise)
 
@@ -253,9 +261,9 @@ class ReachBatch:
         over = changed | timed_out
         cut = where(over if self.autoreset else changed)
         last = observation[cut]
-        self.statistics.finish_goals(where(over), s)
+        self.episodes.finish_goals(where(over), s)
         ended = where(timed_out)
-        self.statistics.finish_episodes(ended, poisoned)
+        self.episodes.finish_episodes(ended, poisoned)
         fresh = where(changed)
         if len(fresh):
             self._draw_goal(fresh)
@@ -324,7 +332,7 @@ class ReachBatch:
         s.last_action[rows] = 0.0
         self.pending[rows] = 0.0
         self.age[rows] = 0
-        self.statistics.begin(rows)
+        self.episodes.begin(rows)
         self._read(rows)
         self._draw_goal(rows)
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.envs.spaces import spaces_of
-from reach_rl.envs.statistics import Finished
+from reach_rl.envs.episodes import Finished
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 
@@ -43,7 +42,8 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         config = _default(robot) if config is None else config
         first = config.seed if seed is None else seed
         self.batch = ReachBatch(config, 1, np.array([first]), goals=goals, autoreset=False)
-        self.observation_space, self.action_space = spaces_of(self.batch)
+        self.observation_space = self.batch.observation_space
+        self.action_space = self.batch.action_space
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1.0 / config.task.control_period)}
         self._renderer: Any = None
@@ -74,12 +74,7 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         }
         for incident in self.batch.guard.taken():
             info["physics"] = incident
-        finished = self.batch.statistics.drain()
-        if finished.reached:
-            info["finished"] = finished
         truncated = bool(step.timed_out[0])
-        if truncated:
-            info["episode"] = {"r": finished.returns[0], "l": finished.lengths[0]}
         # single precision, as SB3's DummyVecEnv keeps it and its SubprocVecEnv would not
         reward = float(np.float32(step.reward[0]))
         return step.observation[0], reward, False, truncated, info
@@ -92,6 +87,10 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def apply(self, setting: Setting) -> None:
         """Take over the curriculum's setting."""
         self.batch.apply(setting)
+
+    def drain(self) -> Finished:
+        """What has finished since the last call."""
+        return self.batch.episodes.drain()
 
     def bad_terms(self) -> list[str]:
         """Reward terms that gave a number which is not finite."""
@@ -133,8 +132,3 @@ def _default(robot: str) -> Config:
     from reach_rl.config.load import compose
 
     return compose([f"robot={robot}"])
-
-
-def drained(infos: list[dict[str, Any]]) -> list[Finished]:
-    """What finished in one step of SB3's vectorised ReachEnv."""
-    return [info["finished"] for info in infos if "finished" in info]

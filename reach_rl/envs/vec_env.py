@@ -1,27 +1,118 @@
-"""The batch as an SB3 VecEnv: one process, n environments."""
+"""n environments for Stable-Baselines3: one batch, or SB3's own vectorisations of single ones.
 
-from collections.abc import Sequence
+Whatever the kind, it answers `apply` (the curriculum's setting), `drain` (what finished since the
+last call), `snapshot` and `restore` (its whole state as arrays), `physics_seconds`, and has in
+`batch` a batch that tells the sizes and names of the task.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import wait
 from typing import Any
 
+import gymnasium
 import numpy as np
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from reach_rl.config.kinds import GoalChange
+from reach_rl.config.kinds import GoalChange, VecEnvKind
+from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.envs.spaces import spaces_of
-from reach_rl.envs.statistics import Finished
+from reach_rl.envs.episodes import Finished, merged
+from reach_rl.envs.guard import hush
+from reach_rl.envs.gym_env import ReachEnv
+from reach_rl.envs.pool import goal_pool
+from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Setting
+from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.streams import Streams
+from reach_rl.robots import RobotModel, load_robot
+
+Arrays = Mapping[str, np.ndarray]
+
+_GRACE = 60
+"""Time that a worker goes on for after SIGTERM (s)."""
+_PATIENCE = 5.0
+"""Time that workers have to end (s)."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of(configured: int) -> int:
+    """Threads to use; 0 means one per core."""
+    return configured or cores()
+
+
+def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:
+    """The configured environments, not normalised.
+
+    Args:
+        config: the run.
+        robot: the compiled arm, if there is one already.
+
+    Raises:
+        ConfigError: the robot or the region cannot be made.
+        WorkerLost: a process cannot make its environment.
+    """
+    hush()
+    vec = config.vec_env
+    threads = threads_of(vec.threads)
+    robot = robot or load_robot(config.robot, config.task.physics_step)
+    goals = goal_pool(config, robot, threads)
+    n = vec.n_envs if vec.kind is VecEnvKind.BATCH else 1
+    batch = ReachBatch(config, n, threads=threads, robot=robot, goals=goals)
+    if vec.kind is VecEnvKind.BATCH:
+        if config.guard.dumps:
+            batch.keep_history()
+        cut = vec.truncate_at_goal_change
+        return BatchVecEnv(batch, truncate_at_goal_change=cut, stagger=vec.stagger)
+    in_worker = vec.kind is VecEnvKind.SUBPROC
+    makers: list[Callable[[], gymnasium.Env[Any, Any]]] = [
+        partial(_make, config, i, goals, in_worker) for i in range(vec.n_envs)
+    ]
+    if not in_worker:
+        return ReachDummyVecEnv(batch, makers)
+    load_all()  # once, not in each worker
+    # workers are copies of a server that has the imports behind it
+    multiprocessing.set_forkserver_preload([__name__])
+    return ReachSubprocVecEnv(batch, makers, vec.start_method)
+
+
+def _make(config: Config, index: int, goals: Goals, in_worker: bool) -> ReachEnv:
+    """One environment, in whatever process."""
+    if in_worker:
+        hush()
+        _leave_signals_to_the_run()
+    env = ReachEnv(config, seed=config.seed + index, goals=goals)
+    if config.guard.dumps:
+        env.batch.keep_history()
+    return env
+
+
+def _leave_signals_to_the_run() -> None:
+    """Signals to a whole group of processes must not take its workers from a run that saves."""
+    for name in ("SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "alarm"):  # not for ever: this is also how a dying run ends its workers
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
 
 
 class BatchVecEnv(VecEnv):
     """n environments stepped together.
 
     `done` marks the end of an episode and, where `truncate_at_goal_change` is set, a new goal on
-    the timer; both are truncations, and `last_observations` holds what those environments saw
-    last. Every `info` is empty but for those (terminal_observation, TimeLimit.truncated) and the
-    `episode` record at the end of an episode, as SB3's Monitor writes it, and `physics`, the
-    Incident that ended an episode whose numbers went bad.
+    the timer; both are truncations. Every `info` is empty but for those (terminal_observation,
+    TimeLimit.truncated) and the `episode` record at the end of an episode, as SB3's Monitor writes
+    it, and `physics`, the Incident that ended an episode whose numbers went bad.
     """
 
     def __init__(self, batch: ReachBatch, *, truncate_at_goal_change: bool, stagger: bool) -> None:
@@ -37,10 +128,11 @@ class BatchVecEnv(VecEnv):
         self.truncate_at_goal_change = truncate_at_goal_change and timer
         self._stagger = stagger
         self._action = np.zeros((batch.n, batch.joints))
-        self._pending_finished: list[Finished] = []
-        self.cut: np.ndarray = np.zeros(0, np.int64)
-        self.last_observations: np.ndarray = np.zeros((0, batch.observe.size), np.float32)
-        super().__init__(batch.n, *spaces_of(batch))
+        super().__init__(batch.n, batch.observation_space, batch.action_space)
+
+    def physics_seconds(self) -> float:
+        """Time spent stepping physics so far (s)."""
+        return self.batch.seconds_physics
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Start the random streams anew: environment i gets seed + i."""
@@ -58,10 +150,6 @@ class BatchVecEnv(VecEnv):
             self._stagger = False
         return observation
 
-    def skip_stagger(self) -> None:
-        """Begin no staggered episodes: a restored batch has its ages already."""
-        self._stagger = False
-
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions (n, j)."""
         self._action = actions
@@ -72,34 +160,34 @@ class BatchVecEnv(VecEnv):
         done = step.timed_out
         if self.truncate_at_goal_change:
             done = done | step.goal_changed
-            self.cut, self.last_observations = step.cut, step.last_observation
-        else:
-            ended = step.timed_out[step.cut]
-            self.cut, self.last_observations = step.cut[ended], step.last_observation[ended]
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for row, observation in zip(self.cut.tolist(), self.last_observations, strict=True):
-            infos[row]["terminal_observation"] = observation
-            infos[row]["TimeLimit.truncated"] = True
+        for row, observation in zip(step.cut.tolist(), step.last_observation, strict=True):
+            if done[row]:
+                infos[row]["terminal_observation"] = observation
+                infos[row]["TimeLimit.truncated"] = True
         for incident in self.batch.guard.taken():
             infos[incident.row]["physics"] = incident
         if step.timed_out.any():
-            finished = self.batch.statistics.drain()
-            self._pending_finished.append(finished)
-            for row, total, length in zip(
-                finished.rows, finished.returns, finished.lengths, strict=True
-            ):
-                infos[row]["episode"] = {"r": total, "l": length}
+            for row, sums in zip(*self.batch.episodes.latest, strict=True):
+                infos[row]["episode"] = {"r": float(sums[0]), "l": int(sums[1])}
         return step.observation, step.reward.astype(np.float32), done, infos
-
-    def drain(self) -> list[Finished]:
-        """What has finished since the last call."""
-        finished = [*self._pending_finished, self.batch.statistics.drain()]
-        self._pending_finished = []
-        return finished
 
     def apply(self, setting: Setting) -> None:
         """Take over the curriculum's setting."""
         self.batch.apply(setting)
+
+    def drain(self) -> Finished:
+        """What has finished since the last call."""
+        return self.batch.episodes.drain()
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Copies of everything that a later process needs to go on exactly here."""
+        return self.batch.snapshot()
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on where a snapshot was taken, with the ages that it has."""
+        self.batch.restore(arrays)
+        self._stagger = False
 
     def close(self) -> None:
         """Nothing to release: the batch's threads end with it."""
@@ -127,3 +215,131 @@ class BatchVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:  # noqa: ANN401
         """No environment is wrapped on its own."""
         return [False for _ in self._get_indices(indices)]
+
+
+class _OneByOne(VecEnv):
+    """What SB3's vectorisations of single environments answer; (n, ...) is one row each."""
+
+    batch: ReachBatch
+
+    def apply(self, setting: Setting) -> None:
+        self.env_method("apply", setting)
+
+    def drain(self) -> Finished:
+        return merged(self.env_method("drain"))
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        parts = self.env_method("snapshot")
+        return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+    def restore(self, arrays: Arrays) -> None:
+        for i in range(self.num_envs):
+            part = {name: values[i] for name, values in arrays.items()}
+            self.env_method("restore", part, indices=[i])
+
+
+class ReachDummyVecEnv(_OneByOne, DummyVecEnv):
+    """SB3's DummyVecEnv of ReachEnv; see the module."""
+
+    def __init__(
+        self, batch: ReachBatch, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]]
+    ) -> None:
+        """Make the environments; the batch tells of their task."""
+        self.batch = batch
+        super().__init__([*makers])
+
+    def physics_seconds(self) -> float:
+        """Time spent stepping physics so far (s)."""
+        return sum(self.get_attr("seconds_physics"))
+
+
+class WorkerLost(RuntimeError):
+    """The process of an environment has died."""
+
+
+class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
+    """SB3's SubprocVecEnv of ReachEnv, which says so where a process has died; see the module."""
+
+    def __init__(
+        self,
+        batch: ReachBatch,
+        makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]],
+        start_method: str | None,
+    ) -> None:
+        """Start the processes; the batch tells of their task."""
+        self.batch = batch
+        try:
+            with self._watched():
+                super().__init__([*makers], start_method)
+        except WorkerLost:
+            self.close()
+            raise
+        threading.Thread(target=self._hang_up, daemon=True).start()
+
+    def physics_seconds(self) -> float:
+        """Time spent stepping physics so far, the mean of the processes (s)."""
+        return float(np.mean(self.get_attr("seconds_physics")))
+
+    def reset(self) -> Any:  # noqa: ANN401  as SB3's
+        """As SB3's. Raises WorkerLost, as what follows does."""
+        with self._watched():
+            return super().reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """As SB3's."""
+        with self._watched():
+            super().step_async(actions)
+
+    def step_wait(self) -> Any:  # noqa: ANN401
+        """As SB3's."""
+        with self._watched():
+            return super().step_wait()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ANN401
+        """As SB3's."""
+        with self._watched():
+            return super().get_attr(attr_name, indices)
+
+    def env_method(self, method_name: str, *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ANN401
+        """As SB3's."""
+        with self._watched():
+            return super().env_method(method_name, *args, **kwargs)
+
+    def close(self) -> None:
+        """End the processes, by force where one does not end by itself."""
+        if self.closed:
+            return
+        self.closed = True
+        for remote in self.remotes:
+            with suppress(OSError):
+                remote.send(("close", None))
+        for process in self.processes:
+            process.join(_PATIENCE)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            raise WorkerLost(self._who_died()) from error
+
+    def _who_died(self) -> str:
+        for index, process in enumerate(self.processes):
+            process.join(0.5)
+            code = process.exitcode
+            if code is not None:
+                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                return f"the process of environment {index} has died ({how})"
+        return "the process of an environment does not answer"
+
+    def _hang_up(self) -> None:
+        """Nobody is to wait for a dead process: forked ones hold copies of each other's pipes."""
+        left = {process.sentinel: i for i, process in enumerate(self.processes)}
+        while left and not self.closed:
+            for sentinel in wait([*left], timeout=1.0):
+                remote = self.remotes[left.pop(sentinel)]  # type: ignore[call-overload]
+                with suppress(OSError), socket.socket(fileno=os.dup(remote.fileno())) as view:
+                    view.shutdown(socket.SHUT_RDWR)

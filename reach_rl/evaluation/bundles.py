@@ -5,7 +5,6 @@ import numpy as np
 from reach_rl.deploy.bundle import Bundle
 from reach_rl.evaluation.protocol import Pilot
 from reach_rl.evaluation.recording import JudgedBatch
-from reach_rl.mdp.arrays import Array
 
 
 class BundlePilot(Pilot):
@@ -25,8 +24,7 @@ class BundlePilot(Pilot):
         self.batch = batch
         start = self.bundle.first_state(batch.state.joint_position)
         self.memory = {name: value.copy() for name, value in start.items()}
-        if batch.pending.shape[1] == 1:
-            batch.action = self._targets  # type: ignore[assignment]
+        self._drives = batch.pending.shape[1] == 1
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """The bundle's actions (n, j)."""
@@ -42,8 +40,6 @@ class BundlePilot(Pilot):
             }
         )
         self.memory = {k: self.out[source] for k, source in self.bundle.contract.state.items()}
+        if self._drives:
+            self.targets = self.out["joint_path"].swapaxes(0, 1)
         return self.out["action"]
-
-    def _targets(self, action: Array, position: Array, velocity: Array, target: Array) -> Array:
-        """The bundle's joint targets (s, n, j), in place of the environment's own."""
-        return self.out["joint_path"].swapaxes(0, 1)

@@ -24,6 +24,9 @@ Policy = Callable[[np.ndarray], np.ndarray]
 class Pilot(ABC):
     """A policy that looks at the arms themselves, not at an observation of them."""
 
+    targets: Array | None = None
+    """(s, n, j) of the servos (rad) beside the last action, in place of what that asks for."""
+
     @abstractmethod
     def begin(self, batch: JudgedBatch) -> None:
         """An episode of these arms begins: starts and goals are set, nothing has moved."""
@@ -134,7 +137,9 @@ def _judge(
         policy.begin(batch)
     watcher.begin(batch, first, len(batch.goals))
     for step in range(1, task.episode_steps + 1):
-        observation = batch.step_on(policy(observation))
+        action = policy(observation)
+        targets = policy.targets if isinstance(policy, Pilot) else None
+        observation = batch.step_on(action, targets)
         reached_at[state.completed] = step * task.control_period
         action_rate += np.square(state.action - state.last_action).sum(axis=1)
         watcher.look()

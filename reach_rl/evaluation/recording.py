@@ -85,9 +85,9 @@ class JudgedBatch(ReachBatch):
         self._look()
         return observation
 
-    def step_on(self, action: np.ndarray) -> np.ndarray:
-        """Advance one control period; observations (n, d)."""
-        observation = self.step(action).observation
+    def step_on(self, action: np.ndarray, targets: Array | None = None) -> np.ndarray:
+        """Advance one control period, as ReachBatch.step takes it; observations (n, d)."""
+        observation = self.step(action, targets).observation
         self._look()
         return observation
 

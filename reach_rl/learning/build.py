@@ -6,10 +6,10 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config.kinds import ScheduleKind
 from reach_rl.config.schema import Config
+from reach_rl.envs.vec_env import cores, threads_of
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.learning.ppo import FastPPO
 from reach_rl.learning.schedules import Scheduled
-from reach_rl.learning.vec_envs import cores, threads_of
 
 _OWN = (
     "policy",

@@ -4,10 +4,10 @@ from typing import cast
 
 import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from reach_rl.envs.vec_env import BatchVecEnv
+from reach_rl.config.schema import Config
 from reach_rl.mdp.arrays import Array, clipped
 from reach_rl.mdp.compiled import compiled
 
@@ -17,9 +17,7 @@ class Normalize(VecNormalize):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Normalised observations and rewards, dones and infos, as SB3's."""
-        if not isinstance(self.venv, BatchVecEnv):
-            return super().step_wait()
-        obs, rewards, dones, infos = self.venv.step_wait()
+        obs, rewards, dones, infos = self.venv.step_wait()  # type: ignore[union-attr]
         seen = cast("np.ndarray", obs)
         self.old_obs, self.old_reward = seen, rewards
         if self.training:
@@ -28,10 +26,11 @@ class Normalize(VecNormalize):
                 rms.mean, rms.var = _followed(seen, rms.mean, rms.var, rms.count)
                 rms.count += len(seen)
             self._update_reward(rewards)
-        if len(self.venv.cut):
-            last = self._scaled(self.venv.last_observations)
-            for row, observation in zip(self.venv.cut.tolist(), last, strict=True):
-                infos[row]["terminal_observation"] = observation
+        ended = np.flatnonzero(dones).tolist()
+        if ended:
+            last = self._scaled(np.stack([infos[i]["terminal_observation"] for i in ended]))
+            for i, observation in zip(ended, last, strict=True):
+                infos[i]["terminal_observation"] = observation
         self.returns[dones] = 0
         return self._scaled(seen), self.normalize_reward(rewards), dones, infos
 
@@ -61,6 +60,18 @@ class Normalize(VecNormalize):
         scale = np.sqrt(self._rms.var + self.epsilon)
         _scale(obs, self._rms.mean, scale, self.clip_obs, out)
         return out
+
+
+def normalized(env: VecEnv, config: Config) -> VecNormalize:
+    """SB3's running normalisation of observations and rewards."""
+    return Normalize(
+        env,
+        norm_obs=config.observation.normalize,
+        norm_reward=config.reward.normalize,
+        clip_obs=config.observation.clip,
+        clip_reward=config.reward.clip,
+        gamma=config.ppo.gamma,
+    )
 
 
 @compiled("void(f4[:,::1], f8[::1], f8[::1], f8, f4[:,::1])")

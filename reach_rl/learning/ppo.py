@@ -20,11 +20,7 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from reach_rl.learning.adam import plain
-from reach_rl.learning.gradient import Terms
-from reach_rl.learning.networks import Networks, chained
-from reach_rl.learning.schedules import Scheduled
-from reach_rl.learning.update import Passed, updating
+from reach_rl.learning.fused_update import Networks, Passed, Terms, Update, fits
 from reach_rl.mdp.arrays import clipped
 
 
@@ -35,7 +31,7 @@ class FastPPO(PPO):
     min_std: float | None = None
     """Least standard deviation of an action, which each update keeps to."""
     side_by_side: bool = False
-    """Update policy and value network on two cores; see update.updating."""
+    """Update policy and value network on two cores; see fused_update."""
     seconds_policy: float = 0.0
     """Time spent in the networks while collecting (s)."""
     broken: str | None = None
@@ -52,8 +48,7 @@ class FastPPO(PPO):
             and isinstance(self.observation_space, spaces.Box)
             and type(self.rollout_buffer) is RolloutBuffer
             and not self.policy.squash_output
-            and chained(self.policy)
-            and plain(self.policy.optimizer)
+            and fits(self.policy)
         )
 
     def collect_rollouts(
@@ -93,20 +88,23 @@ class FastPPO(PPO):
                 for i in ended
                 if infos[i].get("TimeLimit.truncated", False)
             ]
-            _store(
-                rollout_buffer,
-                observations=self._last_obs,
-                actions=numbers,
-                rewards=rewards,
-                episode_starts=self._last_episode_starts,
-            )
+            at = rollout_buffer.pos  # what RolloutBuffer.add does, with one copy of each array
+            rollout_buffer.observations[at] = self._last_obs  # type: ignore[index]
+            rollout_buffer.actions[at] = numbers
+            rollout_buffer.rewards[at] = rewards
+            rollout_buffer.episode_starts[at] = self._last_episode_starts
+            rollout_buffer.pos += 1
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
+        rollout_buffer.full = True
         # the networks have not changed meanwhile: values and probabilities of all steps at once
         seen = torch.from_numpy(rollout_buffer.observations).flatten(0, 1)
         rollout_buffer.values[:] = networks.values(seen).view(n_rollout_steps, -1).numpy()
         rollout_buffer.log_probs[:] = networks.log_probs(torch.stack(deviations)).numpy()
-        self._bootstrap(networks, rollout_buffer.rewards, cut_off)
+        if cut_off:  # the discounted values of what time-outs cut off
+            steps, rows, last = zip(*cut_off, strict=True)
+            values = networks.values(torch.as_tensor(np.stack(last), dtype=torch.float32))
+            rollout_buffer.rewards[steps, rows] += self.gamma * values.numpy()
         last_values = networks.values(torch.as_tensor(self._last_obs))
         rollout_buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
         callback.update_locals(locals())
@@ -122,88 +120,53 @@ class FastPPO(PPO):
             return
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
-        clip_range_vf = (
-            None
-            if self.clip_range_vf is None
-            else self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
-        )
-        data = self._flat_buffer()
+        progress, vf = self._current_progress_remaining, self.clip_range_vf
         terms = Terms(
-            clip_range=clip_range,
-            clip_range_vf=clip_range_vf,
+            clip_range=self.clip_range(progress),  # type: ignore[operator]
+            clip_range_vf=0.0 if vf is None else vf(progress),  # type: ignore[operator]
             vf_coef=self.vf_coef,
             ent_coef=self.ent_coef,
             normalize_advantage=self.normalize_advantage,
             max_grad_norm=self.max_grad_norm,
+            most_kl=math.inf if self.target_kl is None else 1.5 * self.target_kl,
+            least_log_std=-math.inf if self.min_std is None else math.log(self.min_std),
         )
-        least = None if self.min_std is None else math.log(self.min_std)
+        data = self._flat_buffer()
         passes: list[Passed] = []
-        with updating(self.policy, terms, side_by_side=self.side_by_side) as update:
+        with Update(self.policy, terms, side_by_side=self.side_by_side) as update:
             for _ in range(self.n_epochs):
                 order = torch.from_numpy(np.random.permutation(len(data[0])))
-                passes.append(update.pass_over(data, order, self.batch_size, self.target_kl, least))
+                passes.append(update.pass_over(data, order, self.batch_size))
                 self._n_updates += 1
                 if passes[-1].stopped:
                     break
-        records = torch.cat([p.records for p in passes])
-        self._record(records, passes[-1].kls, clip_range, clip_range_vf)
+        self._record(torch.cat([p.records for p in passes]), passes[-1].kls, terms)
         self._after_update()
 
-    def _bootstrap(
-        self, networks: Networks, rewards: np.ndarray, cut_off: list[tuple[int, int, np.ndarray]]
-    ) -> None:
-        """Add the discounted values of what time-outs cut off, for a whole rollout in one call.
-
-        Args:
-            networks: as they collected.
-            rewards: (steps, n), to which the values are added.
-            cut_off: step, environment and last observation (d,) of each time-out.
-        """
-        if cut_off:
-            steps, rows, seen = zip(*cut_off, strict=True)
-            values = networks.values(torch.as_tensor(np.stack(seen), dtype=torch.float32))
-            rewards[steps, rows] += self.gamma * values.numpy()
-
     def _flat_buffer(self) -> list[Tensor]:
-        """Observations, actions, old values, old log-probabilities, advantages and returns."""
+        """What Update.pass_over takes."""
+        names = ("observations", "actions", "values", "log_probs", "advantages", "returns")
         buffer = self.rollout_buffer
-        arrays = (
-            buffer.observations,
-            buffer.actions,
-            buffer.values,
-            buffer.log_probs,
-            buffer.advantages,
-            buffer.returns,
-        )
-        return [torch.from_numpy(buffer.swap_and_flatten(a)).squeeze(-1) for a in arrays]
+        arrays = [buffer.swap_and_flatten(getattr(buffer, name)) for name in names]
+        return [torch.from_numpy(array).squeeze(-1) for array in arrays]
 
-    def _record(
-        self, records: Tensor, kls: Tensor, clip_range: float, clip_range_vf: float | None
-    ) -> None:
+    def _record(self, records: Tensor, kls: Tensor, terms: Terms) -> None:
         """Record the update under SB3's names."""
         self.broken = _first_broken(records)
-        mean = records.mean(dim=0).tolist()
-        for name, value in zip(
-            ("policy_gradient_loss", "value_loss", "entropy_loss", "clip_fraction"),
-            mean,
-            strict=False,
-        ):
-            self.logger.record(f"train/{name}", value)
-        self.logger.record("train/grad_norm", mean[5])
-        self.logger.record("train/loss", records[-1, 4].item())
-        self.logger.record("train/approx_kl", kls.mean().item())
-        self.logger.record(
-            "train/explained_variance",
-            explained_variance(
-                self.rollout_buffer.values.flatten(), self.rollout_buffer.returns.flatten()
-            ),
+        buffer = self.rollout_buffer
+        values: dict[str, float] = dict(zip(_RECORDED, records.mean(dim=0).tolist(), strict=True))
+        values["loss"] = records[-1, 4].item()
+        values["approx_kl"] = kls.mean().item()
+        values["explained_variance"] = explained_variance(
+            buffer.values.flatten(), buffer.returns.flatten()
         )
-        self.logger.record("train/std", self.policy.log_std.detach().exp().mean().item())
+        values["std"] = self.policy.log_std.detach().exp().mean().item()
+        values["clip_range"] = terms.clip_range
+        if self.clip_range_vf is not None:
+            values["clip_range_vf"] = terms.clip_range_vf
+        for name, value in values.items():
+            self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/clip_range", clip_range)
-        if clip_range_vf is not None:
-            self.logger.record("train/clip_range_vf", clip_range_vf)
 
     def _keep_exploring(self) -> None:
         """Hold the policy's deviations at their least.
@@ -221,28 +184,30 @@ class FastPPO(PPO):
             schedule(self.logger.name_to_value.get("train/approx_kl", 0.0))
 
 
+_RECORDED: tuple[str, ...] = (
+    "policy_gradient_loss",
+    "value_loss",
+    "entropy_loss",
+    "clip_fraction",
+    "loss",
+    "grad_norm",
+)
+"""Columns of Passed.records, as SB3 calls them; the last is our own."""
+
+
 def _first_broken(records: Tensor) -> str | None:
-    """What was not finite first among the minibatches, (k, 6) as _loss() records them."""
+    """What was not finite first among the minibatches, (k, 6) as in Passed."""
     broken = ~records.isfinite()
     if not broken.any():
         return None
     row = broken[int(broken.any(dim=1).nonzero()[0])]
-    names = ("policy gradient loss", "value loss", "entropy loss", "clip fraction", "loss")
-    return (*names, "gradient")[int(row.nonzero()[0])]
+    name = _RECORDED[int(row.nonzero()[0])]
+    return {"policy_gradient_loss": "policy gradient loss", "grad_norm": "gradient"}.get(
+        name, name.replace("_", " ")
+    )
 
 
 def _bounds(space: spaces.Space) -> tuple[Any, Any]:
     """Least and greatest actions: (j,), or numbers where all agree, which clip faster."""
     low, high = space.low, space.high  # type: ignore[attr-defined]
     return tuple(b.flat[0] if (b == b.flat[0]).all() else b for b in (low, high))
-
-
-def _store(buffer: RolloutBuffer, **arrays: Any) -> None:  # noqa: ANN401
-    """What RolloutBuffer.add does, with one copy of each array."""
-    for name, array in arrays.items():
-        getattr(buffer, name)[buffer.pos] = array
-    buffer.pos += 1
-    buffer.full = buffer.pos == buffer.buffer_size
-
-
-__all__ = ["FastPPO", "Scheduled"]

@@ -209,7 +209,6 @@ _SINGLE = (
     Metric("time/iteration_s", "s", "time of the last rollout and its update", better=_DOWN),
     Metric("health/physics_resets", "count", "unstable simulations reset so far", (0.0, 0.0)),
     Metric("health/physics_reset_rate", "1/1000 steps", "unstable simulations of late", (0.0, 0.0)),
-    Metric("health/worker_restarts", "count", "environment processes replaced so far", (0.0, 0.0)),
     Metric(
         "health/joint_speed_of_limit",
         "share",

@@ -17,7 +17,6 @@ from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.guard import Incident
 from reach_rl.learning.ppo import FastPPO
-from reach_rl.learning.workers import WorkerVecEnv
 from reach_rl.training.snapshot import normalizer_arrays
 
 FOLDER = "health"
@@ -37,7 +36,7 @@ class Diverged(Exception):
         self.learning = learning
 
 
-class Watch:
+class DivergenceWatch:
     """Watches the physics, the samples and the updates of a run."""
 
     def __init__(self, config: Config, folder: Path, template: ReachBatch) -> None:
@@ -46,8 +45,6 @@ class Watch:
         self.template = template
         self.alerts: list[tuple[str, str]] = []
         """Titles and texts that nobody has been told yet."""
-        self.restarts = 0
-        """Workers replaced so far."""
         self._incidents: list[tuple[int, Incident]] = []
         self._recent: deque[tuple[int, int]] = deque()
         self._dumps = len(list(self.folder.glob("physics_reset_*.json")))
@@ -66,7 +63,6 @@ class Watch:
             Diverged: what was collected is not finite, or the physics is unstable too often.
         """
         self._physics(model.num_timesteps, model.n_steps * env.num_envs)
-        self._workers(env)
         buffer = model.rollout_buffer
         seen = cast("np.ndarray", buffer.observations)
         first = [_first_bad(array) for array in (seen, buffer.values, buffer.rewards)]
@@ -101,10 +97,7 @@ class Watch:
 
     def metrics(self) -> dict[str, float]:
         """Figures under health/."""
-        out: dict[str, float] = {"health/physics_reset_rate": self._rate()}
-        if self.config.vec_env.kind == "subproc":
-            out["health/worker_restarts"] = self.restarts
-        return out
+        return {"health/physics_reset_rate": self._rate()}
 
     def told(self) -> list[tuple[str, str]]:
         """Alerts since the last call."""
@@ -113,12 +106,11 @@ class Watch:
 
     def state(self) -> dict[str, object]:
         """Plain JSON values."""
-        return {"recent": [list(pair) for pair in self._recent], "restarts": self.restarts}
+        return {"recent": [list(pair) for pair in self._recent]}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self._recent.extend((int(steps), int(resets)) for steps, resets in state["recent"])
-        self.restarts = int(state["restarts"])
 
     def _physics(self, step: int, steps: int) -> None:
         """Count and write down the incidents of a rollout."""
@@ -156,12 +148,6 @@ class Watch:
         except OSError as error:
             self.alerts.append(("an incident was not written", f"{self.folder}: {error}"))
             return None
-
-    def _workers(self, env: VecNormalize) -> None:
-        if isinstance(env.venv, WorkerVecEnv):
-            for text in env.venv.taken():
-                self.restarts += 1
-                self.alerts.append(("a worker was replaced", text))
 
     def _bad_observations(self, seen: np.ndarray) -> list[str]:
         """Terms of observations (n, d) that are not finite."""

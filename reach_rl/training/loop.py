@@ -2,25 +2,21 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from reach_rl.config.derived import derive
+from reach_rl.config.kinds import VecEnvKind
 from reach_rl.config.schema import Config
-from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.pool import VALIDATION, goal_pool
-from reach_rl.envs.statistics import Finished
-from reach_rl.envs.vec_env import BatchVecEnv
+from reach_rl.envs.vec_env import WorkerLost, make_vec_env, threads_of
 from reach_rl.evaluation.protocol import evaluate
 from reach_rl.learning.build import make_model
+from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
-from reach_rl.learning.vec_envs import make_vec_env, normalized, threads_of
-from reach_rl.learning.workers import WorkerFailure, WorkerVecEnv
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
 from reach_rl.monitoring.health.diagnosis import Diagnosis
@@ -32,13 +28,13 @@ from reach_rl.rundir import checkpoint
 from reach_rl.rundir.disk import Disk
 from reach_rl.rundir.folder import RunFolder
 from reach_rl.training import rollback, snapshot
-from reach_rl.training.collecting import Clock, Collector, few_collections
-from reach_rl.training.divergence import Diverged, Watch
-from reach_rl.training.figures import learner_figures
+from reach_rl.training.collecting import Collector
+from reach_rl.training.divergence import Diverged, DivergenceWatch
+from reach_rl.training.profiling import IterationClock, few_collections
+from reach_rl.training.rollout_metrics import Window, learner_metrics
 from reach_rl.training.saving import Save, Saver
 from reach_rl.training.stopping import StopRequest
 from reach_rl.training.trained import score_of
-from reach_rl.training.window import Window
 from reach_rl.viz.video.training import TrainingFilms
 
 
@@ -91,7 +87,7 @@ class TrainingLoop:
         self.env = normalized(make_vec_env(config, self.robot), config)
         self.model = make_model(config, self.env)
         self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
-        self.template = self._template()
+        self.template = self.env.batch
         self.window = Window(config.ppo.stats_window_size, self.template.reward.names)
         self.marks = Marks(
             next_evaluation=config.evaluation.every, next_checkpoint=config.checkpoint.every
@@ -104,21 +100,15 @@ class TrainingLoop:
             seed=config.evaluation.seed,
             stream=VALIDATION,
         )
-        self.watch = Watch(config, folder, self.template)
+        self.watch = DivergenceWatch(config, folder, self.template)
         rollback.slow_down(self.model, folder)
-        self._collector = Collector(not isinstance(self.env.venv, BatchVecEnv), self.watch)
+        self._collector = Collector(self.watch)
         self._tend = home.tend if home is not None else lambda: False
         disk = home.disk if home is not None else Disk(console.print)
         self.saver = Saver(self.checkpoints, config.checkpoint.keep, disk)
         self._best: Path | None = None
         self.diagnosis = Diagnosis(config)
         self.films = TrainingFilms(config, folder, self._say)
-
-    def _template(self) -> ReachBatch:
-        """A batch that tells the sizes and names of the task."""
-        if isinstance(self.env.venv, BatchVecEnv):
-            return self.env.venv.batch
-        return ReachBatch(self.config, 1, robot=self.robot)
 
     def announce(self) -> None:
         """Print what is about to happen."""
@@ -152,7 +142,7 @@ class TrainingLoop:
 
         Raises:
             Diverged: numbers went bad, or a warning of health.stop_on came up.
-            WorkerFailure: an environment's process died or hangs once too often.
+            WorkerLost: an environment's process has died; what was before is saved.
             NotSaved: the disk does not take the last checkpoint.
         """
         config, model = self.config, self.model
@@ -169,12 +159,7 @@ class TrainingLoop:
             while model.num_timesteps < config.total_timesteps:
                 if stop.asked or self.diagnosis.stop:
                     break
-                begin = model.num_timesteps
-                try:
-                    values = self._iterate()
-                except WorkerFailure:
-                    self._drop_rollout(record, begin)
-                    raise
+                values = self._iterate_or_save(record)
                 tick()
                 evaluation, pointers = self._evaluate_when_due(stop)
                 self.marks.seconds = before + time.perf_counter() - started
@@ -214,7 +199,7 @@ class TrainingLoop:
     def _iterate(self) -> dict[str, Any]:
         """One rollout and one update; everything there is to record of it."""
         model = self.model
-        clock = Clock(self.env, model)
+        clock = IterationClock(self.env, model)
         model.collect_rollouts(
             self.env, self._collector, model.rollout_buffer, n_rollout_steps=model.n_steps
         )
@@ -223,13 +208,10 @@ class TrainingLoop:
         self.watch.check_rollout(model, self.env)
         model.train()
         self.watch.check_update(model, self.env)
-        finished = self._finished()
+        finished = self.env.drain()
         self.window.add(finished)
-        self.curriculum.count(
-            model.n_steps * self.env.num_envs,
-            sum(len(f.rows) for f in finished),
-            (reached for f in finished for reached in f.reached),
-        )
+        steps, outcomes = model.n_steps * self.env.num_envs, finished.goals[:, 0].tolist()
+        self.curriculum.count(steps, len(finished.episodes), outcomes)
         self._apply_curriculum()
         values = {k: v for k, v in model.logger.name_to_value.items() if isinstance(v, int | float)}
         model.logger.name_to_value.clear()
@@ -237,35 +219,24 @@ class TrainingLoop:
         if not model.use_sde:
             joints = zip(self.robot.joint_names, std, strict=True)
             values |= {f"std/{name}": s for name, s in joints}
-        values |= learner_figures(model, self.env, self.template.observe.slices)
+        values |= learner_metrics(model, self.env, self.template.observe.slices)
         values |= self.window.metrics() | self.curriculum.metrics() | clock.shares()
         values |= self.watch.metrics()
         return values
 
-    def _finished(self) -> list[Finished]:
-        """Goals and episodes that finished in this rollout."""
-        if isinstance(self.env.venv, BatchVecEnv):
-            return self.env.venv.drain()
-        finished, self._collector.finished = self._collector.finished, []
-        return finished
-
     def _apply_curriculum(self) -> None:
-        setting = self.curriculum.setting()
-        if isinstance(self.env.venv, BatchVecEnv):
-            self.env.venv.apply(setting)
-        else:
-            self.env.env_method("apply", setting)
+        self.env.apply(self.curriculum.setting())
 
-    def _drop_rollout(self, record: Record, step: int) -> None:
-        """Save what there was before a rollout that cannot be finished, unless it is saved."""
-        if self.saver.newest == step or not isinstance(self.env.venv, WorkerVecEnv):
-            return
-        with suppress(WorkerFailure):
-            self.env.venv.revive()
-            self.model._last_obs = self.env.reset()  # type: ignore[assignment]
-            self.model._last_episode_starts = np.ones(self.env.num_envs, bool)
-            self.model.num_timesteps = step
-            self._save(record)
+    def _iterate_or_save(self, record: Record) -> dict[str, Any]:
+        """A rollout and its update; what was before it is saved if a process dies meanwhile."""
+        mortal = self.config.vec_env.kind is VecEnvKind.SUBPROC
+        before = self._captured(record, "latest") if mortal else None
+        try:
+            return self._iterate()
+        except WorkerLost:
+            if before is not None and self.saver.newest != before.step:
+                self.saver.add(before)
+            raise
 
     def policy(self) -> Policy:
         """The policy as it is now."""
@@ -327,7 +298,10 @@ class TrainingLoop:
 
     def _save(self, record: Record, *pointers: str, keep: bool = False) -> None:
         """Save a checkpoint, now or once the disk takes it; `latest` and these pointers name it."""
-        step = self.model.num_timesteps
+        self.saver.add(self._captured(record, "latest", *pointers, keep=keep))
+
+    def _captured(self, record: Record, *pointers: str, keep: bool = False) -> Save:
+        """The run as it is at a rollout boundary."""
         progress = {
             "curriculum": self.curriculum.state(),
             "window": self.window.state(),
@@ -336,7 +310,7 @@ class TrainingLoop:
             "record": record.state(),
         }
         saved = snapshot.take(self.config, self.model, self.env, progress)
-        self.saver.add(Save(step, saved, ["latest", *pointers], keep))
+        return Save(self.model.num_timesteps, saved, [*pointers], keep)
 
     def close(self) -> None:
         """Release the environments, and film no more."""

@@ -13,9 +13,9 @@ import yaml
 from reach_rl.config.load import ConfigError, compose, to_tree
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.envs.vec_env import WorkerLost
 from reach_rl.evaluation import result
 from reach_rl.evaluation.protocol import Evaluation
-from reach_rl.learning.workers import WorkerFailure
 from reach_rl.monitoring.record import Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
 from reach_rl.monitoring.terminal import Progress, TeeConsole, open_console
@@ -118,7 +118,7 @@ class Session:
             self.say(f"stopped: {error}\n{rollback.kept(self.folder)}")
             status.set("diverged", str(error))
             return DIVERGED
-        except WorkerFailure as error:
+        except WorkerLost as error:
             self.say(f"failed: {error}\n{rollback.kept(self.folder)}")
             status.set("failed", str(error).partition("\n")[0])
             return FAILED

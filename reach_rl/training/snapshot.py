@@ -9,7 +9,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
-from reach_rl.envs.vec_env import BatchVecEnv
 from reach_rl.learning.ppo import FastPPO
 from reach_rl.rundir.checkpoint import Arrays, Checkpoint
 
@@ -24,7 +23,7 @@ def take(
         policy={k: _copy(v) for k, v in model.policy.state_dict().items()},
         optimizer=_optimizer_arrays(model),
         normalizer=normalizer_arrays(env),
-        environment=_environment_arrays(env),
+        environment=env.snapshot(),
         learner={
             "last_obs": np.array(model._last_obs),
             "last_episode_starts": np.array(model._last_episode_starts),
@@ -65,7 +64,8 @@ def _put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
     model.policy.load_state_dict({k: torch.from_numpy(v) for k, v in saved.policy.items()})
     _load_optimizer(model, saved.optimizer)
     load_normalizer(env, saved.normalizer)
-    _restore_environment(env, saved.environment)
+    _check_shapes(env.snapshot(), saved.environment)
+    env.restore(saved.environment)
     model._last_obs = saved.learner["last_obs"]  # type: ignore[assignment]
     model._last_episode_starts = saved.learner["last_episode_starts"].astype(bool)
     model.num_timesteps = int(progress["num_timesteps"])  # type: ignore[arg-type]
@@ -146,25 +146,6 @@ def _load_optimizer(model: FastPPO, arrays: Mapping[str, np.ndarray]) -> None:
         tensor = torch.from_numpy(value)
         state.setdefault(int(index), {})[name] = tensor[0] if name == "step" else tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _environment_arrays(env: VecNormalize) -> Arrays:
-    if isinstance(env.venv, BatchVecEnv):
-        return env.venv.batch.snapshot()
-    snapshots = env.env_method("snapshot")
-    return {name: np.stack([s[name] for s in snapshots]) for name in snapshots[0]}
-
-
-def _restore_environment(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None:
-    if isinstance(env.venv, BatchVecEnv):
-        _check_shapes(env.venv.batch.snapshot(), arrays)
-        env.venv.batch.restore(arrays)
-        env.venv.skip_stagger()
-        return
-    example = env.env_method("snapshot", indices=[0])[0]
-    _check_shapes(example, {k: v[0] for k, v in arrays.items()})
-    for i in range(env.num_envs):
-        env.env_method("restore", {k: v[i] for k, v in arrays.items()}, indices=[i])
 
 
 def _check_shapes(here: Mapping[str, np.ndarray], saved: Mapping[str, np.ndarray]) -> None:

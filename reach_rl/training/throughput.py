@@ -1,8 +1,9 @@
-"""How fast a configuration learns, where its time goes, and how fast its bare physics would be."""
+"""How fast a configuration learns, beside its bare physics, and which sizes make it faster."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 import mujoco
@@ -10,12 +11,15 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 
+from reach_rl.config.derived import rollout_size
 from reach_rl.config.kinds import VecEnvKind
 from reach_rl.config.schema import Config
 from reach_rl.envs.pool import goal_pool
+from reach_rl.envs.vec_env import make_vec_env, threads_of
 from reach_rl.learning.build import make_model
-from reach_rl.learning.vec_envs import make_vec_env, normalized, physics_seconds, threads_of
+from reach_rl.learning.normalize import normalized
 from reach_rl.robots import load_robot
+from reach_rl.training.profiling import IterationClock
 
 ROUNDS = 5
 """Learning and bare physics take turns this often, so that both meet the same machine."""
@@ -23,20 +27,18 @@ ROUNDS = 5
 _PERIOD = 50
 """Control steps after which the bare arms are sent elsewhere."""
 
+GAIN = 1.03
+"""What is less faster than this is taken for the machine's own unrest."""
 
-@dataclass(slots=True)
-class Split:
-    """Seconds of each part of learning."""
+REACH = 1.5
+"""A rollout is at least so many times as long as its advantages reach, 1 / (1 - gamma lambda)."""
 
-    physics: float = 0.0
-    task: float = 0.0
-    policy: float = 0.0
-    update: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """All of them (s)."""
-        return sum(getattr(self, f.name) for f in fields(self))
+_TURNS = 3
+_GOALS = 1024
+_SHARE = 1 / 20
+"""Of the time for all: that of one measurement."""
+_BARE = 0.3
+"""Of the time of a measurement: that of bare physics beside it."""
 
 
 class Learning:
@@ -52,10 +54,19 @@ class Learning:
         self.model = make_model(config, self.env)
         self.torch_threads = threads_of(config.torch_threads)
         _, self.callback = self.model._setup_learn(config.total_timesteps)
-        self.split = Split()
-        self.steps = 0
+        self._begin()
         self.iterate()
-        self.split, self.steps = Split(), 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.seconds: dict[str, float] = {"physics": 0.0, "task": 0.0, "policy": 0.0, "update": 0.0}
+        """Of each part."""
+        self.steps = 0
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps per second of learning."""
+        return self.steps / sum(self.seconds.values())
 
     def go_on(self, seconds: float) -> None:
         """Learn for at least so long, in whole rollouts."""
@@ -70,18 +81,12 @@ class Learning:
 
     def iterate(self) -> None:
         """One rollout and its update."""
-        model, split = self.model, self.split
-        physics, policy = physics_seconds(self.env), model.seconds_policy
-        begin = time.perf_counter()
+        model, clock = self.model, IterationClock(self.env, self.model)
         model.collect_rollouts(self.env, self.callback, model.rollout_buffer, model.n_steps)
-        collected = time.perf_counter()
+        clock.collected()
         model.train()
-        split.update += time.perf_counter() - collected
-        physics = physics_seconds(self.env) - physics
-        policy = model.seconds_policy - policy
-        split.physics += physics
-        split.policy += policy
-        split.task += collected - begin - physics - policy
+        for name, seconds in clock.seconds().items():
+            self.seconds[name] += seconds
         self.steps += model.n_steps * self.env.num_envs
 
 
@@ -160,8 +165,7 @@ def measure(config: Config, seconds: float, told: Callable[[int, int], None]) ->
     finally:
         learning.close()
     told(2 * ROUNDS, 2 * ROUNDS)
-    split, rate = learning.split, learning.steps / learning.split.total
-    bare_rate = bare.steps / bare.seconds
+    rate, bare_rate = learning.steps_per_second, bare.steps / bare.seconds
     return {
         "vec_env": config.vec_env.kind.value,
         "n_envs": config.vec_env.n_envs,
@@ -170,8 +174,150 @@ def measure(config: Config, seconds: float, told: Callable[[int, int], None]) ->
         "bare_steps_per_second": bare_rate,
         "bare_physics_steps_per_second": bare_rate * bare.substeps,
         "ratio": rate / bare_rate,
-        "share": {f.name: getattr(split, f.name) / split.total for f in fields(split)},
-        "microseconds": {
-            f.name: 1e6 * getattr(split, f.name) / learning.steps for f in fields(split)
-        },
+        "share": {n: s * rate / learning.steps for n, s in learning.seconds.items()},
+        "microseconds": {n: 1e6 * s / learning.steps for n, s in learning.seconds.items()},
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What is tuned."""
+
+    n_envs: int
+    n_steps: int
+    batch_size: int
+    threads: int
+    torch_threads: int
+
+    @classmethod
+    def of(cls, config: Config) -> "Sizes":
+        """Those of a configuration."""
+        return cls(
+            config.vec_env.n_envs,
+            config.ppo.n_steps,
+            config.ppo.batch_size,
+            threads_of(config.vec_env.threads),
+            threads_of(config.torch_threads),
+        )
+
+    def within(self, config: Config) -> Config:
+        """The configuration with these sizes."""
+        return replace(
+            config,
+            vec_env=replace(config.vec_env, n_envs=self.n_envs, threads=self.threads),
+            ppo=replace(config.ppo, n_steps=self.n_steps, batch_size=self.batch_size),
+            torch_threads=self.torch_threads,
+        )
+
+    def overrides(self, config: Config) -> dict[str, int]:
+        """Key -> value, as the command line has them."""
+        follows = config.ppo.n_steps == config.vec_env.rollout_steps
+        return {
+            "vec_env.n_envs": self.n_envs,
+            "vec_env.rollout_steps" if follows else "ppo.n_steps": self.n_steps,
+            "vec_env.threads": self.threads,
+            "ppo.batch_size": self.batch_size,
+            "torch_threads": self.torch_threads,
+        }
+
+
+def least_steps(config: Config) -> int:
+    """How short a tuned rollout may be: REACH times as long as its advantages reach."""
+    reach = 1.0 / max(1.0 - config.ppo.gamma * config.ppo.gae_lambda, 1e-3)
+    return min(config.ppo.n_steps, max(1, round(REACH * reach)))
+
+
+def candidates(config: Config) -> list[Sizes]:
+    """The sizes to try, the configured ones first.
+
+    Faster is not better: larger minibatches and shorter rollouts nearly always give more
+    environment steps per second, and may learn less from each. So the samples of a rollout stay as
+    many, a rollout stays longer than the reach of its advantages, and a minibatch within a factor
+    of two.
+    """
+    start, samples = Sizes.of(config), rollout_size(config)
+    found = []
+    for factor, share in product((1, 2, 0.5, 4, 0.25), (1, 2, 0.5)):
+        n_envs, batch_size = start.n_envs * factor, start.batch_size * share
+        if n_envs < start.threads or n_envs % 1 or batch_size % 1:
+            continue
+        if samples % n_envs or samples % batch_size:
+            continue
+        n_steps, most = samples // int(n_envs), max(start.batch_size, samples // 2)
+        if n_steps >= least_steps(config) and batch_size <= most:
+            changes = {"n_envs": int(n_envs), "n_steps": n_steps, "batch_size": int(batch_size)}
+            found.append(replace(start, **changes))
+    return found
+
+
+def tune(config: Config, seconds: float, told: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Measure sizes about the configured ones, and compare the fastest with them once more.
+
+    Args:
+        config: the run, vectorised as one batch.
+        seconds: time for everything; ends within about this time.
+        told: called with the figures of each.
+
+    Returns:
+        `tried`, `default` and `best` sizes with their figures (the last two measured in turns),
+        the `gain` of the best over the default, `overrides` (key -> value) and `seconds` it took.
+
+    Raises:
+        ConfigError: the robot or the region cannot be made.
+    """
+    begin = time.perf_counter()
+    region = config.task.region
+    few = replace(region, pool=min(region.pool, _GOALS))  # as fast to step, faster to sample
+    small = replace(config, task=replace(config.task, region=few))
+    bare = BarePhysics(small)
+    Learning(small).close()  # what the first of a process waits for is nobody's cost
+    tried: list[dict[str, Any]] = []
+    every = candidates(config)
+    slowest = 0.0
+    for sizes in every:
+        now = time.perf_counter()
+        if tried and now - begin + 3.0 * slowest > seconds:
+            break
+        tried += _measured(small, bare, [sizes], seconds)
+        slowest = max(slowest, time.perf_counter() - now)
+        told(tried[-1])
+    default = winner = tried[0]
+    best = max(range(len(tried)), key=lambda i: tried[i]["ratio"])
+    if tried[best]["ratio"] >= GAIN * default["ratio"]:
+        default, winner = _measured(small, bare, [every[0], every[best]], seconds)
+        if winner["ratio"] < GAIN * default["ratio"]:
+            best, winner = 0, default
+    else:
+        best = 0
+    return {
+        "tried": tried,
+        "default": default,
+        "best": winner,
+        "gain": winner["ratio"] / default["ratio"],
+        "overrides": every[best].overrides(config),
+        "seconds": time.perf_counter() - begin,
+    }
+
+
+def _measured(
+    config: Config, bare: BarePhysics, several: list[Sizes], seconds: float
+) -> list[dict[str, Any]]:
+    """Figures of some sizes in turns, so that they meet the same machine as bare physics does."""
+    part = seconds * _SHARE / _TURNS
+    learners: list[Learning] = []
+    try:
+        learners += [Learning(sizes.within(config)) for sizes in several]
+        steps, before = bare.steps, bare.seconds
+        for _ in range(_TURNS):
+            bare.go_on(_BARE * part)
+            for learner in learners:
+                learner.go_on(part)
+        rate = (bare.steps - steps) / (bare.seconds - before)
+        speeds = [learner.steps_per_second for learner in learners]
+    finally:
+        for learner in learners:
+            learner.close()
+    return [
+        asdict(sizes) | {"steps_per_second": speed, "ratio": speed / rate}
+        for sizes, speed in zip(several, speeds, strict=True)
+    ]

@@ -53,11 +53,11 @@ def test_a_timer_that_ends_with_the_episode_draws_one_goal(make: Make) -> None:
     for t, step in enumerate(play(batch, actions(80, 2)), 1):
         assert step.goal_changed.tolist() == [t in (20, 60)] * 2
         assert step.timed_out.tolist() == [t in (40, 80)] * 2
-    assert len(batch.statistics.drain().reached) == 8
+    assert len(batch.episodes.drain().goals) == 8
 
 
 def test_goals_change_after_a_hold_and_each_counts_once(make: Make) -> None:
-    """0.1 s are six steps inside; statistics agree with what was seen step by step."""
+    """0.1 s are six steps inside; sums agree with what was seen step by step."""
     batch = ReachBatch(make(**LOOSE), 4)
     batch.reset()
     reached, ends = 0, 0
@@ -68,13 +68,12 @@ def test_goals_change_after_a_hold_and_each_counts_once(make: Make) -> None:
         assert batch.state.inside_steps.max() < 6
         reached += int(step.goal_changed.sum())
         ends += int(step.timed_out.sum())
-    finished = batch.statistics.drain()
+    finished = batch.episodes.drain()
     assert reached > 4
-    assert len(finished.rows) == ends == 8
-    assert finished.lengths == [40] * 8
-    assert len(finished.reached) == reached + ends
-    assert reached <= sum(finished.reached) == sum(finished.goals)
-    assert batch.statistics.drain().reached == []
+    assert finished.episodes[:, 1].tolist() == [40] * 8 and ends == 8
+    assert len(finished.goals) == reached + ends
+    assert reached <= finished.goals[:, 0].sum() == finished.episodes[:, 2].sum()
+    assert not len(batch.episodes.drain().goals)
 
 
 def test_goals_that_never_change(make: Make) -> None:
@@ -84,7 +83,7 @@ def test_goals_that_never_change(make: Make) -> None:
     steps = play(batch, 0.0 * actions(39, 2))
     assert not any(step.goal_changed.any() for step in steps)
     assert (batch.goal_index == first).all()
-    assert batch.statistics.goals.max() <= 1
+    assert batch.episodes.snapshot()["goals"].max() <= 1
 
 
 def test_an_episode_starts_where_the_task_says(make: Make) -> None:
@@ -127,12 +126,11 @@ def test_nan_in_one_simulation_ends_its_episode_and_touches_no_other(make: Make)
             assert b.reward[2] == 0.0
             assert b.cut.tolist() == [2]
             assert sick.age[2] == 0
-    finished = sick.statistics.drain()
+    finished = sick.episodes.drain()
     assert finished.physics_resets == 2
-    assert finished.rows == [2, 2]
-    assert finished.lengths == [8, 13]
-    assert np.isfinite(finished.returns).all()
-    assert calm.statistics.drain().physics_resets == 0
+    assert finished.episodes[:, 1].tolist() == [8, 13]
+    assert np.isfinite(finished.episodes).all()
+    assert calm.episodes.drain().physics_resets == 0
 
 
 @pytest.mark.parametrize("taken_at", [7, 47])
@@ -146,20 +144,20 @@ def test_a_restored_batch_goes_on_bit_for_bit(make: Make, taken_at: int) -> None
     play(other, actions(5, 3, seed=9))
     snapshot = one.snapshot()
     kept = {name: value.copy() for name, value in snapshot.items()}
-    one.statistics.drain()
+    one.episodes.drain()
     expected = play(one, commands[taken_at:])
     assert all((snapshot[name] == kept[name]).all() for name in kept)
     other.restore(snapshot)
-    other.statistics.drain()
+    other.episodes.drain()
     for a, b in zip(expected, play(other, commands[taken_at:]), strict=True):
         assert (a.observation == b.observation).all()
         assert (a.reward == b.reward).all()
         assert (a.timed_out == b.timed_out).all()
         assert (a.goal_changed == b.goal_changed).all()
         assert (a.last_observation == b.last_observation).all()
-    done, again = one.statistics.drain(), other.statistics.drain()
-    assert done.returns == again.returns
-    assert done.reached == again.reached
+    done, again = one.episodes.drain(), other.episodes.drain()
+    np.testing.assert_array_equal(done.episodes, again.episodes)
+    np.testing.assert_array_equal(done.goals, again.goals)
 
 
 def test_the_curriculum_reaches_the_batch(make: Make) -> None:
@@ -172,9 +170,10 @@ def test_the_curriculum_reaches_the_batch(make: Make) -> None:
     assert 1 <= within < len(batch.goals)
     assert batch.goal_index.max() < within
     step = batch.step(np.zeros((200, 6)))
-    distance = batch.statistics.shares[:, names.index("distance")]
+    shares = batch.episodes.snapshot()["shares"]
+    distance = shares[:, names.index("distance")]
     assert np.allclose(distance, -50.0 * batch.state.distance)
-    assert np.allclose(batch.statistics.shares.sum(axis=1), step.reward)
+    assert np.allclose(shares.sum(axis=1), step.reward)
     assert (batch.state.inside_steps == 1).all()
 
 
@@ -186,7 +185,7 @@ def test_stagger_spreads_the_ends(make: Make) -> None:
     ends = [np.flatnonzero(step.timed_out).tolist() for step in play(batch, actions(80, 10))]
     assert [t + 1 for t, rows in enumerate(ends[:40]) if rows] == list(range(4, 41, 4))
     assert ends[:40] == ends[40:]
-    lengths = batch.statistics.drain().lengths
+    lengths = batch.episodes.drain().episodes[:, 1].tolist()
     assert sorted(lengths[:10]) == list(range(4, 41, 4))
     assert lengths[10:] == [40] * 10
 
@@ -307,7 +306,7 @@ def test_an_arm_with_seven_joints(make: Make) -> None:
     for step in play(batch, actions(45, 3, 7)):
         assert np.isfinite(step.observation).all()
         assert np.isfinite(step.reward).all()
-    assert len(batch.statistics.drain().rows) == 3
+    assert len(batch.episodes.drain().episodes) == 3
 
     batch = ReachBatch(quiet(arm7(make(goal_change=GoalChange.NEVER, episode_steps=400))), 3)
     batch.reset()

@@ -70,9 +70,9 @@ def test_a_bad_simulation_ends_its_episode_and_only_it(batch, spoil):
     assert step.reward[2] == 0.0
     assert np.isfinite(step.last_observation).all()
     assert batch.age[2] == 0
-    finished = batch.statistics.drain()
+    finished = batch.episodes.drain()
     assert finished.physics_resets == 1
-    assert not finished.reached[-1]
+    assert not finished.goals[-1, 0]
     (incident,) = batch.guard.taken()
     assert incident.row == 2 and batch.guard.taken() == []
     again = batch.step(np.zeros((6, 6)))

@@ -47,7 +47,6 @@ def test_done_marks_what_cuts_the_return(make: Make, truncate: bool) -> None:
                 fresh += not (info["terminal_observation"] == observation[i]).all()
             if t % 40 == 0:
                 assert info["episode"] == {"r": pytest.approx(total[i]), "l": 40}
-        assert env.cut.tolist() == ([0, 1, 2] if cut else [])
         if t % 40 == 0:
             total[:] = 0.0
     assert fresh > (14 if truncate else 4)
@@ -62,7 +61,7 @@ def test_a_goal_that_was_held_does_not_cut_the_return(make: Make) -> None:
         _, _, done, infos = env.step(action)
         assert done.tolist() == [t % 40 == 0] * N
         assert all(("terminal_observation" in info) == (t % 40 == 0) for info in infos)
-        reached = sum(sum(part.reached) for part in env.drain()) + reached
+        reached += env.drain().goals[:, 0].sum()
     assert reached > 3
 
 
@@ -73,9 +72,10 @@ def test_drain_tells_everything_once(make: Make) -> None:
     for action in actions(45):
         env.step(action)
     finished = env.drain()
-    assert [row for part in finished for row in part.rows] == [0, 1, 2]
-    assert sum(len(part.reached) for part in finished) == 3 * N
-    assert not any(part.rows or part.reached for part in env.drain())
+    assert finished.episode_steps.tolist() == [40] * N
+    assert finished.goal_steps.tolist() == [15] * N + [30] * N + [40] * N
+    again = env.drain()
+    assert not len(again.episodes) and not len(again.goals)
 
 
 def test_staggering_is_for_the_first_reset_alone(make: Make) -> None:
@@ -85,7 +85,7 @@ def test_staggering_is_for_the_first_reset_alone(make: Make) -> None:
     env.reset()
     assert env.batch.age.tolist() == [0, 0, 0, 0]
     env = vec(make(), stagger=True, n=4)
-    env.skip_stagger()
+    env.restore(env.snapshot())
     env.reset()
     assert env.batch.age.tolist() == [0, 0, 0, 0]
 
@@ -117,12 +117,10 @@ def test_sb3_wrappers_and_attributes(make: Make) -> None:
     assert env.batch.setting.position_threshold == 0.1
     monitored = VecMonitor(env)
     monitored.reset()
-    own = []
     for action in actions(40):
         env.step_async(action)
         *_, infos = monitored.step_wait()
-        own += env.drain()
-    (finished,) = [part for part in own if part.rows]
-    assert [info["episode"]["l"] for info in infos] == finished.lengths
+    finished = env.drain().episodes
+    assert [info["episode"]["l"] for info in infos] == finished[:, 1].tolist()
     got = [info["episode"]["r"] for info in infos]
-    assert got == pytest.approx(finished.returns, abs=1e-3)
+    assert got == pytest.approx(finished[:, 0].tolist(), abs=1e-3)

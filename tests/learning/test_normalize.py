@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.learning.normalize import Normalize
-from reach_rl.learning.vec_envs import make_vec_env, normalized
+from reach_rl.envs.vec_env import make_vec_env
+from reach_rl.learning.normalize import Normalize, normalized
 
 
 @pytest.mark.parametrize(

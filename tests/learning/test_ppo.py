@@ -10,9 +10,10 @@ from stable_baselines3 import PPO
 
 from reach_rl.config.kinds import ScheduleKind
 from reach_rl.config.schema import PPOConfig
+from reach_rl.envs.vec_env import make_vec_env
 from reach_rl.learning import build
+from reach_rl.learning.normalize import normalized
 from reach_rl.learning.ppo import FastPPO
-from reach_rl.learning.vec_envs import make_vec_env, normalized
 
 CUTS = ("task.goal_period=13", "task.episode_steps=40", "task.hold_time=0.02")
 

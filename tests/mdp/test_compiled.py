@@ -11,8 +11,8 @@ import pytest
 
 from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.learning.normalize import Normalize
-from reach_rl.learning.vec_envs import make_vec_env, normalized
+from reach_rl.envs.vec_env import make_vec_env
+from reach_rl.learning.normalize import Normalize, normalized
 from reach_rl.mdp import compiled as module
 from reach_rl.mdp.compiled import Compiled, compiled, load_all
 

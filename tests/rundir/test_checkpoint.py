@@ -10,9 +10,10 @@ import torch
 from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config.load import ConfigError
+from reach_rl.envs.vec_env import make_vec_env
 from reach_rl.learning.build import make_model
+from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
-from reach_rl.learning.vec_envs import make_vec_env, normalized
 from reach_rl.rundir import checkpoint, manifest
 from reach_rl.rundir.manifest import FORMAT, self_hash
 from reach_rl.training import snapshot

@@ -12,7 +12,7 @@ import torch
 from reach_rl import extend
 from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.learning.update import Update
+from reach_rl.learning.fused_update import Update
 from reach_rl.mdp import rewards
 from reach_rl.monitoring.record import read_records
 from reach_rl.rundir import checkpoint
@@ -71,7 +71,7 @@ def nan_gradient(run):
 
     def pass_over(update, *args):
         passed = plain(update, *args)
-        if update._layers[0][-1][0].data_ptr() == weight.data_ptr():
+        if update._job.layers[0][-1][0].data_ptr() == weight.data_ptr():
             weight.data *= torch.nan
             passed.records[-1, 5] = torch.nan
         return passed
@@ -163,7 +163,7 @@ def spoil_physics(monkeypatch, rows, every):
     """NaN in the velocity of these arms of whatever batch, at every so many steps."""
     plain, ticks = ReachBatch.step, []
 
-    def step(batch, action):
+    def step(batch, action, targets=None):
         ticks.append(1)
         if len(ticks) % every == 0:
             batch.batch.bind("qvel")[[r for r in rows if r < batch.n], 2] = np.nan

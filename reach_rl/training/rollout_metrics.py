@@ -1,16 +1,20 @@
-"""Means over the goals and episodes that finished lately."""
+"""What a rollout and its update say: means over what finished lately, and the learner's arrays."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.envs.statistics import MOTION, Finished
+from reach_rl.envs.episodes import EPISODE, GOAL, MOTION, Finished
+from reach_rl.learning.ppo import FastPPO
 
 _MEANS = ("ep_rew_mean", "ep_len_mean", "goals_per_episode")
 _MEANS += ("self_collision_rate", "table_collision_rate")
-_HEAD = len(_MEANS) + 1
+_HEAD = len(EPISODE)
 _SHARES = (0.5, 0.95)
+_CACHED = 2**16
+"""Numbers that a core has at hand."""
 
 
 class Rows:
@@ -22,13 +26,12 @@ class Rows:
         self._count = 0
 
     def __len__(self) -> int:
-        """How many there are."""
         return min(self._count, len(self._ring))
 
-    def extend(self, rows: Sequence[Sequence[float]]) -> None:
+    def extend(self, rows: np.ndarray | Sequence[Sequence[float]]) -> None:
         """Take in rows, the newest last. Raises ValueError: of another width."""
         newest = rows[-len(self._ring) :]
-        if not newest:
+        if not len(newest):
             return
         places = np.arange(len(newest)) + self._count
         self._ring[places % len(self._ring)] = newest
@@ -48,34 +51,15 @@ class Window:
     def __init__(self, size: int, terms: Sequence[str]) -> None:
         """Keep the last `size` goals and the last `size` episodes."""
         self.terms = tuple(terms)
-        self.goals = Rows(size, 4)
-        """Per goal: reached, distance (m), angle (rad), time until it was reached (s)."""
+        self.goals = Rows(size, len(GOAL))
         self.episodes = Rows(size, _HEAD + len(MOTION) + len(self.terms))
-        """Per episode: return, length, goals, self collision, table collision, fastest joint as a
-        fraction of its limit, the sums of MOTION, terms."""
         self.physics_resets = 0
 
-    def add(self, batches: Iterable[Finished]) -> None:
+    def add(self, finished: Finished) -> None:
         """Take in what finished."""
-        goals: list[tuple[float, ...]] = []
-        episodes: list[tuple[float, ...]] = []
-        for f in batches:
-            self.physics_resets += f.physics_resets
-            goals += zip(f.reached, f.distance, f.angle, f.seconds, strict=True)
-            for *numbers, motion, shares in zip(
-                f.returns,
-                f.lengths,
-                f.goals,
-                f.self_collided,
-                f.table_collided,
-                f.peak_speed,
-                f.motion,
-                f.shares,
-                strict=True,
-            ):
-                episodes.append((*numbers, *motion.tolist(), *shares.tolist()))
-        self.goals.extend(goals)
-        self.episodes.extend(episodes)
+        self.physics_resets += finished.physics_resets
+        self.goals.extend(finished.goals)
+        self.episodes.extend(finished.episodes)
 
     def metrics(self) -> dict[str, float]:
         """Means under rollout/ and reward/; nothing that has no sample yet."""
@@ -151,3 +135,88 @@ def _of_motion(sums: Sequence[float], steps: float) -> dict[str, float]:
     if inside:
         out |= {n: total[n] / inside for n in ("goal_joint_speed", "goal_action_rate")}
     return {f"rollout/{name}": value for name, value in out.items()}
+
+
+def learner_metrics(
+    model: FastPPO, env: VecNormalize, slices: Mapping[str, slice]
+) -> dict[str, float]:
+    """Value, advantage, observation and normaliser statistics of the last rollout.
+
+    Args:
+        model: the learner, its buffer full.
+        env: its environments.
+        slices: observation term -> its place in the observation.
+    """
+    return _of_values(model) | _of_observations(model, env, slices) | _of_normalizer(env)
+
+
+def _of_values(model: FastPPO) -> dict[str, float]:
+    buffer = model.rollout_buffer
+    out: dict[str, float] = {}
+    for name in ("value", "return", "advantage"):
+        numbers = getattr(buffer, f"{name}s").ravel()
+        mean = numbers.mean()
+        apart = numbers - mean
+        out[f"train/{name}_mean"] = float(mean)
+        out[f"train/{name}_std"] = math.sqrt(float(apart.dot(apart)) / len(numbers))
+    advantages = buffer.advantages
+    out["train/advantage_max"] = float(max(advantages.max(), -advantages.min()))
+    return out
+
+
+def _of_observations(
+    model: FastPPO, env: VecNormalize, slices: Mapping[str, slice]
+) -> dict[str, float]:
+    """How far each term moves as the networks see it, and how much of it is clipped."""
+    buffer = model.rollout_buffer
+    # SB3's own update leaves the buffer flat, and sorted by environment
+    seen = buffer.observations.reshape(buffer.buffer_size, buffer.n_envs, -1)  # type: ignore[union-attr]
+    limit = float(env.clip_obs) if env.norm_obs else math.inf
+    mean, deviation, clipped = _moments(seen, limit)
+    out = {f"observation/{name}": float(deviation[place].min()) for name, place in slices.items()}
+    return out | {
+        "normalizer/clipped": clipped,
+        "normalizer/seen_std_max": float(deviation.max()),
+        "normalizer/seen_mean_max": float(np.abs(mean).max()),
+    }
+
+
+def _moments(seen: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean and deviation of each number, both (d,), and the share at or beyond +-limit.
+
+    In pieces that a core's cache holds: a rollout of a thousand environments does not fit.
+
+    Args:
+        seen: observations (t, n, d).
+        limit: where they are clipped.
+    """
+    steps, envs, size = seen.shape
+    per_step, per_env = (np.full(n, 1.0 / n, seen.dtype) for n in (steps, envs))
+    rows = seen.reshape(steps, -1)  # NumPy is slow on short ones
+    middle = per_env @ (per_step @ rows).reshape(envs, size)
+    centre = np.broadcast_to(middle, (envs, size)).ravel()
+    sums, squares, beyond = np.zeros_like(centre), np.zeros_like(centre), 0
+    count = max(1, _CACHED // len(centre))
+    room = np.empty((count, len(centre)), seen.dtype)
+    for begin in range(0, steps, count):
+        some = rows[begin : begin + count]
+        beyond += np.count_nonzero(some >= limit) + np.count_nonzero(some <= -limit)
+        apart = np.subtract(some, centre, out=room[: len(some)])
+        sums += per_step[: len(some)] @ apart
+        squares += np.einsum("tk,tk->k", apart, apart)
+    off = per_env @ sums.reshape(envs, size)  # the middle is the mean but for rounding
+    variance = per_env @ squares.reshape(envs, size) / steps - off * off
+    return middle + off, np.sqrt(np.maximum(variance, 0.0)), beyond / seen.size
+
+
+def _of_normalizer(env: VecNormalize) -> dict[str, float]:
+    """What the normaliser divides by."""
+    out: dict[str, float] = {}
+    if env.norm_obs:
+        mean, deviation = env.obs_rms.mean, np.sqrt(env.obs_rms.var)  # type: ignore[union-attr]
+        out["normalizer/observation_std_min"] = float(deviation.min())
+        out["normalizer/observation_std_max"] = float(deviation.max())
+        out["normalizer/observation_mean_max"] = float(np.abs(mean).max())
+    if env.norm_reward:
+        out["normalizer/return_std"] = float(np.sqrt(env.ret_rms.var))
+    return out

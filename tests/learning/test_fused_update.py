@@ -1,28 +1,27 @@
 """Passes of an update, their gradient and Adam's steps, beside what PyTorch makes of the same."""
 
+import math
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn.utils import clip_grad_norm_
 
 from reach_rl.config.kinds import Activation
-from reach_rl.learning import script, update
-from reach_rl.learning.adam import plain
-from reach_rl.learning.gradient import Terms
-from reach_rl.learning.networks import Networks
+from reach_rl.learning import fused_update
+from reach_rl.learning.fused_update import Networks, Terms, Update, plain
 from reach_rl.learning.policy import bare_network
-from reach_rl.learning.update import updating
 
 TERMS = Terms(
     clip_range=0.2,
-    clip_range_vf=None,
+    clip_range_vf=0.0,
     vf_coef=0.5,
     ent_coef=0.01,
     normalize_advantage=True,
     max_grad_norm=0.5,
+    most_kl=math.inf,
+    least_log_std=-math.inf,
 )
 
 
@@ -51,7 +50,7 @@ def loss_of(policy, data, terms):
     bounded = ratio.clamp(1 - terms.clip_range, 1 + terms.clip_range)
     policy_loss = -torch.min(advantages * ratio, advantages * bounded).mean()
     values = values.flatten()
-    if terms.clip_range_vf is not None:
+    if terms.clip_range_vf:
         change = (values - old_values).clamp(-terms.clip_range_vf, terms.clip_range_vf)
         values = old_values + change
     value_loss = (returns - values).square().mean()
@@ -61,18 +60,18 @@ def loss_of(policy, data, terms):
 def one_gradient(policy, data, terms=TERMS, **how):
     """What a step without a length leaves: the record, the KL divergence, and the gradient."""
     policy.optimizer.param_groups[0]["lr"] = 0.0
-    with updating(policy, terms, **how) as it:
+    with Update(policy, terms, **how) as it:
         passed = it.pass_over(data, torch.arange(len(data[0])), len(data[0]))
     slopes = [p.grad.clone() for p in policy.parameters()]
     return passed.records[0], passed.kls[0], slopes
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "elu", "leaky_relu"])
-@pytest.mark.parametrize("clip_range_vf", [None, 0.3])
+@pytest.mark.parametrize("clip_range_vf", [0.0, 0.3])
 def test_it_is_the_gradient_of_ppos_loss(small, activation, clip_range_vf):
     assert activation in {a.value for a in Activation}
     policy = network(small, f"ppo.policy_kwargs.activation_fn={activation}")
-    terms, data = replace(TERMS, clip_range_vf=clip_range_vf), rollout()
+    terms, data = TERMS._replace(clip_range_vf=clip_range_vf), rollout()
     loss = loss_of(policy, data, terms)
     loss.backward()
     norm = clip_grad_norm_(policy.parameters(), terms.max_grad_norm)
@@ -91,7 +90,7 @@ def after_passes(small, passes=4, size=1500, batch=256, **how):
     """Parameters, Adam's state and what was recorded after some passes of minibatches."""
     policy, data = network(small), rollout(size)
     random = torch.Generator().manual_seed(9)
-    with updating(policy, TERMS, **how) as it:
+    with Update(policy, TERMS, **how) as it:
         assert it.side_by_side == how.get("side_by_side", False)
         found = [
             it.pass_over(data, torch.randperm(size, generator=random), batch) for _ in range(passes)
@@ -132,8 +131,9 @@ def test_two_cores_compute_the_same_numbers(small):
 def test_a_pass_ends_before_the_step_that_goes_too_far(small, side_by_side):
     policy, data = network(small), rollout(1000)
     before = [p.detach().clone() for p in policy.parameters()]
-    with updating(policy, TERMS, side_by_side=side_by_side) as it:
-        passed = it.pass_over(data, torch.arange(1000), 100, target_kl=1e-9)
+    terms = TERMS._replace(most_kl=1e-9)
+    with Update(policy, terms, side_by_side=side_by_side) as it:
+        passed = it.pass_over(data, torch.arange(1000), 100)
     assert passed.stopped and passed.records.shape == (1, 6)
     assert passed.records.isfinite().all() and passed.records[0, 5] > 0
     assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
@@ -144,7 +144,7 @@ def test_a_pass_ends_before_the_step_that_goes_too_far(small, side_by_side):
 def test_numbers_that_are_not_finite_hold_nobody_up(small, side_by_side):
     policy, data = network(small), rollout(1000)
     data[4][:] = torch.nan
-    with updating(policy, TERMS, side_by_side=side_by_side) as it:
+    with Update(policy, TERMS, side_by_side=side_by_side) as it:
         passed = it.pass_over(data, torch.arange(1000), 100)
     assert passed.records[:, 5].isnan().all() and len(passed.records) == 10
 
@@ -155,19 +155,19 @@ def test_without_torchscript_the_numbers_are_the_same(small, monkeypatch):
     def refuse(function):
         raise RuntimeError
 
-    script.scripted.cache_clear()
+    fused_update.scripted.cache_clear()
     monkeypatch.setattr(torch.jit, "script", refuse)
     policy = network(small)
-    with updating(policy, TERMS, side_by_side=True) as it:
-        assert it._run is update._pass and not it.side_by_side
+    with Update(policy, TERMS, side_by_side=True) as it:
+        assert it._run is fused_update._pass and not it.side_by_side
     found = after_passes(small)
-    script.scripted.cache_clear()
+    fused_update.scripted.cache_clear()
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def test_a_minibatch_in_pieces_has_the_same_gradient(small, monkeypatch):
     record, kl, wanted = one_gradient(network(small), rollout(1000))
-    monkeypatch.setattr(update, "PIECE", 300)
+    monkeypatch.setattr(fused_update, "PIECE", 300)
     found = one_gradient(network(small), rollout(1000))
     torch.testing.assert_close(found[:2], (record, kl), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found[2], wanted, rtol=1e-4, atol=1e-6)
@@ -175,14 +175,14 @@ def test_a_minibatch_in_pieces_has_the_same_gradient(small, monkeypatch):
 
 def test_deviations_keep_to_their_least_in_each_step(small):
     policy, data = network(small), rollout(600)
-    with updating(policy, replace(TERMS, ent_coef=-100.0)) as it:
-        it.pass_over(data, torch.arange(600), 60, least_log_std=-0.401)
+    with Update(policy, TERMS._replace(ent_coef=-100.0, least_log_std=-0.401)) as it:
+        it.pass_over(data, torch.arange(600), 60)
     torch.testing.assert_close(policy.log_std.detach(), torch.full((6,), -0.401))
 
 
 def test_the_state_is_given_back_when_the_block_fails(small):
     policy = network(small)
-    with pytest.raises(KeyError), updating(policy, TERMS) as it:
+    with pytest.raises(KeyError), Update(policy, TERMS) as it:
         it.pass_over(rollout(), torch.arange(300), 300)
         raise KeyError
     assert {float(s["step"]) for s in policy.optimizer.state.values()} == {1.0}
@@ -217,6 +217,6 @@ def test_a_network_waits_for_the_other_as_long_as_that_takes():
     late = threading.Timer(2.0, place.fill_, (0.25,))
     late.start()
     begin = time.perf_counter()
-    assert script.scripted(update._known)(place) == 0.25
+    assert fused_update.scripted(fused_update._known)(place) == 0.25
     assert time.perf_counter() - begin > 1.0
     late.join()

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from reach_rl.config.schema import Config
+from reach_rl.envs import episodes
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.envs.gym_env import ReachEnv, drained
+from reach_rl.envs.episodes import EPISODE, MOTION, Finished
+from reach_rl.envs.gym_env import ReachEnv
 from reach_rl.envs.pool import goal_pool
-from reach_rl.envs.statistics import MOTION, Finished
-from reach_rl.envs.vec_env import BatchVecEnv
+from reach_rl.envs.vec_env import BatchVecEnv, ReachDummyVecEnv
 from reach_rl.robots import load_robot
-from reach_rl.training.window import Window
+from reach_rl.training.rollout_metrics import Window
 from tests.envs.conftest import LOOSE
 
 Make = Callable[..., Config]
@@ -41,7 +41,7 @@ def finished_of(batch: ReachBatch) -> Finished:
     batch.reset()
     for action in actions():
         batch.step(action)
-    return batch.statistics.drain()
+    return batch.episodes.drain()
 
 
 def test_sums_are_those_of_a_plain_loop(batch: ReachBatch) -> None:
@@ -57,7 +57,7 @@ def test_sums_are_those_of_a_plain_loop(batch: ReachBatch) -> None:
         done.append(s.action.copy())
         inside.append(s.inside_steps > 0)
         reached_at.append(s.completed.copy())
-    found = batch.statistics.drain()
+    found = batch.episodes.drain()
     tool, speed, act = np.array(tools), np.array(speeds), np.array(done)
     near = np.array(inside)
     # at rest before the episode: two speeds of zero before the first step
@@ -75,11 +75,11 @@ def test_sums_are_those_of_a_plain_loop(batch: ReachBatch) -> None:
         "goal_action_rate": (near * rate).sum(axis=0),
     }
     assert near.any() and not near.all() and (expected["saturation"] > 0).all()
-    sums = np.array(found.motion)
-    for column, name in enumerate(MOTION):
+    sums = found.episodes
+    for column, name in enumerate(MOTION, len(EPISODE)):
         np.testing.assert_allclose(sums[:, column], expected[name], rtol=1e-9, err_msg=name)
     limits = batch.arm.velocity_limits
-    np.testing.assert_allclose(found.peak_speed, (np.abs(speed) / limits).max(axis=(0, 2)))
+    np.testing.assert_allclose(sums[:, 5], (np.abs(speed) / limits).max(axis=(0, 2)))
     assert np.array(reached_at).any()
 
 
@@ -97,10 +97,11 @@ def test_time_to_success_counts_from_the_goals_appearance(
         for row in np.flatnonzero(batch.state.completed):
             times.append((step - shown[row]) * config.task.control_period)
         shown[outcome.goal_changed] = step
-    found = batch.statistics.drain()
-    assert any(found.reached) and not all(found.reached)
-    assert [s > 0 for s in found.seconds] == found.reached
-    assert sorted(s for s in found.seconds if s) == pytest.approx(sorted(t for t in times if t))
+    found = batch.episodes.drain()
+    reached, seconds = found.goals[:, 0].astype(bool), found.goals[:, 3]
+    assert reached.any() and not reached.all()
+    assert ((seconds > 0) == reached).all()
+    assert sorted(s for s in seconds.tolist() if s) == pytest.approx(sorted(t for t in times if t))
 
 
 def test_every_face_gives_the_same_metrics(config: Config) -> None:
@@ -109,17 +110,17 @@ def test_every_face_gives_the_same_metrics(config: Config) -> None:
     batch = ReachBatch(config, N, goals=goals)
     faces = {
         "batch": BatchVecEnv(batch, truncate_at_goal_change=False, stagger=False),
-        "dummy": DummyVecEnv(makers),
+        "dummy": ReachDummyVecEnv(batch, makers),
     }
     found = {}
     for name, env in faces.items():
         window = Window(100, batch.reward.names)
         env.reset()
         for action in actions():
-            infos = env.step(action.astype(np.float32))[3]
-            window.add(drained(infos))
-        if name == "batch":
-            window.add(env.drain())
+            env.step(action.astype(np.float32))
+        finished = env.drain()
+        assert (np.diff(finished.goal_steps) >= 0).all() and len(finished.episodes) == N
+        window.add(finished)
         found[name] = window.metrics()
         env.close()
     assert found["batch"].keys() == found["dummy"].keys()
@@ -134,10 +135,20 @@ def test_an_episode_goes_on_from_a_snapshot(config: Config) -> None:
     for action in actions()[:20]:
         one.step(action)
     other.restore(one.snapshot())
-    one.statistics.drain()
+    one.episodes.drain()
     for action in actions()[20:]:
         one.step(action)
         other.step(action)
-    a, b = one.statistics.drain(), other.statistics.drain()
-    np.testing.assert_array_equal(np.array(a.motion), np.array(b.motion))
-    assert (a.seconds, a.peak_speed) == (b.seconds, b.peak_speed)
+    a, b = one.episodes.drain(), other.episodes.drain()
+    np.testing.assert_array_equal(a.goals[-N:], b.goals[-N:])
+    np.testing.assert_array_equal(a.episodes, b.episodes)
+
+
+def test_what_nobody_asks_for_is_forgotten(monkeypatch: pytest.MonkeyPatch, make: Make) -> None:
+    """Whoever steps an environment and never drains it needs no more memory for that."""
+    monkeypatch.setattr(episodes, "_KEPT", 3)
+    batch = ReachBatch(make(episode_steps=2, goal_period=2), 1)
+    batch.reset()
+    for _ in range(20):
+        batch.step(np.zeros((1, 6)))
+    assert len(batch.episodes.drain().episodes) == 3

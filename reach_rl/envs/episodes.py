@@ -1,0 +1,241 @@
+"""What happened since somebody last asked: finished goals and finished episodes."""
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.compiled import compiled
+from reach_rl.mdp.state import Arm, State
+
+MOTION = (
+    "tool_speed",
+    "action_rate",
+    "jerk",
+    "saturation",
+    "goal_steps",
+    "goal_joint_speed",
+    "goal_action_rate",
+)
+"""What is summed over an episode's steps: the tool's speed (m/s), |a - a_before|^2, squared norm of
+the joint jerk between control steps (rad2/s6), share of the actions at +-1; and of the steps
+inside both thresholds their number, norm of the joint speeds (rad/s) and |a - a_before|^2."""
+
+GOAL = ("reached", "distance", "angle", "seconds")
+"""Of a goal: whether the hold was completed, distance (m) and angle (rad) of the tool at its end,
+time from its appearance until the hold was completed (s), 0 if it was not."""
+
+EPISODE = ("total", "length", "goals", "self_collided", "table_collided", "peak_speed")
+"""Of an episode: sum of rewards, environment steps, goals reached, whether the arm touched itself
+or the table, fastest joint at any control step as a fraction of its limit. The sums of MOTION and
+those of the weighted reward terms follow."""
+
+_KEPT = 2**14
+"""Steps in which something finished that are remembered for whoever may ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Goals and episodes that finished, in the order in which they did."""
+
+    goals: Array
+    """(k, 4), the columns of GOAL."""
+    goal_steps: Ints
+    """(k,) environment steps since somebody asked before."""
+    episodes: Array
+    """(m, 13 + terms), the columns of EPISODE, of MOTION, and of the reward terms."""
+    episode_steps: Ints
+    """(m,) as of goals."""
+    physics_resets: int
+    """Episodes that ended because the physics went bad."""
+
+
+def merged(parts: Sequence[Finished]) -> Finished:
+    """What finished in environments that were stepped together, one part each."""
+    goal_steps = np.concatenate([part.goal_steps for part in parts])
+    episode_steps = np.concatenate([part.episode_steps for part in parts])
+    first, second = (np.argsort(s, kind="stable") for s in (goal_steps, episode_steps))
+    return Finished(
+        np.concatenate([part.goals for part in parts])[first],
+        goal_steps[first],
+        np.concatenate([part.episodes for part in parts])[second],
+        episode_steps[second],
+        sum(part.physics_resets for part in parts),
+    )
+
+
+class Episodes:
+    """Running sums of the episodes under way, and what has finished."""
+
+    def __init__(self, n: int, terms: int, arm: Arm) -> None:
+        """Start n episodes at zero, of so many reward terms."""
+        self.arm = arm
+        self.latest: tuple[Ints, Array] = (np.zeros(0, np.int64), np.zeros((0, 0)))
+        """Environments and sums of the episodes that finished last, in one step."""
+        self._table = np.zeros((n, len(EPISODE) + len(MOTION) + terms))
+        self._goal_age = np.zeros(n, np.int64)
+        self._reached_age = np.zeros(n, np.int64)
+        joints = len(arm.home)
+        self._acceleration = np.zeros((n, joints))
+        self._tool = np.zeros((n, 3))
+        self._velocity = np.zeros((n, joints))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._step = self._resets = 0
+        self._goals: deque[tuple[int, Array]] = deque(maxlen=_KEPT)
+        self._episodes: deque[tuple[int, Array]] = deque(maxlen=_KEPT)
+
+    def before(self, state: State) -> None:
+        """Note where all environments are before a control step."""
+        self._tool[:] = state.tool_position
+        self._velocity[:] = state.joint_velocity
+
+    def add(self, state: State, reward: Array, shares: Array) -> None:
+        """Count one control step of all environments."""
+        self._step += 1
+        _add(
+            self._table,
+            reward,
+            shares,
+            state.completed,
+            state.self_contact,
+            state.table_contact,
+            self._goal_age,
+            self._reached_age,
+            state.joint_velocity,
+            self._velocity,
+            self._acceleration,
+            state.action,
+            state.last_action,
+            state.tool_position,
+            self._tool,
+            state.inside_steps,
+            self.arm.velocity_limits,
+            1.0 / self.arm.control_period,
+        )
+
+    def finish_goals(self, rows: Ints, state: State) -> None:
+        """Note how the goals of these environments ended."""
+        if not len(rows):
+            return
+        seconds = self.arm.control_period * self._reached_age[rows]
+        columns = (state.reached[rows], state.distance[rows], state.angle[rows], seconds)
+        self._goals.append((self._step, np.column_stack(columns).astype(float)))
+        self._goal_age[rows] = self._reached_age[rows] = 0
+
+    def finish_episodes(self, rows: Ints, poisoned: Bools) -> None:
+        """Note how the episodes of these environments ended."""
+        if len(rows):
+            self.latest = (rows, self._table[rows])
+            self._episodes.append((self._step, self._table[rows]))
+            self._resets += int(poisoned.sum())
+
+    def begin(self, rows: Ints) -> None:
+        """Begin an episode at zero in these environments."""
+        for sums in (self._table, self._goal_age, self._reached_age, self._acceleration):
+            sums[rows] = 0
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Copies of the running sums by name, one row per environment."""
+        return {name: view.astype(kind) for name, (view, kind) in self._views().items()}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on where a snapshot was taken."""
+        for name, (view, _) in self._views().items():
+            view[:] = arrays[name]
+
+    def _views(self) -> dict[str, tuple[np.ndarray, type]]:
+        """The sums, and the types in which checkpoints have them."""
+        kinds = (float, np.int64, np.int64, bool, bool, float)
+        motion = len(EPISODE) + len(MOTION)
+        out: dict[str, tuple[np.ndarray, type]] = {
+            name: (self._table[:, i], kinds[i]) for i, name in enumerate(EPISODE)
+        }
+        return out | {
+            "motion": (self._table[:, len(EPISODE) : motion], float),
+            "shares": (self._table[:, motion:], float),
+            "goal_age": (self._goal_age, np.int64),
+            "reached_age": (self._reached_age, np.int64),
+            "acceleration": (self._acceleration, float),
+        }
+
+    def drain(self) -> Finished:
+        """What has finished since the last call."""
+        goals, goal_steps = _joined(self._goals, len(GOAL))
+        episodes, episode_steps = _joined(self._episodes, self._table.shape[1])
+        finished = Finished(goals, goal_steps, episodes, episode_steps, self._resets)
+        self._begin()
+        return finished
+
+
+def _joined(found: Sequence[tuple[int, Array]], width: int) -> tuple[Array, Ints]:
+    """The rows of all steps, and of which step each is."""
+    rows = np.concatenate([np.zeros((0, width)), *(part for _, part in found)])
+    return rows, np.repeat([step for step, _ in found], [len(part) for _, part in found])
+
+
+@compiled(
+    "void(f8[:,::1], f8[:], f8[:,:], b1[:], b1[:], b1[:], i8[:], i8[:], f8[:,:], f8[:,:], f8[:,:],"
+    " f8[:,:], f8[:,:], f8[:,:], f8[:,:], i8[:], f8[:], f8)"
+)
+def _add(
+    table: Array,
+    reward: Array,
+    shares: Array,
+    completed: Bools,
+    self_contact: Bools,
+    table_contact: Bools,
+    goal_age: Ints,
+    reached_age: Ints,
+    velocity: Array,
+    velocity_before: Array,
+    acceleration: Array,
+    action: Array,
+    last_action: Array,
+    tool: Array,
+    tool_before: Array,
+    inside_steps: Ints,
+    limits: Array,
+    per_second: float,
+) -> None:
+    """Add a step to the sums (n, 13 + terms), in the order of EPISODE, MOTION and the terms."""
+    n, joints = velocity.shape
+    for i in range(n):
+        row = table[i]
+        goal_age[i] += 1
+        if completed[i]:
+            row[2] += 1.0
+            reached_age[i] = goal_age[i]
+        row[0] += reward[i]
+        row[1] += 1.0
+        if self_contact[i]:
+            row[3] = 1.0
+        if table_contact[i]:
+            row[4] = 1.0
+        jerk, change, speed, full = 0.0, 0.0, 0.0, 0
+        for k in range(joints):
+            v = velocity[i, k]
+            now = (v - velocity_before[i, k]) * per_second
+            jerk += (now - acceleration[i, k]) ** 2
+            acceleration[i, k] = now
+            change += (action[i, k] - last_action[i, k]) ** 2
+            speed += v * v
+            full += abs(action[i, k]) >= 1.0
+            row[5] = max(row[5], abs(v) / limits[k])
+        way = 0.0
+        for k in range(3):
+            way += (tool[i, k] - tool_before[i, k]) ** 2
+        row[6] += math.sqrt(way) * per_second
+        row[7] += change
+        row[8] += jerk * per_second * per_second
+        row[9] += full / joints
+        if inside_steps[i] > 0:
+            row[10] += 1.0
+            row[11] += math.sqrt(speed)
+            row[12] += change
+        for k in range(shares.shape[1]):
+            row[13 + k] += shares[i, k]
