@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from reach_rl.config.kinds import GoalChange
 from reach_rl.config.load import load_run
+from reach_rl.config.schema import GoalChange
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.robots import display_spec
 from reach_rl.robots.render import Camera

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reach_rl.cli.front_door import run
-from reach_rl.config.kinds import ExportFormat
+from reach_rl.config.schema import ExportFormat
 from reach_rl.config.verbs import ExportConfig
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from reach_rl.bundles.graph import DOUBLE, FLOAT, Graph
-from reach_rl.config.kinds import Activation
+from reach_rl.config.schema import Activation
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.actions import Action
 

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from reach_rl.config.kinds import ScheduleKind
+from reach_rl.config.schema import ScheduleKind
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.rundir import atomic
 from reach_rl.training.snapshot import load_normalizer

@@ -1,13 +1,14 @@
-"""Shell completion: what may follow what has been typed, and the scripts that ask for it."""
+"""Shell completion: what may follow what has been typed, and the scripts that ask for it.
+
+Hydra's own composes a configuration at each tab, and knows neither verbs nor names of terms.
+"""
 
 import sys
-import typing
 from collections.abc import Iterable, Sequence
-from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 
-from reach_rl.config.keys import ITEM, Key, find, keys, unwrap
-from reach_rl.config.names import names
+from reach_rl.config.keys import ITEM, Key, find, keys
 from reach_rl.config.problems import nearest
 from reach_rl.config.sheets import groups, sheets
 from reach_rl.config.verbs import VERBS, Verb
@@ -68,84 +69,45 @@ def complete(line: str, verbs: Iterable[str]) -> list[str]:
     """Whole words that may stand where the line ends; verbs are those that exist."""
     words = line.split()
     current = "" if not words or line[-1:].isspace() else words.pop()
-    if len(words) <= 1:
-        return _starting(current, verbs)
-    verb = words[1]
-    if verb == "completion":
-        return _starting(current, SCRIPTS)
-    config_dir = _config_dir(words)
+    verb = words[1] if len(words) > 1 else ""
+    found: Iterable[str] = {"": verbs, "completion": SCRIPTS}.get(verb, ())
     if verb == "explain":
-        known = VERBS["train"]
-        return [word.removesuffix("=") for word in _words(known, current, config_dir)]
-    return _words(VERBS[verb], current, config_dir) if verb in VERBS else []
+        found = [word.removesuffix("=") for word in _words(VERBS["train"], current, words)]
+    elif verb in VERBS:
+        found = _words(VERBS[verb], current, words)
+    return [word for word in dict.fromkeys(found) if word.startswith(current)]
 
 
-def _starting(current: str, words: Iterable[str]) -> list[str]:
-    return [word for word in words if word.startswith(current)]
-
-
-def _config_dir(words: list[str]) -> Path | None:
-    after = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
-    return Path(after[-1]) if after and Path(after[-1]).is_dir() else None
-
-
-def _words(verb: Verb, current: str, config_dir: Path | None) -> list[str]:
+def _words(verb: Verb, current: str, before: list[str]) -> Iterable[str]:
+    dirs = [b for a, b in pairwise(before) if a in ("--config-dir", "-cd")]
+    options = groups(sheets(Path(dirs[-1]) if dirs and Path(dirs[-1]).is_dir() else None))
+    path, equals, value = current.partition("=")
     if current.startswith("-"):
-        return _starting(current, FLAGS)
-    options = groups(sheets(config_dir))
-    key, equals, value = current.partition("=")
+        return FLAGS
     if equals:
-        before, comma, last = value.rpartition(",")
-        found = options.get(key) or _choices(verb, key)
-        return [f"{key}={before}{comma}{choice}" for choice in _starting(last, found)]
-    first = key.partition(".")[0] if "." in key else ""
-    return _starting(
-        current,
-        dict.fromkeys(
-            [*(_group_words(verb, options) if not first else ()), *_key_words(verb, first)]
-        ),
-    )
-
-
-def _group_words(verb: Verb, options: Iterable[str]) -> list[str]:
+        first, comma, _ = value.rpartition(",")
+        found = options.get(path) or _choices(find(verb.schema, path))
+        return [f"{path}={first}{comma}{choice}" for choice in found]
+    leaves = [key for key in keys(verb.schema).values() if key.leaf and not key.path.endswith(ITEM)]
+    if "." in path:
+        return [f"{name}=" for key in leaves if "." in key.path for name in _named(verb, key)]
+    chosen = options if verb.makes_run else [g for g in options if find(verb.schema, g)]
     if verb.name == "bench":
-        options = [group for group in options if group != "sweep"]
-    elif not verb.makes_run:
-        options = [group for group in options if find(verb.schema, group) is not None]
-    return [f"{group}=" for group in options]
+        chosen = [group for group in options if group != "sweep"]
+    single = [f"{key.path}=" for key in leaves if "." not in key.path]
+    parts = [f"{key.path.partition('.')[0]}." for key in leaves if "." in key.path]
+    return [*(f"{group}=" for group in chosen), *single, *parts]
 
 
-def _key_words(verb: Verb, first: str) -> list[str]:
-    """Keys below a first part; without one, single keys and the first parts themselves."""
-    found = []
-    for key in keys(verb.schema):
-        paths = _named(key)
-        head, dot, _ = key.path.partition(".")
-        if first and head == first and dot:
-            found += [f"{path}=" for path in paths if key.leaf]
-        elif not first and not dot:
-            found.append(f"{key.path}=" if key.leaf else f"{key.path}.")
-    return found
-
-
-def _named(key: Key) -> list[str]:
+def _named(verb: Verb, key: Key) -> list[str]:
     """The paths of a key with the names of terms put in for `*`."""
-    if ITEM not in key.path:
-        return [key.path]
-    group = key.path.partition(f".{ITEM}")[0]
-    return [key.path.replace(ITEM, name) for name in names(group)]
+    group, star, _ = key.path.partition(f".{ITEM}")
+    above = find(verb.schema, group)
+    names = above.names if star and above is not None else ()
+    return [key.path.replace(ITEM, name) for name in names] if star else [key.path]
 
 
-def _choices(verb: Verb, path: str) -> Sequence[str]:
-    key = find(verb.schema, path)
+def _choices(key: Key | None) -> Sequence[str]:
     if key is None:
         return ()
-    inner, optional = unwrap(key.type)
-    null = ["null"] if optional else []
-    if isinstance(inner, type) and issubclass(inner, Enum):
-        return [str(member.value) for member in inner] + null
-    if inner is bool:
-        return ["true", "false"]
-    if typing.get_origin(inner) is None and (known := names(path)):
-        return [*known, *null]
-    return null
+    return [*(["true", "false"] if key.type is bool else key.choices), *["null"] * key.optional]

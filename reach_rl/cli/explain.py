@@ -10,16 +10,11 @@ from reach_rl.config.composition import Composed, Composer
 from reach_rl.config.keys import (
     ITEM,
     Key,
-    bounds_text,
     check_key,
     find,
     join,
     keys,
-    pattern,
-    type_text,
-    unwrap,
 )
-from reach_rl.config.names import names
 from reach_rl.config.problems import ConfigError, listing, show
 from reach_rl.config.prove import compose_kept
 from reach_rl.config.sheets import Meaning, Sheet, chain, meanings, sheets
@@ -119,9 +114,9 @@ class _Page:
         rows = {
             "meaning": about.text or "(none given)",
             "unit": about.unit,
-            "type": full_type(key),
-            "range": bounds_text(key.bounds),
-            "names": listing(known, 40) if (known := names(key.path)) else "",
+            "type": key.words,
+            "range": key.range,
+            "names": listing(key.names, 40) if key.names else "",
             "value": show(value),
             "set by": self.composed.source(path) or "(not set)",
             "change": f"reach-rl {self.verb.name} {path}=...",
@@ -144,8 +139,9 @@ class _Page:
         above = self.meaning(path)
         if above.text:
             lines.append(f"  {above.text}")
-        if known := names(path):
-            text = f"names: {listing(known, 40)}"
+        key = find(self.verb.schema, path)
+        if key is not None and key.names:
+            text = f"names: {listing(key.names, 40)}"
             lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
         for name, item in (value or {}).items() if isinstance(value, Mapping) else ():
             lines += self.row(join(path, name), item)
@@ -200,16 +196,11 @@ def all_meanings(schema: type, files: Mapping[str, Sheet], verb: str) -> dict[st
 
 def meaning_of(schema: type, means: Mapping[str, Meaning], path: str) -> Meaning:
     """The meaning of a dotted key; of an item, that of its kind."""
-    general = pattern(schema, path) or path
+    key = find(schema, path)
+    general = key.path if key is not None else path
     return means.get(path) or means.get(general) or Meaning("", "")
-
-
-def full_type(key: Key) -> str:
-    """The type of a key in words, null included."""
-    inner, optional = unwrap(key.type)
-    return type_text(inner) + (" or null" if optional else "")
 
 
 def schema_paths(schema: type) -> list[Key]:
     """The keys that hold values, `*` for the names of terms."""
-    return [key for key in keys(schema) if key.leaf and not key.path.endswith(ITEM)]
+    return [key for key in keys(schema).values() if key.leaf and not key.path.endswith(ITEM)]

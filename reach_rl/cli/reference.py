@@ -4,19 +4,19 @@ python -m reach_rl.cli.reference [--check]
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from reach_rl.cli.explain import all_meanings, full_type, meaning_of, schema_paths
-from reach_rl.cli.reference_search import search_part
-from reach_rl.config.keys import ITEM, Key, bounds_text
-from reach_rl.config.names import NAMED, names
+from reach_rl.cli.explain import all_meanings, meaning_of, schema_paths
+from reach_rl.config.keys import ITEM, Key, keys
 from reach_rl.config.paths import checkout_dir
-from reach_rl.config.problems import show
+from reach_rl.config.problems import listing, show
 from reach_rl.config.schema import Config
-from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, sheets, values
+from reach_rl.config.search import OBJECTIVES, PATH, PRUNERS, SAMPLERS, Search
+from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, meaning, sheets, values
 from reach_rl.config.verbs import VERBS, Verb
 
 MODULE = "reach_rl.cli.reference"
+_HEAD = ("| key | default | meaning | unit | type and range |", "|---|---|---|---|---|")
 HEAD = """# Every key of the configuration
 
 Generated from `conf/` and the schema by `make docs`; do not edit.
@@ -36,7 +36,7 @@ def page() -> str:
         table = _keys(train, files, group)
         parts += [*table, ""] if table else []
         parts += _terms(train, files, group)
-    parts += search_part(files)
+    parts += _searches(files)
     for verb in VERBS.values():
         if verb is not train:
             parts += [f"## The verb {verb.name}", "", verb.summary, "", *_keys(verb, files, ""), ""]
@@ -61,37 +61,57 @@ def _keys(verb: Verb, files: Mapping[str, Sheet], group: str) -> list[str]:
         first = key.path.partition(".")[0]
         outside = first not in groups(files)
         if (outside if not group else first == group) and key.path not in known:
-            rows.append(_row(verb, key, now, means))
-    head = ["| key | default | meaning | unit | type and range |", "|---|---|---|---|---|"]
-    return [*head, *rows] if rows else []
+            value = f"`{show(now[key.path])}`" if key.path in now else ""
+            about = meaning_of(verb.schema, means, key.path)
+            rows.append(_row(key, key.path.replace(ITEM, "NAME"), value, about))
+    return [*_HEAD, *rows] if rows else []
 
 
-def _row(verb: Verb, key: Key, now: Mapping[str, object], means: Mapping[str, Meaning]) -> str:
-    about = meaning_of(verb.schema, means, key.path)
-    value = f"`{show(now[key.path])}`" if key.path in now else ""
-    bounds = f", {bounds_text(key.bounds)}" if key.bounds else ""
-    path = key.path.replace(ITEM, "NAME")
-    cells = (f"`{path}`", value, about.text, about.unit, full_type(key) + bounds)
+def _row(key: Key, path: str, value: str, about: Meaning) -> str:
+    kind = key.words + (f", {key.range}" if key.range else "")
+    cells = (f"`{path}`", value, about.text, about.unit, kind)
     return "| " + " | ".join(map(_cell, cells)) + " |"
 
 
-def _terms(verb: Verb, files: Mapping[str, Sheet], group: str) -> list[str]:
+def _terms(verb: Verb, files: Mapping[str, Sheet], group: str) -> Iterator[str]:
     means = all_meanings(verb.schema, files, verb.name)
-    parts = []
-    for path in NAMED:
-        known = names(path)
-        if path.partition(".")[0] == group and len(known) > 3:
-            parts += [f"Names in `{path}`:", ""]
-            for name in known:
+    for path, key in keys(verb.schema).items():
+        if path.partition(".")[0] == group and len(key.names) > 3 and ITEM not in path:
+            yield from (f"Names in `{path}`:", "")
+            for name in key.names:
                 about = means.get(f"{path}.{name}")
                 unit = f" ({about.unit})" if about and about.unit else ""
-                parts.append(f"- `{name}`" + (f": {about.text}{unit}" if about else ""))
-            parts.append("")
-    return parts
+                yield f"- `{name}`" + (f": {about.text}{unit}" if about else "")
+            yield ""
+
+
+def _searches(files: Mapping[str, Sheet]) -> Iterator[str]:
+    """The keys of hydra.sweeper, of samplers and of pruners."""
+    group = "hydra/sweeper"
+    yield from ("## Searches", "")
+    yield from ("With `-m` and `sweep=ppo`, `sweep=search` or another search.", "")
+    yield from (*_table(files[f"{group}/optuna"], Search, PATH), "")
+    yield from (f"`{PATH}.objective` is {listing([f'`{n}`' for n in OBJECTIVES], 99)}.", "")
+    for name, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        for option, schema in table.items():
+            sheet = files[f"{group}/{name}/{option}"]
+            yield from (f"### {group}/{name}={option}", "", sheet.head[0], "")
+            rows = _table(sheet, schema, f"{PATH}.{name}")
+            yield from [*rows, ""] if rows else []
+
+
+def _table(sheet: Sheet, schema: type, path: str) -> list[str]:
+    rows = []
+    for key, value in sheet.tree.items():
+        comment = sheet.comments.get(f"{sheet.package}.{key}", "")
+        if comment:
+            found = keys(schema)[key]
+            rows.append(_row(found, f"{path}.{key}", f"`{show(value)}`", meaning(comment)))
+    return [*_HEAD, *rows] if rows else []
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def keep(name: str, text: str, module: str, argv: Sequence[str] | None = None) -> int:

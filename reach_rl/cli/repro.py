@@ -8,12 +8,12 @@ from typing import Any
 
 from reach_rl.cli.diff import config_values, differences, flat
 from reach_rl.cli.runs import run_dir
-from reach_rl.config.convert import to_tree
 from reach_rl.config.load import compose
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.redact import HIDDEN
 from reach_rl.config.sheets import chain, sheets, values
+from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.provenance import git_state, machine, sha256, versions
 

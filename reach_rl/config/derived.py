@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from reach_rl.config.kinds import GoalChange, Unit
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange, Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,188 +1,260 @@
-"""The keys that a schema has: their types, their bounds, and the nearest to a mistaken one."""
+"""The keys that a schema has: their types, bounds and names, and the nearest to a mistaken one."""
 
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from reach_rl.config.names import ABBREVIATIONS, names
 from reach_rl.config.problems import listing, nearest, show
+from reach_rl.config.schema import Name
 
-_WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 ITEM = "*"
+"""Stands in a path for the name of a term or the number of an item."""
+_FAR = 0.85
+"""How near a key of another group must be to be proposed: `algo` is not `also`."""
+_WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+
+FOREIGN: dict[str, str] = dict(
+    line.split(maxsplit=1)  # type: ignore[misc]
+    for line in """
+    activation       ppo.policy_kwargs.activation_fn
+    algo             PPO is what learns; its keys are ppo.*
+    anneal_lr        try ppo.learning_rate_schedule.kind=linear
+    bs               ppo.batch_size
+    capture_video    video
+    clip_coef        ppo.clip_range
+    cuda             try ppo.device=cuda
+    discount         ppo.gamma
+    ent              ppo.ent_coef
+    entropy_coef     ppo.ent_coef
+    env              an arm and a task make it; try robot=ur5e task=front
+    env_id           an arm and a task make it; try robot=ur5e task=front
+    envs             vec_env.n_envs
+    epochs           ppo.n_epochs
+    eval_episodes    evaluation.goals
+    eval_freq        evaluation.every
+    horizon_length   ppo.n_steps
+    lambda           ppo.gae_lambda
+    log_dir          run_dir
+    log_folder       run_dir
+    logdir           run_dir
+    lr               ppo.learning_rate
+    minibatch_size   ppo.batch_size
+    n_timesteps      total_timesteps
+    num_envs         vec_env.n_envs
+    num_minibatches  ppo.batch_size
+    num_steps        ppo.n_steps
+    output_dir       run_dir
+    save_freq        checkpoint.every
+    save_video       video
+    steps            total_timesteps
+    timesteps        total_timesteps
+    track            try wandb=online
+    update_epochs    ppo.n_epochs
+    """.strip().splitlines()
+)
+"""What other frameworks call it -> our key, or what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a schema; `*` in its path stands for any name of a group of terms."""
+    """A key of a schema; `*` in its path stands for any term, or any item of a list."""
 
     path: str
     type: Any
+    """Without null and without annotations."""
+    optional: bool
+    """It may be null."""
     bounds: Mapping[str, float]
+    """Of the number, or of each number of a list; such as {"gt": 0}."""
+    named: Name | None
+    """What it names, what each item names, or what its items are called."""
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it holds further keys of the schema."""
+        return dataclasses.is_dataclass(self.type)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it holds a list."""
+        return typing.get_origin(self.type) is list
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it holds names with values."""
+        return typing.get_origin(self.type) not in (None, list, Literal)
 
     @property
     def leaf(self) -> bool:
         """Whether it holds a value, not further keys of the schema."""
-        inner, _ = unwrap(self.type)
-        return not is_schema(inner) and item_schema(inner) is None
+        items = typing.get_args(self.type) if self.is_list or self.is_mapping else ()
+        return not self.is_group and not any(dataclasses.is_dataclass(_bare(t)[0]) for t in items)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that it, or each item, may have; empty if any will do."""
+        return self.named.known if self.named is not None else ()
+
+    @property
+    def choices(self) -> list[str]:
+        """Every value that it may have, if it is one of a few words."""
+        if isinstance(self.type, type) and issubclass(self.type, Enum):
+            return [str(member.value) for member in self.type]
+        if typing.get_origin(self.type) is Literal:
+            return list(typing.get_args(self.type))
+        return list(self.names) if self.type is str else []
+
+    @property
+    def range(self) -> str:
+        """Its bounds in words, such as `above 0 and at most 1`."""
+        return " and ".join(f"{_WORDS[k]} {show(float(b))}" for k, b in self.bounds.items())
+
+    @property
+    def words(self) -> str:
+        """Its type in words, null included."""
+        return self.kind() + (" or null" if self.optional else "")
+
+    def kind(self, plural: bool = False) -> str:
+        """Its type in words."""
+        if self.is_list:
+            item = _key("", typing.get_args(self.type)[0])
+            return f"a list of {item.kind(plural=True)}"
+        if self.is_group:
+            return "groups of keys" if plural else "a group of keys"
+        if self.is_mapping:
+            return "names with values"
+        if self.choices and self.named is None:
+            return listing(self.choices)
+        return _KINDS.get(self.type, ("a value", "values"))[plural]
+
+
+_KINDS = {
+    bool: ("true or false", "true or false"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("text", "names"),
+}
+
+
+def _bare(tp: Any) -> tuple[Any, bool, tuple[Any, ...]]:  # noqa: ANN401  a type expression
+    """A type without None and annotations, whether None is allowed, and the annotations."""
+    optional, marks = False, ()
+    while True:
+        if typing.get_origin(tp) is typing.Annotated:
+            tp, marks = tp.__origin__, (*marks, *tp.__metadata__)
+        elif isinstance(tp, types.UnionType) or typing.get_origin(tp) is typing.Union:
+            optional = True
+            tp = next(arg for arg in typing.get_args(tp) if arg is not type(None))
+        else:
+            return tp, optional, marks
+
+
+def _key(path: str, tp: Any) -> Key:  # noqa: ANN401
+    inner, optional, marks = _bare(tp)
+    if typing.get_origin(inner) not in (None, Literal):
+        marks += tuple(mark for arg in typing.get_args(inner) for mark in _bare(arg)[2])
+    bounds = {word: getattr(m, word) for m in marks for word in _WORDS if hasattr(m, word)}
+    named = next((mark for mark in marks if isinstance(mark, Name)), None)
+    return Key(path, inner, optional, bounds, named)
 
 
 @cache
-def hints(schema: type) -> dict[str, Any]:
-    """Field name -> type of a schema class."""
-    return typing.get_type_hints(schema)
+def keys(schema: type) -> dict[str, Key]:
+    """Every key of a schema by its path, in order: groups of keys and items included."""
+    return {key.path: key for key in _keys("", schema)}
 
 
-def bounds_of(schema: type, name: str) -> Mapping[str, float]:
-    """The bounds that `rule()` gave to a field, such as {"gt": 0}."""
-    for field in dataclasses.fields(schema):
-        if field.name == name:
-            return field.metadata.get("bounds", {})
-    return {}
-
-
-def bounds_text(bounds: Mapping[str, float]) -> str:
-    """Bounds in words, such as `above 0 and at most 1`."""
-    return " and ".join(f"{_WORDS[kind]} {show(float(b))}" for kind, b in bounds.items())
-
-
-def unwrap(tp: Any) -> tuple[Any, bool]:  # noqa: ANN401  a type expression
-    """The type without None, and whether None was allowed."""
-    if isinstance(tp, types.UnionType) or typing.get_origin(tp) is typing.Union:
-        inner = [arg for arg in typing.get_args(tp) if arg is not type(None)]
-        return inner[0], len(inner) < len(typing.get_args(tp))
-    return tp, False
-
-
-def is_schema(tp: Any) -> bool:  # noqa: ANN401
-    """Whether a type is one of the schema's dataclasses."""
-    return isinstance(tp, type) and dataclasses.is_dataclass(tp)
-
-
-def is_mapping(tp: Any) -> bool:  # noqa: ANN401
-    """Whether a type is a mapping from names."""
-    return typing.get_origin(tp) not in (None, list, types.UnionType, typing.Union)
-
-
-def item_schema(tp: Any) -> type | None:  # noqa: ANN401
-    """The dataclass of the items of a mapping or list, if they have one."""
-    if not typing.get_args(tp):
-        return None
-    inner, _ = unwrap(typing.get_args(tp)[-1])
-    return inner if is_schema(inner) else None
-
-
-def type_text(tp: Any, plural: bool = False) -> str:  # noqa: ANN401
-    """A type in words."""
-    inner, _ = unwrap(tp)
-    if isinstance(inner, type) and issubclass(inner, Enum):
-        return listing(str(member.value) for member in inner)
-    if typing.get_origin(inner) is list:
-        return f"a list of {type_text(typing.get_args(inner)[0], plural=True)}"
-    if is_mapping(inner):
-        return "names with values"
-    if is_schema(inner):
-        return "groups of keys" if plural else "a group of keys"
-    one, many = {
-        bool: ("true or false", "true or false"),
-        int: ("a whole number", "whole numbers"),
-        float: ("a number", "numbers"),
-        str: ("text", "names"),
-    }.get(inner, ("a value", "values"))
-    return many if plural else one
-
-
-@cache
-def keys(schema: type, path: str = "") -> tuple[Key, ...]:
-    """Every key of a schema in order, groups of keys included."""
-    return tuple(_keys(schema, path))
-
-
-def _keys(schema: type, path: str) -> Iterator[Key]:
-    for name, tp in hints(schema).items():
-        key = Key(join(path, name), tp, bounds_of(schema, name))
+def _keys(path: str, tp: Any) -> Iterator[Key]:  # noqa: ANN401
+    key = _key(path, tp)
+    if path:
         yield key
-        inner, _ = unwrap(tp)
-        items = item_schema(inner)
-        if is_schema(inner):
-            yield from keys(inner, key.path)
-        elif items is not None:
-            yield from keys(items, join(key.path, ITEM))
+    if key.is_group:
+        for name, inner in typing.get_type_hints(key.type, include_extras=True).items():
+            yield from _keys(join(path, name), inner)
+    elif key.is_list or key.is_mapping:
+        yield from _keys(join(path, ITEM), typing.get_args(key.type)[-1])
 
 
-def pattern(schema: type, path: str) -> str | None:
-    """The path with `*` for names of terms, or None if the schema has no such key."""
-    tp, done = schema, ""
-    for part in path.split("."):
-        inner, _ = unwrap(tp)
-        if is_schema(inner) and part in hints(inner):
-            tp, done = hints(inner)[part], join(done, part)
-        elif is_mapping(inner) or (
-            typing.get_origin(inner) is list and (part.isdecimal() or part == ITEM)
-        ):
-            tp, done = typing.get_args(inner)[-1], join(done, ITEM)
-        elif inner is not Any:
-            return None
-    return done
+def below(schema: type, path: str) -> list[str]:
+    """The names of the keys directly below a group of keys."""
+    start = f"{path}." if path else ""
+    return [
+        p[len(start) :] for p in keys(schema) if p.startswith(start) and "." not in p[len(start) :]
+    ]
 
 
 def find(schema: type, path: str) -> Key | None:
-    """The key of a path, or None."""
-    wanted = pattern(schema, path)
-    return next((key for key in keys(schema) if key.path == wanted), None)
+    """The key of a path, whose names of terms and numbers of items are `*` in the key's own."""
+    known, done = keys(schema), ""
+    for part in path.split("."):
+        above = known.get(done)
+        if join(done, part) in known:
+            done = join(done, part)
+        elif above is not None and (above.is_mapping or (above.is_list and part.isdecimal())):
+            done = join(done, ITEM)
+        elif above is None or above.type is not Any:
+            return None
+    return known[done]
 
 
-def check_key(schema: type, path: str, groups: Sequence[str] = ()) -> str | None:
-    """Why a dotted key is not one of the schema, or None."""
-    tp: Any = schema
+def check_key(schema: type, path: str, groups: Iterable[str] = ()) -> str | None:
+    """Why a dotted key is not one of the schema, or None; groups: of Hydra, which are no keys."""
     done = ""
     for part in path.split("."):
-        inner, _ = unwrap(tp)
-        if is_schema(inner):
-            if part not in hints(inner):
-                return unknown_key(schema, inner, part, done, groups)
-            tp = hints(inner)[part]
-        elif is_mapping(inner):
-            if part not in (names(done) or (part,)):
-                return unknown_name(done, part)
-            tp = typing.get_args(inner)[-1]
-        elif typing.get_origin(inner) is list and part.isdecimal():
-            tp = typing.get_args(inner)[0]
-        elif inner is not Any:
-            return f"unknown key; {done} holds {type_text(inner)}, try {done}=..."
-        done = join(done, part)
+        above = find(schema, done) if done else None
+        if above is not None and above.is_mapping and part not in (above.names or (part,)):
+            return unknown_name(above, part, done)
+        step = join(done, part)
+        if find(schema, step) is None:
+            if above is None or above.is_group:
+                return unknown_key(schema, done, part, groups)
+            return f"unknown key; {done} holds {above.kind()}, try {done}=..."
+        done = step
     return None
 
 
-def unknown_name(path: str, name: str) -> str:
+def unknown_name(key: Key, name: str, path: str) -> str:
     """Why a term is refused, with the nearest known one."""
-    known = names(path)
-    near = nearest(name, known)
-    return "unknown term; " + (
-        f"did you mean {path}.{near}?" if near else f"there are {listing(known)}"
-    )
+    near = nearest(name, key.names)
+    hint = f"did you mean {path}.{near}?" if near else f"there are {listing(key.names)}"
+    return f"unknown term; {hint}"
 
 
-def unknown_key(
-    root: type, schema: type, key: str, path: str = "", groups: Sequence[str] = ()
-) -> str:
-    """Why a key is refused, with the nearest one: here, or of that name anywhere in root."""
-    here = sorted({*hints(schema), *(groups if not path else ())})
-    everywhere = {
-        k.path.rpartition(".")[2]: k.path for k in reversed(keys(root)) if ITEM not in k.path
-    }
-    near = everywhere.get(ABBREVIATIONS.get(key, key))
-    if near is None and nearest(key, here):
-        near = join(path, nearest(key, here))
-    if near is None and nearest(key, list(everywhere)):
-        near = everywhere[str(nearest(key, list(everywhere)))]
-    if near:
-        return f"unknown key; did you mean {near}?"
+def unknown_key(root: type, path: str, key: str, groups: Iterable[str] = ()) -> str:
+    """Why a key below a path is refused, with what was meant: here, or anywhere in root."""
+    pattern = getattr(find(root, path), "path", path)
+    here = sorted({*below(root, pattern), *(groups if not path else ())})
+    places = {p.rpartition(".")[2]: p for p in reversed(keys(root)) if ITEM not in p}
+    near = nearest(key, here)
+    far = nearest(key, list(places), cutoff=_FAR)
+    word = FOREIGN.get(key, places.get(key))
+    if word is not None and " " in word:
+        return f"unknown key; {word}"
+    if word not in keys(root):
+        word = join(path, near) if near else places[far] if far else None
+    if word:
+        return f"unknown key; did you mean {word}?"
     return f"unknown key; {path or 'the top level'} has {listing(here, 40)}"
+
+
+def flag_hint(root: type, flag: str) -> str | None:
+    """What to type instead of a flag of other programs, such as --save-video or --seed=1."""
+    word, equals, value = flag.lstrip("-").partition("=")
+    word = word.replace("-", "_")
+    meant = FOREIGN.get(word, word)
+    if " " in meant:
+        return meant
+    if meant not in keys(root):
+        meant = next((p for p in keys(root) if p.rpartition(".")[2] == meant), None)
+    key = keys(root).get(meant or "")
+    if key is None or not key.leaf:
+        return None
+    return f"try {key.path}=" + (value if equals else "true" if key.type is bool else "...")
 
 
 def join(path: str, key: object) -> str:

@@ -6,11 +6,10 @@ from typing import Any
 
 from reach_rl.config import context, tame
 from reach_rl.config.composition import Composer
-from reach_rl.config.convert import Converter, to_tree
-from reach_rl.config.older import completed, lacks
-from reach_rl.config.problems import NOTHING, ConfigError
+from reach_rl.config.problems import ConfigError
 from reach_rl.config.prove import prove
 from reach_rl.config.schema import Config
+from reach_rl.config.validation import completed, lacking, to_tree, typed
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 
 __all__ = [
@@ -30,10 +29,9 @@ def to_config(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
         ConfigError: with all problems, one line each: unknown keys, missing values, wrong types,
             bounds and, once those are right, the rules across keys.
     """
-    converter = Converter(verb.schema)
-    config = converter.convert(tree)
-    problems = converter.problems if config is NOTHING else verb.rules(config)
-    if problems:
+    config = typed(verb.schema, tree)
+    problems = config if isinstance(config, list) else verb.rules(config)
+    if problems or isinstance(config, list):
         raise ConfigError(problem.line() for problem in problems)
     return config
 
@@ -44,9 +42,9 @@ def to_config_of_any_age(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: with all problems, one line each.
     """
-    if lacks(tree, Config):
+    if lacking(Config, tree):
         default = to_tree(prove(Composer(), TRAIN, []).config)
-        tree = completed(tree, Config, default)
+        tree = completed(Config, tree, default)
     return to_config(tree)
 
 

@@ -1,13 +1,12 @@
 """Every override of a command line against the schema and the groups, before anything composes."""
 
 import re
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composer
-from reach_rl.config.keys import check_key, find, hints, item_schema, unwrap
+from reach_rl.config.keys import ITEM, below, check_key, find, join
 from reach_rl.config.problems import listing, nearest
 
 if TYPE_CHECKING:
@@ -90,24 +89,21 @@ def _check(composer: Composer, schema: type, override: "Override", multirun: boo
 
 def _holds_list(schema: type, key: str) -> bool:
     found = find(schema, key)
-    if found is None:
-        return False
-    inner, _ = unwrap(found.type)
-    return inner is typing.Any or typing.get_origin(inner) is list
+    return found is not None and (found.type is Any or found.is_list)
 
 
 def addition(schema: type, text: str) -> str:
     """How to set a key that is not there yet, such as that of a further term."""
     key, _, value = text.partition("=")
     parent, _, name = key.rpartition(".")
-    group = find(schema, parent.rpartition(".")[0]) if "." in parent else None
-    term = item_schema(unwrap(group.type)[0]) if group is not None else None
-    if term is None or name not in hints(term):
+    term = find(schema, parent) if parent else None
+    names = below(schema, term.path) if term is not None and term.path.endswith(ITEM) else []
+    if name not in names:
         return f"+{text}"
-    rest = {n: "null" if unwrap(tp)[1] else "0.0" for n, tp in hints(term).items()}
-    return (
-        f"+{parent}=" + "{" + ",".join(f"{n}:{v}" for n, v in (rest | {name: value}).items()) + "}"
-    )
+    found = {n: find(schema, join(parent, n)) for n in names}
+    rest = {n: "null" if key is not None and key.optional else "0.0" for n, key in found.items()}
+    inside = ",".join(f"{n}:{v}" for n, v in (rest | {name: value}).items())
+    return f"+{parent}={{{inside}}}"
 
 
 def _check_hydra(composer: Composer, override: "Override") -> str | None:

@@ -60,10 +60,10 @@ def _number(value: float) -> str:
     return f"{mantissa}e{int(exponent)}" if e else text
 
 
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that is nearest to word, or None if nothing is near."""
+def nearest(word: str, known: Sequence[str], cutoff: float = 0.66) -> str | None:
+    """The known word that is nearest to word, or None if nothing is near: 1 is the same word."""
     lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=cutoff)
     if found:
         return lower[found[0]]
     starts = [name for name in known if word and name.startswith(word)]

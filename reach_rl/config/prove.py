@@ -7,12 +7,12 @@ from typing import Any
 
 from reach_rl.config import code
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
-from reach_rl.config.convert import Converter
 from reach_rl.config.keys import find
 from reach_rl.config.overrides import addition, check
 from reach_rl.config.problems import NOTHING, nearest
 from reach_rl.config.schema import Config
 from reach_rl.config.search import unknown
+from reach_rl.config.validation import typed
 from reach_rl.config.verbs import Verb
 
 
@@ -67,10 +67,9 @@ def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
 
 def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, list[str]]:
     """The typed configuration (or NOTHING) and its problems; across: with rules across keys."""
-    converter = Converter(verb.schema)
-    config = converter.convert(composed.tree)
-    problems = converter.problems
-    if config is not NOTHING and across:
+    config = typed(verb.schema, composed.tree)
+    problems = config if isinstance(config, list) else []
+    if not problems and across:
         problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
     lines = [problem.line(composed.source(problem.key)) for problem in problems]
     lines += code.problems(composed.hydra, composed.overrides)

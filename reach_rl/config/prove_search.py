@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING
 
 from reach_rl.config import search
 from reach_rl.config.composition import COMMAND_LINE, Composed
-from reach_rl.config.keys import find, unwrap
+from reach_rl.config.keys import find
 from reach_rl.config.overrides import check
-from reach_rl.config.search import Search
-from reach_rl.config.search_rules import rules
-from reach_rl.config.space import Dimension, dimension
+from reach_rl.config.search import Dimension, Search, dimension, rules
 from reach_rl.config.verbs import Verb
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ def space(verb: Verb, sweeps: Sequence["Override"]) -> tuple[list[Dimension], li
     problems: list[str] = []
     for override in sweeps:
         key = find(verb.schema, override.key_or_group)
-        whole = key is not None and unwrap(key.type)[0] is int
+        whole = key is not None and key.type is int
         made = dimension(override, whole)
         if isinstance(made, str):
             problems.append(f"{override.input_line} ({COMMAND_LINE}): {made}")

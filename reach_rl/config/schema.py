@@ -1,28 +1,182 @@
 """The typed schema of a run: what every key may hold. Values live in conf/, never here.
 
-One frozen dataclass per config group; `rule(...)` states the range of a number, enums state the
-choices. The meaning and unit of each key is the comment beside it in conf/, which `reach-rl
-explain` and docs/configuration.md read.
+One frozen dataclass per config group, which pydantic types (see validation). Annotations state the
+range of a number, enums and literals the choices. The meaning and unit of each key is the comment
+beside it in conf/, which `reach-rl explain` and docs/configuration.md read. Pydantic itself is not
+imported here: help and completion read the annotations without it.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-from reach_rl.config.kinds import (
-    Activation,
-    GoalChange,
-    ScheduleKind,
-    Start,
-    Unit,
-    VecEnvKind,
-    WandbMode,
-    rule,
-)
+from annotated_types import Ge, Gt, Le, Lt
+
+from reach_rl.extend import entries
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def strict(cls: type[T]) -> type[T]:
+    """A frozen dataclass whose keys are all required, and the only ones; true is no number."""
+    config = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+    cls.__pydantic_config__ = config  # type: ignore[attr-defined]
+    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """In an annotation: what a value goes through before it is typed."""
+
+    function: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401
+        """For pydantic."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.function, handler(source))
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """In an annotation: text that names something registered (see reach_rl.extend)."""
+
+    noun: str = ""
+    also: tuple[str, ...] = ()
+    pattern: str = ""
+    """Of further names."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names that there are."""
+        return (*(entries(self.noun) if self.noun else ()), *self.also)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401
+        """For pydantic."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, name: str) -> str:
+        from pydantic_core import PydanticCustomError
+
+        if name not in self.known and not re.fullmatch(self.pattern, name):
+            raise PydanticCustomError("unknown_name", "unknown name")
+        return name
+
+
+def _number(value: Any) -> Any:  # noqa: ANN401
+    """Text such as 1e-3, which YAML 1.1 does not read as a number, as one."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401
+    """A number such as 1e6 as a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _both(value: Any) -> Any:  # noqa: ANN401
+    """SB3's form of a network: one list is for both; older ones hold the two in a list."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        return value[0]
+    return {"pi": value, "vf": value} if isinstance(value, list) else value
+
+
+Number = Annotated[float, Before(_number)]
+Integer = Annotated[int, Before(_whole)]
+Positive = Annotated[Number, Gt(0)]
+NotNegative = Annotated[Number, Ge(0)]
+Share = Annotated[Number, Ge(0), Le(1)]
+PositiveShare = Annotated[Number, Gt(0), Le(1)]
+Part = Annotated[Number, Ge(0), Lt(1)]
+Whole = Annotated[Integer, Ge(0)]
+Count = Annotated[Integer, Ge(1)]
+Seed = Annotated[Integer, Ge(0), Le(2**31 - 1)]
+
+
+class VecEnvKind(StrEnum):
+    """How environments are vectorised."""
+
+    BATCH = "batch"
+    SUBPROC = "subproc"
+    DUMMY = "dummy"
+
+
+class GoalChange(StrEnum):
+    """When an episode gets its next goal."""
+
+    TIMER = "timer"
+    HOLD = "hold"
+    NEVER = "never"
+
+
+class Start(StrEnum):
+    """Where an episode starts."""
+
+    HOME = "home"
+    REGION = "region"
+
+
+class ScheduleKind(StrEnum):
+    """How a value moves over the run."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    COSINE = "cosine"
+    KL_ADAPTIVE = "kl_adaptive"
+
+
+class Unit(StrEnum):
+    """What a curriculum counts, over all environments together."""
+
+    STEPS = "steps"
+    EPISODES = "episodes"
+    FRACTION = "fraction"
+
+
+class Activation(StrEnum):
+    """Hidden-layer activation of both networks."""
+
+    TANH = "tanh"
+    RELU = "relu"
+    ELU = "elu"
+    SILU = "silu"
+    GELU = "gelu"
+    LEAKY_RELU = "leaky_relu"
+
+
+class WandbMode(StrEnum):
+    """Where W&B records go."""
+
+    AUTO = "auto"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DISABLED = "disabled"
+
+
+class Viewer(StrEnum):
+    """Where a policy is played with."""
+
+    BROWSER = "browser"
+    NATIVE = "native"
+
+
+class ExportFormat(StrEnum):
+    """What export writes."""
+
+    ONNX = "onnx"
+    SB3 = "sb3"
+    HUB = "hub"
+
+
+@strict
 class RobotConfig:
     """A robot: its model and the names of the parts that the task uses."""
 
@@ -31,56 +185,56 @@ class RobotConfig:
     joints: list[str]
     actuators: list[str]
     tcp_site: str
-    home: list[float] | None
-    velocity_limits: list[float] | None = rule(gt=0)
-    reach: float | None = rule(gt=0)
-    servo_lag: float | None = rule(gt=0)
+    home: list[Number] | None
+    velocity_limits: list[Positive] | None
+    reach: Positive | None
+    servo_lag: Positive | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class RandomizationConfig:
     """What differs between simulations; each pair is [least, most], drawn anew every episode."""
 
-    servo_gain: list[float] = rule(gt=0)
-    joint_damping: list[float] = rule(ge=0)
-    joint_friction: list[float] = rule(ge=0)
-    payload: list[float] = rule(ge=0)
-    action_delay: list[int] = rule(ge=0, le=5)
+    servo_gain: list[Positive]
+    joint_damping: list[NotNegative]
+    joint_friction: list[NotNegative]
+    payload: list[NotNegative]
+    action_delay: list[Annotated[Integer, Ge(0), Le(5)]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class RegionConfig:
     """Which tool poses are goals. A sampled joint configuration is kept if all conditions hold."""
 
     name: str
-    joint_range: list[float] | None = rule(gt=0)
-    box_low: list[float | None] | None = field()
-    box_high: list[float | None] | None = field()
-    radius: list[float] | None = rule(ge=0)
-    pan_distance: float = rule(ge=0, lt=1)
-    cone_axis: list[float] | None = field()
-    cone_angle: float | None = rule(gt=0)
-    clearance: float = rule(ge=0)
-    pool: int = rule(ge=1)
+    joint_range: list[Positive] | None
+    box_low: list[Number | None] | None
+    box_high: list[Number | None] | None
+    radius: list[NotNegative] | None
+    pan_distance: Part
+    cone_axis: list[Number] | None
+    cone_angle: Positive | None
+    clearance: NotNegative
+    pool: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class TaskConfig:
     """The reaching task: time, thresholds, goals and starts."""
 
     region: RegionConfig
-    physics_step: float = rule(gt=0, le=0.02)
-    substeps: int = rule(ge=1)
-    episode_steps: int = rule(ge=1)
-    position_threshold: float = rule(gt=0)
-    orientation_threshold: float = rule(gt=0)
-    hold_time: float = rule(ge=0)
-    goal_change: GoalChange = field()
-    goal_period: int = rule(ge=1)
-    start: Start = field()
-    start_noise: float = rule(ge=0)
-    keypoint_offset: float = rule(gt=0)
-    randomization: RandomizationConfig = field()
+    physics_step: Annotated[Number, Gt(0), Le(0.02)]
+    substeps: Count
+    episode_steps: Count
+    position_threshold: Positive
+    orientation_threshold: Positive
+    hold_time: NotNegative
+    goal_change: GoalChange
+    goal_period: Count
+    start: Start
+    start_noise: NotNegative
+    keypoint_offset: Positive
+    randomization: RandomizationConfig
 
     @property
     def control_period(self) -> float:
@@ -93,168 +247,168 @@ class TaskConfig:
         return 1 + math.ceil(self.hold_time / self.control_period - 1e-9)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class ObservationTerm:
     """One part of the observation."""
 
-    scales: list[float] | None = rule(gt=0)
-    noise: float = rule(ge=0)
+    scales: list[Positive] | None
+    noise: NotNegative
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class ObservationConfig:
     """What the policy sees; terms are concatenated in the order given."""
 
-    terms: Mapping[str, ObservationTerm | None]
+    terms: Mapping[Annotated[str, Name("observation_term")], ObservationTerm | None]
     normalize: bool
-    clip: float = rule(gt=0)
+    clip: Positive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class ActionConfig:
     """What an action in [-1, 1] means."""
 
-    kind: str
-    speed: float = rule(gt=0, le=1)
-    torque: float = rule(gt=0)
-    curve: float = rule(ge=1)
+    kind: Annotated[str, Name("action_kind")]
+    speed: PositiveShare
+    torque: Positive
+    curve: Annotated[Number, Ge(1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class RewardTerm:
     """One part of the reward."""
 
-    weight: float
-    scales: list[float] | None = rule(gt=0)
+    weight: Number
+    scales: list[Positive] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class RewardConfig:
     """What is rewarded: the weighted sum of the terms."""
 
-    terms: Mapping[str, RewardTerm | None]
+    terms: Mapping[Annotated[str, Name("reward_term")], RewardTerm | None]
     normalize: bool
-    clip: float = rule(gt=0)
+    clip: Positive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Ramp:
     """A reward weight that moves from start to end."""
 
-    start: float
-    end: float
+    start: Number
+    end: Number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Stage:
     """One stage of a staged curriculum."""
 
-    advance_at: float = rule(ge=0, le=1)
-    position_threshold: float = rule(gt=0)
-    orientation_threshold: float = rule(gt=0)
-    region_share: float = rule(gt=0, le=1)
+    advance_at: Share
+    position_threshold: Positive
+    orientation_threshold: Positive
+    region_share: PositiveShare
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class CurriculumConfig:
     """What changes while training goes on; counted over all environments together."""
 
     unit: Unit
-    duration: float = rule(gt=0)
-    ramps: Mapping[str, Ramp] = field()
-    stages: list[Stage] = field()
-    window: int = rule(ge=1)
+    duration: Positive
+    ramps: Mapping[Annotated[str, Name("reward_term")], Ramp]
+    stages: list[Stage]
+    window: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Schedule:
     """How a value moves from its configured start over the run."""
 
     kind: ScheduleKind
-    end: float = rule(ge=0)
-    target_kl: float = rule(gt=0)
+    end: NotNegative
+    target_kl: Positive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class NetArch:
     """Hidden layers of the policy and of the value network."""
 
-    pi: list[int] = rule(ge=1)
-    vf: list[int] = rule(ge=1)
+    pi: list[Count]
+    vf: list[Count]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class PolicyKwargs:
     """Networks, as SB3's policy_kwargs."""
 
-    net_arch: NetArch
+    net_arch: Annotated[NetArch, Before(_both)]
     activation_fn: Activation
-    log_std_init: float
+    log_std_init: Number
     ortho_init: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class PPOConfig:
     """PPO. Keys are the argument names of stable_baselines3.PPO, and four of ours at the end."""
 
-    policy: str
-    learning_rate: float = rule(gt=0)
-    n_steps: int = rule(ge=1)
-    batch_size: int = rule(ge=1)
-    n_epochs: int = rule(ge=1)
-    gamma: float = rule(ge=0, le=1)
-    gae_lambda: float = rule(ge=0, le=1)
-    clip_range: float = rule(gt=0)
-    clip_range_vf: float | None = rule(gt=0)
-    normalize_advantage: bool = field()
-    ent_coef: float = field()
-    vf_coef: float = rule(ge=0)
-    max_grad_norm: float = rule(gt=0)
-    use_sde: bool = field()
-    sde_sample_freq: int = rule(ge=-1)
-    rollout_buffer_class: str | None = field()
-    rollout_buffer_kwargs: Mapping[str, Any] = field()
-    target_kl: float | None = rule(gt=0)
-    stats_window_size: int = rule(ge=1)
-    tensorboard_log: str | None = field()
-    policy_kwargs: PolicyKwargs = field()
-    verbose: int = rule(ge=0, le=2)
-    seed: int | None = rule(ge=0, le=2**31 - 1)
-    device: str = field()
-    learning_rate_schedule: Schedule = field()
-    clip_range_schedule: Schedule = field()
-    min_std: float | None = rule(gt=0)
-    fast: bool = field()
+    policy: Literal["MlpPolicy"]
+    learning_rate: Positive
+    n_steps: Count
+    batch_size: Count
+    n_epochs: Count
+    gamma: Share
+    gae_lambda: Share
+    clip_range: Positive
+    clip_range_vf: Positive | None
+    normalize_advantage: bool
+    ent_coef: Number
+    vf_coef: NotNegative
+    max_grad_norm: Positive
+    use_sde: bool
+    sde_sample_freq: Annotated[Integer, Ge(-1)]
+    rollout_buffer_class: Literal["RolloutBuffer"] | None
+    rollout_buffer_kwargs: Mapping[str, Any]
+    target_kl: Positive | None
+    stats_window_size: Count
+    tensorboard_log: str | None
+    policy_kwargs: PolicyKwargs
+    verbose: Annotated[Integer, Ge(0), Le(2)]
+    seed: Seed | None
+    device: Annotated[str, Name(also=("cpu", "cuda", "auto"), pattern=r"cuda:\d+")]
+    learning_rate_schedule: Schedule
+    clip_range_schedule: Schedule
+    min_std: Positive | None
+    fast: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class VecEnvConfig:
     """How many environments, on how many threads, vectorised how."""
 
     kind: VecEnvKind
-    n_envs: int = rule(ge=1)
-    rollout_steps: int = rule(ge=1)
-    threads: int = rule(ge=0)
-    stagger: bool = field()
-    truncate_at_goal_change: bool = field()
-    start_method: str | None = field()
-    worker_timeout: float = rule(gt=0)
-    worker_restarts: int = rule(ge=0)
+    n_envs: Count
+    rollout_steps: Count
+    threads: Whole
+    stagger: bool
+    truncate_at_goal_change: bool
+    start_method: Literal["fork", "spawn", "forkserver"] | None
+    worker_timeout: Positive
+    worker_restarts: Whole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class EvaluationConfig:
     """How a policy is judged."""
 
-    goals: int = rule(ge=1)
-    seed: int = rule(ge=0, le=2**31 - 1)
-    every: int = rule(ge=0)
-    periodic_goals: int = rule(ge=1)
-    deterministic: bool = field()
-    also: list[str] = field()
+    goals: Count
+    seed: Seed
+    every: Whole
+    periodic_goals: Count
+    deterministic: bool
+    also: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class WandbConfig:
     """Weights & Biases."""
 
@@ -265,40 +419,40 @@ class WandbConfig:
     name: str | None
     tags: list[str]
     notes: str | None
-    timeout: float = rule(gt=0)
+    timeout: Positive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class CheckpointConfig:
     """When training saves and what it keeps."""
 
-    every: int = rule(ge=0)
-    keep: int = rule(ge=2)
-    keep_every: int = rule(ge=0)
+    every: Whole
+    keep: Annotated[Integer, Ge(2)]
+    keep_every: Whole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class HealthConfig:
     """What watches over a run."""
 
     enabled: bool
-    stop_on: list[str]
-    warm_up: float = rule(ge=0, lt=1)
-    persistence: float = rule(ge=0, lt=1)
+    stop_on: list[Annotated[str, Name("health_check", also=("any",))]]
+    warm_up: Part
+    persistence: Part
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class GuardConfig:
     """What happens when numbers go bad."""
 
-    dumps: int = rule(ge=0)
-    max_reset_rate: float = rule(gt=0)
-    window: int = rule(ge=1)
-    rollback: bool = field()
-    rollback_factor: float = rule(gt=0, lt=1)
+    dumps: Whole
+    max_reset_rate: Positive
+    window: Count
+    rollback: bool
+    rollback_factor: Annotated[Number, Gt(0), Lt(1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Config:
     """One run."""
 
@@ -315,13 +469,13 @@ class Config:
     checkpoint: CheckpointConfig
     guard: GuardConfig
     health: HealthConfig
-    seed: int = rule(ge=0, le=2**31 - 1)
-    total_timesteps: int = rule(ge=1)
-    run_dir: str | None = field()
-    resume: str | None = field()
-    progress: bool = field()
-    picture: bool = field()
-    video: bool = field()
-    video_every: int = rule(ge=1)
-    profile: bool = field()
-    torch_threads: int = rule(ge=0)
+    seed: Seed
+    total_timesteps: Count
+    run_dir: str | None
+    resume: str | None
+    progress: bool
+    picture: bool
+    video: bool
+    video_every: Count
+    profile: bool
+    torch_threads: Whole

@@ -1,25 +1,29 @@
-"""The keys of a search (`hydra.sweeper.*` with hydra/sweeper=optuna), typed and checked.
+"""The keys of a search (`hydra.sweeper.*`): typed, and what goes together; what is searched.
 
-Closed lists stand here because this room imports no Optuna; a test holds them to Optuna's own
-arguments.
+This room imports no Optuna; a test holds the arguments of samplers and pruners to Optuna's own.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from reach_rl.config.convert import Converter
-from reach_rl.config.keys import hints
-from reach_rl.config.kinds import rule
-from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest
+from annotated_types import Ge, Gt, Le, Lt
+
+from reach_rl.config import validation
+from reach_rl.config.keys import below
+from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest, show
+from reach_rl.config.schema import Count, Integer, Number, Positive, Seed, Share, Whole, strict
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override, RangeSweep
 
 PATH = "hydra.sweeper"
 OPTUNA = "optuna"
 SCORE = "score"
-DIRECTIONS = ("maximize", "minimize")
-COMBINE = ("mean", "worst")
 SCHEMES = ("sqlite", "postgresql", "mysql", "grpc")
-QMC_TYPES = ("sobol", "halton")
 _EVALUATION = (
     *("success_rate", "self_collision_rate", "table_collision_rate"),
     *("share_above_speed_limit", "share_outside_joint_range"),
@@ -49,104 +53,221 @@ EARLY = (
 """Those that periodic evaluations have too, so that a trial can be pruned by them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Value = float | int | bool | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A range of numbers (low and high included) or choices.
+
+    `texts` are the choices as a job's override writes them.
+    """
+
+    key: str
+    prefix: str
+    kind: str
+    """float, int or choice."""
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    choices: tuple[Value, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None for a range without steps."""
+        if self.kind == "choice":
+            return len(self.choices)
+        step = self.step or (1 if self.kind == "int" else None)
+        return None if step is None else 1 + math.floor((self.high - self.low) / step + 1e-9)
+
+    @property
+    def values(self) -> list[Value]:
+        """Every value. Raises ValueError for a range without steps."""
+        if self.kind == "choice":
+            return list(self.choices)
+        if self.count is None:
+            raise ValueError(f"{self.key} has no steps")
+        if self.kind == "int":
+            return [int(self.low + i * (self.step or 1)) for i in range(self.count)]
+        return [self.low + i * (self.step or 1) for i in range(self.count)]
+
+    def override(self, value: Value) -> str:
+        """The override that gives a job this value."""
+        choice = self.kind == "choice"
+        text = self.texts[self.choices.index(value)] if choice else repr(value)
+        return f"{self.prefix}{self.key}={text}"
+
+
+def dimension(override: "Override", whole: bool) -> Dimension | str:
+    """A sweep override as a dimension, or what is wrong with it.
+
+    Args:
+        override: with several values.
+        whole: the key holds a whole number.
+    """
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep
+
+    key, sweep = override.key_or_group, override.value()
+    element = override.get_key_element()
+    prefix = element[: len(element) - len(element.lstrip("+"))]
+    if isinstance(sweep, IntervalSweep):
+        low, high = sweep.start, sweep.end
+        assert low is not None and high is not None
+        kind = "int" if whole or isinstance(low, int) else "float"
+        return _checked(Dimension(key, prefix, kind, low, high, log="log" in sweep.tags))
+    if isinstance(sweep, RangeSweep) and not sweep.shuffle:
+        return _range(key, prefix, sweep)
+    return _choices(key, prefix, override)
+
+
+def _range(key: str, prefix: str, sweep: "RangeSweep") -> Dimension | str:
+    values = [float(value) for value in sweep.range()]
+    if not values:
+        return f"the range is empty; it ends below {show(sweep.stop)}"
+    kind = "float" if any(isinstance(n, float) for n in (sweep.start, sweep.step)) else "int"
+    low, high = min(values), max(values)
+    step, log = abs(sweep.step), "log" in sweep.tags
+    if log and (kind == "float" or step != 1):
+        return "a log range has no steps; try tag(log, interval(...))"
+    return _checked(Dimension(key, prefix, kind, low, high, None if log else step, log))
+
+
+def _choices(key: str, prefix: str, override: "Override") -> Dimension | str:
+    from hydra.core.override_parser.types import Transformer
+
+    items = list(override.sweep_iterator(transformer=Transformer.identity))
+    texts = tuple(
+        show(item) if isinstance(item, bool) else str(Transformer.str(item)) for item in items
+    )
+    values = tuple(_plain(item, text) for item, text in zip(items, texts, strict=True))
+    twice = next((text for text in texts if texts.count(text) > 1), None)
+    if twice is not None:
+        return f"{twice} is there twice"
+    return Dimension(key, prefix, "choice", choices=values, texts=texts)
+
+
+def _plain(item: Any, text: str) -> Value:  # noqa: ANN401  an element of Hydra's grammar
+    """A choice as Optuna keeps it: numbers, booleans and null as such, anything else as text."""
+    if item is None or isinstance(item, (bool, int, float)):
+        return item
+    return text.strip("'\"")
+
+
+def _checked(found: Dimension) -> Dimension | str:
+    if found.low > found.high:
+        return "the range ends before it begins"
+    if found.log and found.low <= 0:
+        return f"a log range begins above 0, not at {show(float(found.low))}"
+    if found.kind == "int" and (found.low != int(found.low) or found.high != int(found.high)):
+        return "the ends must be whole numbers"
+    if found.kind == "int":
+        step = None if found.step is None else int(found.step)
+        return Dimension(
+            found.key, found.prefix, "int", int(found.low), int(found.high), step, found.log
+        )
+    return found
+
+
+@strict
 class Sampler:
     """What every sampler has."""
 
     name: str
-    seed: int | None = rule(ge=0, le=2**31 - 1)
+    seed: Seed | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Tpe(Sampler):
     """Arguments of TPESampler."""
 
-    n_startup_trials: int = rule(ge=0)
-    n_ei_candidates: int = rule(ge=1)
-    multivariate: bool = field()
-    group: bool = field()
-    constant_liar: bool = field()
+    n_startup_trials: Whole
+    n_ei_candidates: Count
+    multivariate: bool
+    group: bool
+    constant_liar: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Gp(Sampler):
     """Arguments of GPSampler."""
 
-    n_startup_trials: int = rule(ge=1)
-    deterministic_objective: bool = field()
+    n_startup_trials: Count
+    deterministic_objective: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class CmaEs(Sampler):
     """Arguments of CmaEsSampler."""
 
-    n_startup_trials: int = rule(ge=0)
-    sigma0: float | None = rule(gt=0)
-    popsize: int | None = rule(ge=2)
-    consider_pruned_trials: bool = field()
-    use_separable_cma: bool = field()
-    with_margin: bool = field()
-    lr_adapt: bool = field()
+    n_startup_trials: Whole
+    sigma0: Positive | None
+    popsize: Annotated[Integer, Ge(2)] | None
+    consider_pruned_trials: bool
+    use_separable_cma: bool
+    with_margin: bool
+    lr_adapt: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class NsgaII(Sampler):
     """Arguments of NSGAIISampler."""
 
-    population_size: int = rule(ge=2)
-    mutation_prob: float | None = rule(ge=0, le=1)
-    crossover_prob: float = rule(ge=0, le=1)
-    swapping_prob: float = rule(ge=0, le=1)
+    population_size: Annotated[Integer, Ge(2)]
+    mutation_prob: Share | None
+    crossover_prob: Share
+    swapping_prob: Share
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Qmc(Sampler):
     """Arguments of QMCSampler."""
 
-    qmc_type: str
+    qmc_type: Literal["sobol", "halton"]
     scramble: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Pruner:
     """What every pruner has; alone it is none."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Median(Pruner):
     """Arguments of MedianPruner."""
 
-    n_startup_trials: int = rule(ge=0)
-    n_warmup_steps: int = rule(ge=0)
-    interval_steps: int = rule(ge=1)
-    n_min_trials: int = rule(ge=1)
+    n_startup_trials: Whole
+    n_warmup_steps: Whole
+    interval_steps: Count
+    n_min_trials: Count
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Percentile(Median):
     """Arguments of PercentilePruner."""
 
-    percentile: float = rule(ge=0, le=100)
+    percentile: Annotated[Number, Ge(0), Le(100)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Hyperband(Pruner):
     """Arguments of HyperbandPruner."""
 
-    min_resource: int = rule(ge=1)
-    max_resource: int | None = rule(ge=1)
-    reduction_factor: int = rule(ge=2)
-    bootstrap_count: int = rule(ge=0)
+    min_resource: Count
+    max_resource: Count | None
+    reduction_factor: Annotated[Integer, Ge(2)]
+    bootstrap_count: Whole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Wilcoxon(Pruner):
     """Arguments of WilcoxonPruner."""
 
-    p_threshold: float = rule(gt=0, lt=1)
-    n_startup_steps: int = rule(ge=0)
+    p_threshold: Annotated[Number, Gt(0), Lt(1)]
+    n_startup_steps: Whole
 
 
 SAMPLERS: dict[str, type[Sampler]] = {
@@ -167,30 +288,30 @@ PRUNERS: dict[str, type[Pruner]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class Search:
     """What `hydra.sweeper` holds; sampler and pruner are typed by their names."""
 
     params: Mapping[str, Any]
-    n_trials: int = rule(ge=1)
-    study_name: str = field()
-    storage: str | None = field()
-    objective: list[str] = field()
-    direction: list[str] = field()
-    seeds: int = rule(ge=1)
-    each: list[str] = field()
-    combine: str = field()
-    n_jobs: int | None = rule(ge=1)
-    failure_rate: float = rule(ge=0, le=1)
-    retries: int = rule(ge=0)
-    confirm_seeds: int = rule(ge=0)
-    preset_dir: str | None = field()
-    verbose: bool = field()
-    sampler: Any = field()
-    pruner: Any = field()
+    n_trials: Count
+    study_name: str
+    storage: str | None
+    objective: list[str]
+    direction: list[Literal["maximize", "minimize"]]
+    seeds: Count
+    each: list[str]
+    combine: Literal["mean", "worst"]
+    n_jobs: Count | None
+    failure_rate: Share
+    retries: Whole
+    confirm_seeds: Whole
+    preset_dir: str | None
+    verbose: bool
+    sampler: Any
+    pruner: Any
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> Sequence[str]:
         """The direction of each objective."""
         return self.direction * len(self.objective) if len(self.direction) == 1 else self.direction
 
@@ -206,26 +327,24 @@ def typed(tree: Mapping[str, Any]) -> tuple[Search | None, list[Problem]]:
     for key in ("objective", "direction"):
         if isinstance(tree.get(key), str):
             tree[key] = [tree[key]]
-    problems: list[Problem] = []
+    search = validation.typed(Search, tree, PATH)
+    problems = search if isinstance(search, list) else []
+    parts: dict[str, Any] = {}
     for key, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        tree[key], wrong = _part(tree.get(key), f"{PATH}.{key}", known)
-        problems += wrong
-    converter = Converter(Search)
-    search = converter.convert(tree, PATH)
-    problems = [*converter.problems, *problems]
-    return (None, problems) if problems else (search, [])
+        parts[key] = _part(tree.get(key), f"{PATH}.{key}", known)
+        problems = problems + parts[key] if isinstance(parts[key], list) else problems
+    if problems or isinstance(search, list):
+        return None, problems
+    return dataclasses.replace(search, **parts), []
 
 
-def _part(tree: Any, path: str, known: Mapping[str, type]) -> tuple[Any, list[Problem]]:  # noqa: ANN401
+def _part(tree: Any, path: str, known: Mapping[str, type]) -> Any:  # noqa: ANN401  a list: problems
     name = tree.get("name") if isinstance(tree, Mapping) else tree
     if not isinstance(tree, Mapping) or not isinstance(name, str) or name not in known:
-        near = nearest(str(name), list(known))
-        group = path.replace(".", "/")
-        text = f"must be {listing(known)}; try {group}={near or next(iter(known))}"
-        return NOTHING, [Problem(path, name if name is not None else NOTHING, text)]
-    converter = Converter(known[name])
-    part = converter.convert(tree, path)
-    return part, converter.problems
+        near = nearest(str(name), list(known)) or next(iter(known))
+        text = f"must be {listing(known)}; try {path.replace('.', '/')}={near}"
+        return [Problem(path, name if name is not None else NOTHING, text)]
+    return validation.typed(known[name], tree, path)
 
 
 def read(tree: Mapping[str, Any]) -> Search:
@@ -257,12 +376,12 @@ def unknown(key: str) -> str | None:
     if not key.startswith(f"{PATH}."):
         return None
     parts = key.split(".")[2:]
-    known: Sequence[str] = list(hints(Search))
+    known: Sequence[str] = below(Search, "")
     tables: Mapping[str, Mapping[str, type]] = {"sampler": SAMPLERS, "pruner": PRUNERS}
     if len(parts) == 2 and parts[0] in tables:
         schemas = tables[parts[0]]
-        known = sorted({name for schema in schemas.values() for name in hints(schema)})
-        having = [name for name, schema in schemas.items() if parts[1] in hints(schema)]
+        known = sorted({name for schema in schemas.values() for name in below(schema, "")})
+        having = [name for name, schema in schemas.items() if parts[1] in below(schema, "")]
         if having:
             return f"only {listing(having)} has it; add hydra/sweeper/{parts[0]}={having[0]}"
     elif parts[0] in known:
@@ -271,3 +390,71 @@ def unknown(key: str) -> str | None:
     if near is None:
         return f"a search has no such key; it has {listing(known, 40)}"
     return f"a search has no such key; did you mean {'.'.join([PATH, *parts[:-1], near])}?"
+
+
+def rules(search: Search, space: Sequence[Dimension], launcher: str) -> Iterator[Problem]:
+    """What does not go together."""
+    yield from _names(search)
+    yield from _objectives(search)
+    yield from _sampler(search, space)
+    yield from _pruner(search)
+    if (search.n_jobs or 1) > 1 and launcher == "basic":
+        text = "one process runs one trial at a time; add hydra/launcher=joblib"
+        yield Problem(f"{PATH}.n_jobs", search.n_jobs, text)
+
+
+def _names(search: Search) -> Iterator[Problem]:
+    for name in search.objective:
+        if name not in OBJECTIVES:
+            key, near = f"{PATH}.objective", nearest(name, OBJECTIVES)
+            hint = f"did you mean {key}={near}?" if near else f"there are {listing(OBJECTIVES, 40)}"
+            yield Problem(key, name, f"there is no such thing; {hint}")
+    if not re.fullmatch(r"[\w.+-]+", search.study_name):
+        text = "becomes the name of a folder; use letters, digits and .+-_"
+        yield Problem(f"{PATH}.study_name", search.study_name, text)
+    scheme = re.split(r"[+:]", search.storage or "sqlite:")[0]
+    if scheme not in SCHEMES or (search.storage and "://" not in search.storage):
+        near = nearest(scheme, SCHEMES) or "sqlite"
+        text = f"must be an URL that begins with {listing(f'{s}://' for s in SCHEMES)}"
+        yield Problem(f"{PATH}.storage", scheme, f"{text}; try {near}://...")
+
+
+def _objectives(search: Search) -> Iterator[Problem]:
+    several, key = len(search.objective) > 1, f"{PATH}.direction"
+    if not search.objective:
+        yield Problem(f"{PATH}.objective", NOTHING, f"is empty; try {PATH}.objective={SCORE}")
+    elif len(search.direction) not in (1, len(search.objective)):
+        text = f"must give one direction, or {len(search.objective)}, one for each objective"
+        yield Problem(key, search.direction, text)
+    if several and search.pruner.name != "none":
+        text = "cannot judge several objectives; add hydra/sweeper/pruner=none"
+        yield Problem(f"{PATH}.pruner", search.pruner.name, text)
+    early = all(name in EARLY for name in search.objective)
+    if search.prunes and not several and not early:
+        text = f"{search.objective[0]} is known at the end only; add hydra/sweeper/pruner=none"
+        yield Problem(f"{PATH}.pruner", search.pruner.name, text)
+
+
+def _sampler(search: Search, space: Sequence[Dimension]) -> Iterator[Problem]:
+    key, name = f"{PATH}.sampler", search.sampler.name
+    if name == "cmaes" and len(search.objective) > 1:
+        yield Problem(key, name, "has one objective; add hydra/sweeper/sampler=nsgaii")
+    if name == "cmaes" and sum(dimension.kind != "choice" for dimension in space) < 2:
+        text = "needs two ranges of numbers or more; add hydra/sweeper/sampler=tpe"
+        yield Problem(key, name, text)
+    if name == "grid":
+        for dimension in space:
+            if dimension.count is None:
+                better = f"try range({dimension.low:g},{dimension.high:g},STEP) or choices"
+                yield Problem(dimension.key, NOTHING, f"a grid needs steps; {better}")
+
+
+def _pruner(search: Search) -> Iterator[Problem]:
+    if not isinstance(search.pruner, Wilcoxon):
+        return
+    runs, sure = search.seeds * max(1, len(search.each)), search.pruner.p_threshold
+    needed = next(n for n in range(3, 99) if 0.5 ** (n - 1) < sure)
+    if runs < needed:
+        text = f"can never prune {runs} runs per trial at p_threshold={sure:g}"
+        better = f"try {PATH}.seeds={needed}"
+        yield Problem(f"{PATH}.pruner", "wilcoxon", f"{text}; {better}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from reach_rl.config.keys import ITEM, pattern
+from reach_rl.config.keys import ITEM, find
 from reach_rl.config.paths import conf_dir
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -190,7 +190,7 @@ def meanings(schema: type, stack: list[Sheet]) -> dict[str, Meaning]:
     for sheet in stack:
         for key, comment in sheet.comments.items():
             found.setdefault(key, meaning(comment))
-            general = pattern(schema, key)
-            if general is not None and not general.endswith(ITEM):
-                found.setdefault(general, meaning(comment))
+            general = find(schema, key)
+            if general is not None and not general.path.endswith(ITEM):
+                found.setdefault(general.path, meaning(comment))
     return found

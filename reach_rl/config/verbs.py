@@ -1,39 +1,54 @@
 """The verbs of the command line that read a configuration: schema, rules and help of each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from reach_rl.config.kinds import ExportFormat, VecEnvKind, Viewer, rule
+from annotated_types import Ge, Le
+
 from reach_rl.config.problems import Problem
-from reach_rl.config.schema import Config, RobotConfig, TaskConfig
+from reach_rl.config.schema import (
+    Config,
+    Count,
+    ExportFormat,
+    Integer,
+    NotNegative,
+    Positive,
+    RobotConfig,
+    Seed,
+    TaskConfig,
+    VecEnvKind,
+    Viewer,
+    Whole,
+    strict,
+)
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class EvaluateConfig:
     """A judgement of a trained policy, of several, or of a bundle on held-out goals."""
 
     run: str | None
     runs: list[str]
     bundle: str | None
-    goals: int = rule(ge=1)
-    seed: int = rule(ge=0, le=2**31 - 1)
-    out: str | None = field()
-    checkpoint: str = field()
-    task: TaskConfig | None = field()
-    servo_lag: float | None = rule(gt=0)
-    yardstick: bool = field()
-    robustness: bool = field()
-    robustness_goals: int = rule(ge=1)
-    video: bool = field()
-    threads: int = rule(ge=0)
-    progress: bool = field()
+    goals: Count
+    seed: Seed
+    out: str | None
+    checkpoint: str
+    task: TaskConfig | None
+    servo_lag: Positive | None
+    yardstick: bool
+    robustness: bool
+    robustness_goals: Count
+    video: bool
+    threads: Whole
+    progress: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class ExportConfig:
     """A policy in a folder that others can use."""
 
@@ -41,25 +56,25 @@ class ExportConfig:
     format: ExportFormat
     out: str | None
     checkpoint: str
-    servo_lag: float | None = rule(gt=0)
-    goals: int = rule(ge=0)
-    seed: int = rule(ge=0, le=2**31 - 1)
-    threads: int = rule(ge=0)
+    servo_lag: Positive | None
+    goals: Whole
+    seed: Seed
+    threads: Whole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class BenchConfig(Config):
     """A measurement of throughput: a run's configuration and what to measure."""
 
-    seconds: float = rule(gt=0)
-    n_envs: int | None = rule(ge=1)
-    tune: bool = field()
-    tune_seconds: float = rule(gt=0)
-    write: str | None = field()
-    out: str | None = field()
+    seconds: Positive
+    n_envs: Count | None
+    tune: bool
+    tune_seconds: Positive
+    write: str | None
+    out: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class PlayConfig:
     """A policy on a page, or in MuJoCo's own window."""
 
@@ -68,21 +83,21 @@ class PlayConfig:
     checkpoint: str
     viewer: Viewer
     host: str
-    port: int = rule(ge=1, le=65535)
-    token: str | None = field()
-    seed: int = rule(ge=0, le=2**31 - 1)
+    port: Annotated[Integer, Ge(1), Le(65535)]
+    token: str | None
+    seed: Seed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class ReportConfig:
     """A page about runs or a sweep."""
 
     path: Any  # a folder, or a list of folders
-    out: str | None = field()
-    video_mb: float = rule(ge=0)
+    out: str | None
+    video_mb: NotNegative
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@strict
 class DashboardConfig:
     """A W&B workspace."""
 
@@ -108,19 +123,19 @@ class Verb:
 
 
 def _train_rules(config: Config) -> list[Problem]:
-    from reach_rl.config.validate import rules
+    from reach_rl.config.rules import rules
 
     return rules(config)
 
 
 def _train_file_rules(config: Config, composer: "Composer") -> list[Problem]:
-    from reach_rl.config.filerules import file_rules
+    from reach_rl.config.rules import file_rules
 
     return file_rules(config, composer.options("task"))
 
 
 def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
-    from reach_rl.config.validate import task_rules
+    from reach_rl.config.rules import task_rules
 
     problems = task_rules(config.task) if config.task is not None else []
     given = [key for key in ("run", "runs", "bundle") if getattr(config, key)]
@@ -139,7 +154,7 @@ def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
 
 
 def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.filerules import bundle_rules, run_rules
+    from reach_rl.config.rules import bundle_rules, run_rules
 
     if config.bundle is not None:
         return bundle_rules(config.bundle)
@@ -163,7 +178,7 @@ def _bench_rules(config: BenchConfig) -> list[Problem]:
 def _bench_file_rules(config: BenchConfig, composer: "Composer") -> list[Problem]:
     from reach_rl.config import tuned
     from reach_rl.config.composition import Composer
-    from reach_rl.config.filerules import out_rules
+    from reach_rl.config.rules import out_rules
 
     problems = [*_train_file_rules(config, composer), *out_rules(config.out, "bench.json")]
     if config.write is not None and config.tune:
@@ -173,7 +188,7 @@ def _bench_file_rules(config: BenchConfig, composer: "Composer") -> list[Problem
 
 
 def _run_file_rules(config: ExportConfig | PlayConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.filerules import run_rules
+    from reach_rl.config.rules import run_rules
 
     return [] if config.run is None else run_rules(config.run, config.checkpoint)
 

@@ -9,8 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from mujoco.batch import Batch
 
-from reach_rl.config.kinds import Start
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, Start
 from reach_rl.envs.episodes import Episodes
 from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize

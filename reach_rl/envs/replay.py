@@ -20,10 +20,10 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.config.convert import to_tree
 from reach_rl.config.load import ConfigError, to_config_of_any_age
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.config.validation import to_tree
 from reach_rl.envs.guard import WARNINGS, Guard, Incident, hush
 from reach_rl.envs.physics import RANDOMIZED
 from reach_rl.robots import RobotModel, load_robot

@@ -20,8 +20,7 @@ import gymnasium
 import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from reach_rl.config.kinds import GoalChange, VecEnvKind
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange, VecEnvKind
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.episodes import Finished, merged
 from reach_rl.envs.guard import hush

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reach_rl.config.kinds import GoalChange
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange
 from reach_rl.envs.pool import HELD_OUT, goal_pool
 from reach_rl.evaluation.recording import NOBODY, JudgedBatch, Watcher
 from reach_rl.evaluation.result import Conditions, Evaluation, joined

@@ -4,8 +4,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.config.kinds import ScheduleKind
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, ScheduleKind
 from reach_rl.envs.vec_env import cores, threads_of
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.learning.ppo import FastPPO

@@ -7,8 +7,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from reach_rl.config.kinds import Activation
-from reach_rl.config.schema import Config, PolicyKwargs
+from reach_rl.config.schema import Activation, Config, PolicyKwargs
 
 ACTIVATIONS: Mapping[Activation, type[torch.nn.Module]] = {
     Activation.TANH: torch.nn.Tanh,

@@ -4,8 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reach_rl.config.kinds import Unit
-from reach_rl.config.schema import CurriculumConfig, TaskConfig
+from reach_rl.config.schema import CurriculumConfig, TaskConfig, Unit
 
 
 @dataclass(frozen=True, slots=True)

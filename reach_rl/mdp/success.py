@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from reach_rl.config.kinds import GoalChange
-from reach_rl.config.schema import TaskConfig
+from reach_rl.config.schema import GoalChange, TaskConfig
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import State

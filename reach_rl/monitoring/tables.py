@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reach_rl.config.derived import Derived, derive
-from reach_rl.config.kinds import GoalChange, ScheduleKind, Unit
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule of dashes below the header and nothing else, so that piped text stays text."""

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from reach_rl.config.convert import to_tree
-from reach_rl.config.kinds import WandbMode
 from reach_rl.config.redact import redact
+from reach_rl.config.schema import WandbMode
+from reach_rl.config.validation import to_tree
 from reach_rl.extend import register
 from reach_rl.monitoring.metrics import CATALOGUE, evaluation_metrics
 from reach_rl.monitoring.record import Opening, Values, Writer

@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 
 from reach_rl.config import context
-from reach_rl.config.convert import to_tree
 from reach_rl.config.paths import assets_dir, checkout_dir
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json, write_atomic, write_json
 from reach_rl.rundir.status import now
 

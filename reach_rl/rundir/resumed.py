@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composer
-from reach_rl.config.convert import Converter, to_tree
 from reach_rl.config.load import load_run
 from reach_rl.config.overrides import addition, check
 from reach_rl.config.problems import NOTHING, ConfigError
 from reach_rl.config.prove import Proof, compose_kept
+from reach_rl.config.validation import to_tree, typed
 from reach_rl.config.verbs import Verb
 
 FREE = (
@@ -128,10 +128,9 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
     for key in no_way:
         _put(tree, saved, key.split("."))
     proof = Proof(problems=[*found, *problems])
-    converter = Converter(verb.schema)
-    config = converter.convert(tree)
-    wrong = converter.problems
-    if config is not NOTHING:
+    config = typed(verb.schema, tree)
+    wrong = config if isinstance(config, list) else []
+    if not wrong:
         wrong = [*verb.rules(config), *verb.file_rules(config, composer)]
     changed = {key for key, _ in _changes(saved, tree, ())}
     for problem in wrong:

@@ -12,8 +12,7 @@ from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.prove_search import space as dimensions
 from reach_rl.config.redact import redact
-from reach_rl.config.search import Search
-from reach_rl.config.space import Dimension
+from reach_rl.config.search import Dimension, Search
 from reach_rl.config.verbs import VERBS
 from reach_rl.sweeps.sampling import pruner
 from reach_rl.sweeps.storage import locked, make_study, url_of

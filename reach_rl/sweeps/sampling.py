@@ -16,8 +16,7 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 from optuna.trial import FrozenTrial
 
 from reach_rl.config import search
-from reach_rl.config.search import Search
-from reach_rl.config.space import Dimension, Value
+from reach_rl.config.search import Dimension, Search, Value
 from reach_rl.sweeps.storage import hushed
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import torch
 from mujoco.batch import Batch
 
 from reach_rl.config.derived import rollout_size
-from reach_rl.config.kinds import VecEnvKind
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, VecEnvKind
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.vec_env import make_vec_env, threads_of
 from reach_rl.learning.build import make_model

@@ -14,10 +14,9 @@ from reach_rl.bundles.graph import Graph
 from reach_rl.bundles.kinematics import chain_of, posture
 from reach_rl.bundles.policy_graph import build
 from reach_rl.bundles.proof import prove
-from reach_rl.config.kinds import Activation
 from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.schema import ObservationTerm
+from reach_rl.config.schema import Activation, ObservationTerm
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.extend import entries
 from reach_rl.learning.policy import ACTIVATIONS, bare_network

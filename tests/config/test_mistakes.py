@@ -9,9 +9,10 @@ import pytest
 
 from reach_rl.cli.front_door import front
 from reach_rl.config.composition import Composer
-from reach_rl.config.keys import hints
+from reach_rl.config.keys import below
 from reach_rl.config.problems import listing
 from reach_rl.config.schema import Config, PPOConfig
+from reach_rl.extend import entries
 
 TABLE = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
 BLOCKS = [block.splitlines() for block in TABLE.split("\n\n") if block.startswith("$ ")]
@@ -23,9 +24,10 @@ def words() -> dict[str, str]:
     composer = Composer()
     return {
         "{ROLLOUT}": "vec_env.n_envs=512 ppo.n_steps=12",
-        "{TOP}": listing(sorted({*hints(Config), *composer.groups}), 40),
-        "{PPO}": listing(sorted(hints(PPOConfig)), 40),
+        "{TOP}": listing(sorted({*below(Config, ""), *composer.groups}), 40),
+        "{PPO}": listing(sorted(below(PPOConfig, "")), 40),
         "{TASKS}": listing(composer.options("task")),
+        "{OBSERVATIONS}": listing(entries("observation_term")),
         "{CURRICULA}": listing(composer.options("curriculum")),
     }
 

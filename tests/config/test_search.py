@@ -133,7 +133,7 @@ MISTAKES = [
         f"sweep=search {GOOD} hydra.sweeper.objective=evaluation.sucess_rate",
         "did you mean hydra.sweeper.objective=evaluation.success_rate?",
     ),
-    (f"sweep=search {GOOD} hydra.sweeper.direction=up", "there are maximize or minimize"),
+    (f"sweep=search {GOOD} hydra.sweeper.direction=up", "must be maximize or minimize"),
     (
         f"sweep=search {GOOD} hydra.sweeper.objective=[score,evaluation.success_rate]",
         "cannot judge several objectives; add hydra/sweeper/pruner=none",
@@ -142,7 +142,7 @@ MISTAKES = [
     (f"sweep=search {GOOD} hydra.sweeper.storage=study.db", "must be an URL that begins with"),
     (f"sweep=search {GOOD} hydra.sweeper.n_jobs=2", "add hydra/launcher=joblib"),
     (f"sweep=search {GOOD} hydra.sweeper.each=['robot=ur6e']", "no such option"),
-    (f"sweep=search {GOOD} hydra.sweeper.combine=best", "there are mean or worst"),
+    (f"sweep=search {GOOD} hydra.sweeper.combine=best", "must be mean or worst"),
     (f"sweep=search {GOOD} hydra.sweeper.study_name=a/b", "becomes the name of a folder"),
     ("seed=1,2 hydra.sweeper.n_trials=3", "only a search has it; add sweep=search"),
     ("ppo.gamma=interval(0,1)", "needs a search; add sweep=search"),

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from reach_rl.config.kinds import GoalChange, Start
 from reach_rl.config.load import compose
-from reach_rl.config.schema import Config, ObservationTerm, RandomizationConfig, RewardTerm
+from reach_rl.config.schema import (
+    Config,
+    GoalChange,
+    ObservationTerm,
+    RandomizationConfig,
+    RewardTerm,
+    Start,
+)
 from reach_rl.extend import entries
 from reach_rl.mdp import rewards
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reach_rl.config.kinds import GoalChange, Start
 from reach_rl.config.load import ConfigError, compose
-from reach_rl.config.schema import Config, RandomizationConfig
+from reach_rl.config.schema import Config, GoalChange, RandomizationConfig, Start
 from reach_rl.envs.batch import ReachBatch, Step
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.state import joint_distance

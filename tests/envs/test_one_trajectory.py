@@ -9,8 +9,7 @@ import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 import reach_rl  # noqa: F401  registers the ids
-from reach_rl.config.kinds import Start
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, Start
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.gym_env import ReachEnv
 from reach_rl.envs.pool import goal_pool

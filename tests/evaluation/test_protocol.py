@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl.config.kinds import GoalChange
+from reach_rl.config.schema import GoalChange
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate, held_out_goals

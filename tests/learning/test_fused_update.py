@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from reach_rl.config.kinds import Activation
+from reach_rl.config.schema import Activation
 from reach_rl.learning import fused_update
 from reach_rl.learning.fused_update import Networks, Terms, Update, plain
 from reach_rl.learning.policy import bare_network

@@ -8,8 +8,7 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from reach_rl.config.kinds import ScheduleKind
-from reach_rl.config.schema import PPOConfig
+from reach_rl.config.schema import PPOConfig, ScheduleKind
 from reach_rl.envs.vec_env import make_vec_env
 from reach_rl.learning import build
 from reach_rl.learning.normalize import normalized

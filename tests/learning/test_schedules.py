@@ -2,8 +2,7 @@
 
 import pytest
 
-from reach_rl.config.kinds import ScheduleKind
-from reach_rl.config.schema import Schedule
+from reach_rl.config.schema import Schedule, ScheduleKind
 from reach_rl.learning.schedules import Scheduled
 
 

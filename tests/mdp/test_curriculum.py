@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from reach_rl.config.kinds import Unit
-from reach_rl.config.schema import Config, CurriculumConfig, Ramp, Stage
+from reach_rl.config.schema import Config, CurriculumConfig, Ramp, Stage, Unit
 from reach_rl.mdp.curriculum import Curriculum
 
 RAMPS = {"action_rate": Ramp(start=-0.1, end=-0.5), "progress": Ramp(start=1.0, end=0.0)}

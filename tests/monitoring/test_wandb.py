@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config.kinds import WandbMode
 from reach_rl.config.load import compose
+from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring import wandb as wandb_module
 from reach_rl.monitoring.record import open_record, read_records
 from reach_rl.monitoring.wandb import WandbWriter, usable
@@ -194,7 +194,7 @@ def test_a_service_that_died_with_the_process_before_is_replaced(wandb_home, rea
     gone = f"3-{os.getpid()}-unix-{wandb_home}/gone"
     code = (
         "import sys; from pathlib import Path\n"
-        "from reach_rl.config.kinds import WandbMode\n"
+        "from reach_rl.config.schema import WandbMode\n"
         "from reach_rl.monitoring.wandb import WandbWriter\n"
         "about = {'project': 'p'}\n"
         "writer = WandbWriter(Path(sys.argv[1]), about, WandbMode.OFFLINE, print)\n"

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.config.validate import rules
+from reach_rl.config.rules import rules
 from reach_rl.training.throughput import GAIN, Sizes, candidates, least_steps, tune
 
 SMALL = ("task.region.pool=64", "ppo.n_epochs=1", "ppo.policy_kwargs.net_arch.pi=[8]")

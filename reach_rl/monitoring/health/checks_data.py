@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from reach_rl.config.kinds import Start
+from reach_rl.config.schema import Start
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import History
 from reach_rl.monitoring.health.remedies import number

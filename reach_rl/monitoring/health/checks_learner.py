@@ -3,8 +3,7 @@
 import math
 
 from reach_rl.config.derived import derive, divisor_near
-from reach_rl.config.kinds import GoalChange, ScheduleKind
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange, ScheduleKind
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import History
 from reach_rl.monitoring.health.remedies import number, slower_learning

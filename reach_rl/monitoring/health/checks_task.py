@@ -2,8 +2,7 @@
 
 import math
 
-from reach_rl.config.kinds import GoalChange
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import ERRORS, REWARD, History
 from reach_rl.monitoring.health.remedies import (

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from reach_rl.config.kinds import GoalChange
-from reach_rl.config.schema import Config, TaskConfig
+from reach_rl.config.schema import Config, GoalChange, TaskConfig
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel

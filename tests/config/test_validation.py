@@ -3,10 +3,9 @@ import dataclasses
 import pytest
 import yaml
 
-from reach_rl.config import names
-from reach_rl.config.kinds import GoalChange
 from reach_rl.config.load import ConfigError, compose, to_config, to_tree
-from reach_rl.config.schema import Config
+from reach_rl.config.schema import Config, GoalChange
+from reach_rl.extend import entries
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +96,10 @@ def test_all_problems_at_once(config: Config):
 
 
 def test_terms_may_be_dropped_and_order_is_kept(config: Config):
-    terms = {name: {"scales": None, "noise": 0.0} for name in reversed(names.OBSERVATION_TERMS)}
+    terms = {name: {"scales": None, "noise": 0.0} for name in reversed(entries("observation_term"))}
     terms["joint_angle"] = None
     made = to_config(_changed(config, "observation.terms", terms))
-    assert list(made.observation.terms) == list(reversed(names.OBSERVATION_TERMS))
+    assert list(made.observation.terms) == list(reversed(entries("observation_term")))
     assert made.observation.terms["joint_angle"] is None
 
 

@@ -1,12 +1,18 @@
-"""Rules across the keys of a run. Each rule yields its problems; none of them stops the others."""
+"""Rules across the keys of a run, and about the files and folders that it names.
+
+Each rule yields its problems; none of them stops the others. Those about files hold where the run
+starts.
+"""
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
-from reach_rl.config import derived, names
-from reach_rl.config.kinds import GoalChange, ScheduleKind
+from reach_rl.config import derived
+from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import NOTHING, Problem, listing, nearest, show
-from reach_rl.config.schema import Config, TaskConfig
+from reach_rl.config.schema import Config, GoalChange, ScheduleKind, TaskConfig
+from reach_rl.extend import entries
 
 
 def rules(config: Config) -> list[Problem]:
@@ -20,33 +26,15 @@ def task_rules(task: TaskConfig) -> list[Problem]:
     return [*_task_time(task), *_pairs(task), *_task_region(task)]
 
 
-def named(key: str, value: str, known: tuple[str, ...]) -> Iterator[Problem]:
-    """A problem if value is not one of the known names."""
-    if value not in known:
-        near = nearest(value, known)
-        hint = f"; try {key}={near}" if near else ""
-        yield Problem(key, value, f"must be {listing(known)}{hint}")
-
-
 def _names(c: Config) -> Iterator[Problem]:
-    for key, terms in (
-        ("observation.terms", c.observation.terms),
-        ("reward.terms", c.reward.terms),
-    ):
+    for part, terms in (("observation", c.observation.terms), ("reward", c.reward.terms)):
         if all(term is None for term in terms.values()):
-            yield Problem(key, NOTHING, f"has no term; it needs one of {listing(names.names(key))}")
-    yield from named("action.kind", c.action.kind, names.names("action.kind"))
-    if c.vec_env.start_method is not None:
-        yield from named("vec_env.start_method", c.vec_env.start_method, names.START_METHODS)
+            known = listing(entries(f"{part}_term"))
+            yield Problem(f"{part}.terms", NOTHING, f"has no term; it needs one of {known}")
 
 
 def _ppo(c: Config) -> Iterator[Problem]:
     p = c.ppo
-    yield from named("ppo.policy", p.policy, names.POLICIES)
-    if p.rollout_buffer_class is not None:
-        yield from named("ppo.rollout_buffer_class", p.rollout_buffer_class, names.ROLLOUT_BUFFERS)
-    if p.device.partition(":")[0] != "cuda" or not p.device.partition(":")[2].isdecimal():
-        yield from named("ppo.device", p.device, names.DEVICES)
     if p.batch_size == 1 and p.normalize_advantage:
         text = "one sample has no deviation; try ppo.batch_size=2 or ppo.normalize_advantage=false"
         yield Problem("ppo.batch_size", 1, text)
@@ -155,7 +143,7 @@ def _curriculum(c: Config) -> Iterator[Problem]:
         )
         yield Problem("curriculum.duration", c.curriculum.duration, text)
     for name in ramps:
-        if name in (names.names("reward.terms")) and c.reward.terms.get(name) is None:
+        if name in (entries("reward_term")) and c.reward.terms.get(name) is None:
             value = f"{{weight:{show(ramps[name].start)},scales:null}}"
             text = f"the reward has no such term; try +reward.terms.{name}={value}"
             yield Problem(f"curriculum.ramps.{name}", NOTHING, text)
@@ -213,12 +201,6 @@ def _task_region(t: TaskConfig) -> Iterator[Problem]:
 
 
 def _others(c: Config) -> Iterator[Problem]:
-    known = names.names("health.stop_on")
-    for name in c.health.stop_on:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near}?" if near else f"there are {listing(known, len(known))}"
-            yield Problem("health.stop_on", c.health.stop_on, f"no warning {name}; {hint}")
     if c.health.stop_on and not c.health.enabled:
         text = "nothing watches with health.enabled=false; try health.enabled=true"
         yield Problem("health.stop_on", c.health.stop_on, text)
@@ -229,3 +211,103 @@ def _others(c: Config) -> Iterator[Problem]:
         better = "".join("_" if char in "/\\#?%:" else char for char in c.wandb.project)
         text = f"must not hold any of / \\ # ? % : ; try wandb.project={better}"
         yield Problem("wandb.project", c.wandb.project, text)
+
+
+def file_rules(config: Config, tasks: list[str]) -> list[Problem]:
+    """Every broken rule; tasks are the options of the task group."""
+    return [*_robot(config), *_also(config, tasks), *_folders(config)]
+
+
+def _robot(c: Config) -> Iterator[Problem]:
+    models = assets_dir() / "robots"
+    if c.robot.mjcf is None:
+        if not (models / f"{c.robot.name}.xml").is_file():
+            near = nearest(c.robot.name, sorted(path.stem for path in models.glob("*.xml")))
+            text = f"there is no model of the name {c.robot.name}; "
+            if near:
+                yield Problem("robot.name", c.robot.name, f"{text}try robot={near}")
+            else:
+                yield Problem("robot.mjcf", None, f"{text}give its file with robot.mjcf=PATH")
+    elif not Path(c.robot.mjcf).is_file():
+        folder = Path(c.robot.mjcf).is_dir()
+        hint = "; give an XML file" if folder else _neighbour(c.robot.mjcf, "robot.mjcf")
+        what = "is a folder" if folder else "no such file"
+        yield Problem("robot.mjcf", c.robot.mjcf, what + hint)
+
+
+def _neighbour(path: str, key: str) -> str:
+    """A file or folder beside a missing one that has nearly its name."""
+    folder = Path(path).parent
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    near = nearest(Path(path).name, names)
+    return f"; try {key}={folder / near}" if near else ""
+
+
+def _no_run(path: str, key: str) -> str:
+    """That a run is not there, and where to find what is."""
+    return "no such folder" + (_neighbour(path, key) or "; reach-rl runs lists what there is")
+
+
+def _also(c: Config, tasks: list[str]) -> Iterator[Problem]:
+    for name in c.evaluation.also:
+        if name not in tasks:
+            near = nearest(name, tasks)
+            hint = f"did you mean {near}?" if near else f"there are {listing(tasks)}"
+            yield Problem("evaluation.also", c.evaluation.also, f"no task {name}; {hint}")
+
+
+def _folders(c: Config) -> Iterator[Problem]:
+    for key, value in (("run_dir", c.run_dir), ("resume", c.resume)):
+        if value not in (None, "auto") and Path(str(value)).is_file():
+            yield Problem(key, value, "is a file; give a folder")
+    if c.resume not in (None, "auto") and not Path(str(c.resume)).exists():
+        yield Problem("resume", c.resume, _no_run(str(c.resume), "resume"))
+    records = Path(c.run_dir or "") / "metrics.jsonl"
+    if c.run_dir is not None and c.resume is None and records.is_file():
+        text = "holds a run already; go on with it by resume=auto, or choose another folder"
+        yield Problem("run_dir", c.run_dir, text)
+
+
+def run_rules(run: str, checkpoint: str) -> list[Problem]:
+    """Whether run is the folder of a run that has the checkpoint (best, latest or a folder)."""
+    folder = Path(run)
+    if not folder.is_dir():
+        return [Problem("run", run, _no_run(run, "run"))]
+    if not (folder / "config.yaml").is_file():
+        inside = sorted(p.parent for p in folder.glob("*/*/config.yaml"))
+        inside += sorted(p.parent for p in folder.glob("*/config.yaml"))
+        hint = f"; try run={inside[-1]}" if inside else ""
+        return [Problem("run", run, f"not the folder of a run (no config.yaml in it){hint}")]
+    if checkpoint in ("best", "latest") or Path(checkpoint).is_dir():
+        return []
+    if (folder / "checkpoints" / checkpoint).is_dir():
+        return []
+    have = sorted(p.name for p in (folder / "checkpoints").glob("step_*"))
+    text = f"no such checkpoint; there are {listing(['best', 'latest', *have])}"
+    return [Problem("checkpoint", checkpoint, text)]
+
+
+def bundle_rules(bundle: str) -> list[Problem]:
+    """Whether bundle is a folder that export format=onnx has written."""
+    folder = Path(bundle)
+    if not folder.is_dir():
+        return [Problem("bundle", bundle, "no such folder" + _neighbour(bundle, "bundle"))]
+    missing = [
+        n for n in ("contract.json", "policy.onnx", "config.yaml") if not (folder / n).is_file()
+    ]
+    if missing:
+        text = f"not a bundle (no {listing(missing)} in it); make one with export run=DIR"
+        return [Problem("bundle", bundle, text)]
+    return []
+
+
+def out_rules(out: str | None, name: str) -> list[Problem]:
+    """Whether a file of figures can be put there; name is one to propose."""
+    if out is None:
+        return []
+    path = Path(out)
+    if path.is_dir():
+        return [Problem("out", out, f"is a folder; try out={path / name}")]
+    if not path.parent.is_dir():
+        return [Problem("out", out, f"there is no folder {path.parent}; make it first")]
+    return []
