@@ -225,27 +225,37 @@ def importance(study: "Study") -> dict[str, dict[str, float]]:
     What sets the best five trials apart, or the best tenth. Empty while fewer than four values
     differ.
     """
-    return {o.name: _importance(study, i, o.maximise) for i, o in enumerate(objectives(study))}
+    return {o.name: _importance(study, i) for i, o in enumerate(objectives(study))}
 
 
-def _importance(study: "Study", index: int, maximise: bool) -> dict[str, float]:
+def _importance(study: "Study", index: int) -> dict[str, float]:
     done = trials(study, "COMPLETE")
     keys = searched(study)
     if len({t.values[index] for t in done if math.isfinite(t.values[index])}) < 4:
         return {}
     if len(keys) == 1:
         return {keys[0]: 1.0}
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.importance import get_param_importances
 
-    judge = PedAnovaImportanceEvaluator(target_quantile=min(max(5 / len(done), 0.1), 0.5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it looks at the smallest, which is meant
-        shares = get_param_importances(study, evaluator=judge, target=_Value(index, maximise))
+        shares = get_param_importances(study, **importance_arguments(study, index))
     return {name: float(share) for name, share in shares.items()}
 
 
+def importance_arguments(study: "Study", index: int) -> dict[str, Any]:
+    """How Optuna is to measure what made an objective: its `evaluator` and `target`."""
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    share = min(max(5 / max(1, len(trials(study, "COMPLETE"))), 0.1), 0.5)
+    return {
+        "evaluator": PedAnovaImportanceEvaluator(target_quantile=share),
+        "target": _Smallest(index, objectives(study)[index].maximise),
+    }
+
+
 @dataclass(frozen=True, slots=True)
-class _Value:
+class _Smallest:
     """One objective of a trial; PED-ANOVA looks at the smallest values of a target."""
 
     index: int
@@ -294,6 +304,13 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
+def is_search(folder: Path) -> bool:
+    """Whether a folder is that of a search, not of plain runs."""
+    from reach_rl.sweeps.storage import JOURNAL
+
+    return (folder / JOURNAL).is_file() or _settings(folder).get("storage") is not None
+
+
 def find(folder: Path, storage: str | None = None) -> "Study":
     """The study of a sweep's folder.
 
@@ -321,11 +338,11 @@ def find(folder: Path, storage: str | None = None) -> "Study":
         )
     url = url_of(given, folder)
     names = optuna.get_all_study_names(open_storage(url))
+    if not names:
+        raise ConfigError(f"{folder}: there is no study in its storage yet")
     name = settings.get("study_name") or (names[0] if len(names) == 1 else None)
     if name not in names:
-        raise ConfigError(
-            f"{folder}: its storage has no study {name}; it has {listing(names or ['none'])}"
-        )
+        raise ConfigError(f"{folder}: its storage has no study {name}; it has {listing(names)}")
     return open_study(url, name)
 
 

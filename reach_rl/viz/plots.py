@@ -197,12 +197,14 @@ def _draw_line(axes: "Axes", line: _Line, points: np.ndarray, log: bool) -> None
         axes.plot(steps, values, color=line.colour, linewidth=1.6, label=line.label, **style)
         return
     axes.plot(steps, values, color=line.colour, linewidth=0.8, alpha=0.3)
-    axes.plot(steps, _smooth(values), color=line.colour, linewidth=1.6, label=line.label)
+    axes.plot(steps, smooth(values), color=line.colour, linewidth=1.6, label=line.label)
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running mean over about a fortieth of the curve, one-sided at both ends."""
-    half = max(1, len(values) // 80)
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Running mean over about a fortieth of a curve, one-sided at both ends; NaN is passed over."""
+    half = len(values) // 80
+    if half == 0:
+        return values
     finite = np.isfinite(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(finite)])

@@ -24,18 +24,16 @@ def write_report(paths: Sequence[str], out: Path, video_mb: float = 16.0) -> Non
 
 def page_of(paths: Sequence[str], video_mb: float = 16.0) -> str:
     """The page as text; as write_report."""
-    from reach_rl.viz.report.find import subject
-    from reach_rl.viz.report.html import render
+    from reach_rl.sweeps.results import is_search
     from reach_rl.viz.report.pages import run_page, runs_page
-    from reach_rl.viz.report.read import read_run
+    from reach_rl.viz.report.study_page import open_study, sweep_page
+    from reach_rl.viz.report.subject import folder_of, read_run, runs_in
 
-    found = subject(paths)
-    if found.sweep is not None:
-        from reach_rl.viz.report.study import open_study
-        from reach_rl.viz.report.sweep_page import sweep_page
-
-        return render(sweep_page(open_study(found.sweep), found.sweep))
-    runs = [read_run(folder) for folder in found.runs]
+    folders = [folder_of(text) for text in paths]
+    if len(folders) == 1 and is_search(folders[0]):
+        return sweep_page(open_study(folders[0]), folders[0])
+    found = dict.fromkeys(run for folder in folders for run in runs_in(folder))
+    runs = [read_run(folder) for folder in found]
     if len(runs) == 1:
-        return render(run_page(runs[0], video_mb))
-    return render(runs_page(runs, found.name, video_mb))
+        return run_page(runs[0], video_mb)
+    return runs_page(runs, ", ".join(map(str, folders)), video_mb)

@@ -1,263 +1,366 @@
-"""Figures over environment steps: learning and PPO health."""
+"""Figures over environment steps: learning, health, the curriculum, and all other metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from reach_rl.monitoring.metrics import CATALOGUE, Metric
-from reach_rl.viz.report.figure import (
-    ACCENT,
-    INK,
-    MUTED,
-    SERIES,
-    WARN,
-    Figure,
-    Plot,
-    axis,
-    figure_id,
-    label,
-    log_axis,
-    sentence,
-    smooth,
-    steps_axis,
-    thinned,
-)
-from reach_rl.viz.report.groups import Group
-from reach_rl.viz.report.intervals import over_curves
-from reach_rl.viz.report.marks import (
-    curriculum_zones,
-    healthy_zone,
-    mark_alerts,
-    meaning,
-    threshold,
-)
-from reach_rl.viz.report.read import Curve, RunData
-
-_LEARNING = (
-    ("success_rate", "Success", "Should climb and stay up.", "linear"),
-    (
-        "position_error_mm",
-        "Final position error",
-        "Should fall below the dotted threshold; the axis is logarithmic.",
-        "log",
-    ),
-    (
-        "orientation_error_deg",
-        "Final orientation error",
-        "Should fall below the dotted threshold; the axis is logarithmic.",
-        "log",
-    ),
+from reach_rl.evaluation.statistics import stratified_bootstrap
+from reach_rl.mdp.arrays import Array
+from reach_rl.monitoring.metrics import CATALOGUE, Metric, describe
+from reach_rl.viz.plots import smooth
+from reach_rl.viz.report import plotting as draw
+from reach_rl.viz.report.subject import (
+    Alert,
+    Curve,
+    Group,
+    Groups,
+    RunData,
+    at,
+    lone,
+    members,
+    number,
 )
 
-HEALTH = (
-    ("train/approx_kl", "Divergence of an update", "Spikes mean that updates are too large."),
-    ("train/clip_fraction", "Clipped samples", "High: updates too large; near zero: too timid."),
-    ("train/entropy_loss", "Entropy loss", "Should rise slowly as the policy grows surer."),
-    ("train/std", "Exploration", "Should shrink slowly; growing without success is a bad sign."),
-    ("train/value_loss", "Value loss", "Should fall, or settle after the reward has."),
-    ("train/explained_variance", "Explained variance", "Near zero: the critic knows nothing yet."),
-    ("train/grad_norm", "Gradient norm", "Should not keep growing."),
-    ("train/learning_rate", "Learning rate", "What the schedule made of it."),
-)
-"""Metric, title, and what to look for."""
+POINTS = 120
+"""Points of a curve over seeds."""
 
-_LOG = ("train/value_loss",)
-"""Metrics that fall by orders of magnitude."""
+_ERRORS = {
+    "position_error_mm": ("Final position error", "position_threshold", 1000.0),
+    "orientation_error_deg": ("Final orientation error", "orientation_threshold", 57.29578),
+}
+"""Metric -> title, key of its threshold in the task, and the factor to the metric's unit."""
 
-SHOWN = ("rollout/success_rate", "rollout/ep_rew_mean", "time/total_timesteps", "time/time_elapsed")
+_HEALTH = {
+    "train/approx_kl": ("Divergence of an update", "Spikes mean that updates are too large."),
+    "train/clip_fraction": ("Clipped samples", "High: updates too large; near zero: too timid."),
+    "train/entropy_loss": ("Entropy loss", "Should rise slowly as the policy grows surer."),
+    "train/std": ("Exploration", "Should shrink slowly; growing without success is a bad sign."),
+    "train/value_loss": ("Value loss", "Should fall, or settle after the reward has."),
+    "train/explained_variance": ("Explained variance", "Near zero: the critic knows nothing yet."),
+    "train/grad_norm": ("Gradient norm", "Should not keep growing."),
+    "train/learning_rate": ("Learning rate", "What the schedule made of it."),
+}
+"""Metric -> title, and what to look for."""
 
-
-def learning(groups: Sequence[Group]) -> list[Figure]:
-    """Success, errors and return over environment steps."""
-    found = [_figure_or_error(groups, *row) for row in _LEARNING]
-    found.append(metric_figure(groups, "rollout/ep_rew_mean", "Return", "Should climb."))
-    return [figure for figure in found if figure is not None]
-
-
-def health(groups: Sequence[Group]) -> list[Figure]:
-    """PPO's own numbers, with healthy bands."""
-    known = {name for name, _, _ in HEALTH}
-    rest = [m.name for m in CATALOGUE.values() if m.healthy is not None and m.name not in known]
-    rows = [*HEALTH, *((name, _titled(name), "") for name in rest)]
-    return [f for row in rows if (f := metric_figure(groups, *row, alerts=True)) is not None]
-
-
-def _titled(name: str) -> str:
-    return name.rpartition("/")[2].replace("_", " ").capitalize()
+_OF_STAGES = {
+    f"curriculum/{name}"
+    for name in ("progress", "stage", "position_threshold", "orientation_threshold", "region_share")
+}
+_ELSEWHERE = (
+    "reward/", "curriculum/", "time/", "health/alert", "final/", "eval/", "rollout/success_rate",
+    "rollout/ep_rew_mean", *(f"rollout/{name}" for name in _ERRORS),
+)  # fmt: skip
+"""Beginnings of metrics that have figures of their own, or tables."""
 
 
-def others(groups: Sequence[Group], shown: Sequence[str]) -> list[Figure]:
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A curve over seeds: (k,) steps, the interquartile mean and the ends of its interval."""
+
+    steps: Array
+    middle: Array
+    low: Array
+    high: Array
+
+
+@draw.figure("learning")
+def success(groups: Groups) -> draw.Figure | None:
+    """Success while training and on held-out goals."""
+    return _judged(groups, "success_rate", "Success", "Should climb and stay up.")
+
+
+@draw.figure("learning")
+def errors(groups: Groups) -> Iterator[draw.Figure | None]:
+    """Final errors while training and on held-out goals."""
+    caption = "Should fall below the dotted threshold; the axis is logarithmic."
+    return (_judged(groups, name, title, caption) for name, (title, _, _) in _ERRORS.items())
+
+
+@draw.figure("learning")
+def returns(groups: Groups) -> draw.Figure | None:
+    """The return of an episode."""
+    return metric_figure(groups, "rollout/ep_rew_mean", "Return", "Should climb.")
+
+
+@draw.figure("health")
+def health(groups: Groups) -> Iterator[draw.Figure | None]:
+    """PPO's own numbers, with healthy bands and warnings."""
+    sound = [metric.name for metric in CATALOGUE.values() if metric.healthy is not None]
+    for name in dict.fromkeys([*_HEALTH, *sound]):
+        usual = name.rpartition("/")[2].replace("_", " ").capitalize(), ""
+        yield metric_figure(groups, name, *_HEALTH.get(name, usual), alerts=True)
+
+
+@draw.figure("curriculum")
+def curriculum(groups: Groups) -> Iterator[draw.Figure | None]:
+    """What the curriculum set over time, a figure for each of its values."""
+    staged = [run for run in members(groups) if has_curriculum(run)]
+    for name in dict.fromkeys(name for run in staged for name in run.curves):
+        if name.startswith("curriculum/") and name != "curriculum/progress":
+            title = name.removeprefix("curriculum/").replace("_", " ").capitalize()
+            yield metric_figure(groups, name, title, stepped=True, height=220)
+
+
+@draw.figure("others")
+def others(groups: Groups) -> Iterator[draw.Figure | None]:
     """Every metric with at least two records that has no figure elsewhere."""
-    names = dict.fromkeys(n for group in groups for run in group.runs for n in run.curves)
-    left = [n for n in names if n not in (*shown, *SHOWN) and not n.startswith(("final/", "eval/"))]
-    left = [n for n in sorted(left) if max(len(c.steps) for g in groups for c in g.curves(n)) > 1]
-    found = [metric_figure(groups, name, name, "") for name in left]
-    return [figure for figure in found if figure is not None]
+    names = sorted({name for run in members(groups) for name in run.curves})
+    for name in names:
+        known = name in _HEALTH or _meaning(name).healthy is not None
+        most = max((len(c.steps) for g in groups for c in g.curves(name)), default=0)
+        if most > 1 and not known and not name.startswith(_ELSEWHERE):
+            yield metric_figure(groups, name, name)
 
 
 def metric_figure(
-    groups: Sequence[Group],
+    groups: Groups,
     name: str,
     title: str,
-    caption: str,
+    caption: str = "",
+    *,
     alerts: bool = False,
     stepped: bool = False,
-) -> Figure | None:
-    """One metric over environment steps; None if no run recorded it."""
-    plot = Plot()
-    metric = meaning(name)
-    for group, color in zip(groups, cycle(len(groups)), strict=False):
-        draw_group(plot, group, group.curves(name), metric.unit, color, group.name, stepped)
-    if not plot.traces:
+    height: int = 280,
+) -> draw.Figure | None:
+    """One metric over environment steps; None if no run recorded it.
+
+    Args:
+        groups: whose.
+        name: of the metric.
+        title: of the figure.
+        caption: what to look for, after the metric's meaning.
+        alerts: mark warnings.
+        stepped: it changes at once and then stays; else it is smoothed.
+        height: pixels.
+    """
+    metric = _meaning(name)
+    chart = draw.Chart(height, draw.steps_axis(), draw.unit_axis(metric.unit))
+    for group, color in zip(groups, draw.cycle(len(groups)), strict=False):
+        _draw(chart, group, group.curves(name), metric.unit, color, stepped)
+    if not chart.traces:
         return None
-    plot.layout = {"xaxis": steps_axis(), "yaxis": axis("", metric.unit) | _title(metric)}
-    healthy = healthy_zone(plot, groups, name, metric)
-    curriculum_zones(plot, groups)
+    healthy = _healthy_zone(chart, groups, name, metric)
+    curriculum_zones(chart, groups)
     if alerts:
-        mark_alerts(plot, groups)
-    if name in _LOG:
-        plot.layout["yaxis"] |= log_axis(_drawn(plot))
+        _mark_alerts(chart, groups)
+    if name == "train/value_loss":
+        chart.log_scale()
     if metric.unit == "index":
-        plot.layout["yaxis"] |= {"dtick": 1}
-    last = _lasts(groups, name, metric.unit)
-    words = " ".join(part for part in (sentence(metric.meaning), caption, healthy) if part)
-    return Figure(
-        figure_id(name), title, words, f"{title} over environment steps. {last}", plot.spec()
-    )
+        chart.y["dtick"] = 1
+    words = " ".join(filter(None, (draw.sentence(metric.meaning), caption, healthy)))
+    alt = f"{title} over environment steps. {_lasts(groups, name, metric.unit)}"
+    return draw.Figure(name, chart.plot(), alt, title, words)
 
 
-def _title(metric: Metric) -> dict[str, object]:
-    """A bare unit says enough beside a heading."""
-    shown = {"share": "", "1": "", "text": ""}.get(metric.unit, metric.unit)
-    return {"title": {"text": label(shown)}}
+def _judged(groups: Groups, name: str, title: str, caption: str) -> draw.Figure | None:
+    """A figure of what both rollouts and evaluations measure."""
+    share, rollout = name not in _ERRORS, f"rollout/{name}"
+    judged = f"eval/{name}" if share else f"eval/{name}_median"
+    unit = _meaning(rollout).unit
+    y = draw.unit_axis(unit) | ({"range": [-0.02, 1.02]} if share else {})
+    chart = draw.Chart(320, draw.steps_axis(), y)
+    run = lone(groups)
+    if run is not None:
+        _draw_single(chart, run, name, unit)
+    else:
+        lengths = [len(c.steps) for g in groups for c in g.curves(judged)] or [0]
+        source = judged if min(lengths) > 2 else rollout
+        where = {judged: "on held-out goals", rollout: "while training, exploration included"}
+        caption += f" Measured {where[source]}."
+        for group, color in zip(groups, draw.cycle(len(groups)), strict=False):
+            _draw(chart, group, group.curves(source), unit, color)
+    if not chart.traces:
+        return None
+    if not share:
+        _threshold(chart, groups, name, unit)
+        chart.log_scale()
+    curriculum_zones(chart, groups)
+    last = _lasts(groups, judged, unit) or _lasts(groups, rollout, unit)
+    alt = f"{title} over environment steps. {last}"
+    return draw.Figure(f"learning-{name}", chart.plot(), alt, title, caption)
 
 
-def cycle(count: int) -> list[str]:
-    """A colour for each of so many groups."""
-    return [SERIES[i % len(SERIES)] for i in range(count)]
+def _draw_single(chart: draw.Chart, run: RunData, name: str, unit: str) -> None:
+    """Training, periodic evaluation with its interval, and the verdict of one run."""
+    share, median = name not in _ERRORS, "" if name not in _ERRORS else "_median"
+
+    def show(metric: str, title: str, color: str, **style: object) -> None:
+        if (curve := run.curves.get(metric)) is not None:
+            values = curve.values if share else np.where(curve.values > 0, curve.values, np.nan)
+            calm = smooth(values) if metric.startswith("rollout/") else values
+            steps, values = draw.thinned(curve.steps, calm)
+            chart.line(steps, values, title, color, unit, **style)
+
+    show(f"rollout/{name}", "training, exploring", draw.MUTED, line_width=1.5)
+    low, high = (run.curves.get(f"eval/success_ci95_{end}") for end in ("low", "high"))
+    if share and low is not None and high is not None:
+        chart.band(low.steps, low.values, high.values, draw.BLUE, "evaluation")
+    named = "evaluation" if share else "evaluation, median"
+    show(f"eval/{name}{median}", named, draw.BLUE, mode="lines+markers")
+    show(f"eval/{name}_p95", "evaluation, 95th percentile", draw.ORANGE, line_dash="dash")
+    style = {"mode": "markers", "marker_size": 10, "marker_symbol": "diamond"}
+    show(f"final/{run.region}/{name}{median}", "verdict", draw.INK, **style)
 
 
-def draw_group(
-    plot: Plot,
+def _draw(
+    chart: draw.Chart,
     group: Group,
     curves: Sequence[Curve],
     unit: str,
     color: str,
-    name: str,
     stepped: bool = False,
 ) -> None:
     """The curve of a run, or of several seeds with the band around their interquartile mean."""
-    name = name or ("interquartile mean" if len(group.runs) > 1 else "this run")
+    many = len(group.runs) > 1
+    name = group.name or ("interquartile mean" if many else "this run")
     calm = (lambda values: values) if stepped else smooth
-    shape = {"shape": "hv" if stepped else "linear"}
-    if len(group.runs) == 1:
-        for curve in curves:
-            steps, values = thinned(curve.steps, calm(curve.values))
-            few = int(np.isfinite(values).sum()) < 3
-            style = {"mode": "lines+markers"} if few else {}
-            plot.line(
-                steps, values, name, color, unit, legendgroup=label(name), line=shape, **style
-            )
-        return
-    band = over_curves(curves, transform=calm)
-    if band is None:
-        return
-    plot.band(band.steps, band.low, band.high, color, name)
-    if len(curves) <= 10:
-        for run, curve in zip(group.runs, curves, strict=False):
-            steps, values = thinned(curve.steps, calm(curve.values), 200)
-            plot.line(
-                steps,
-                values,
-                f"seed {run.seed}",
-                f"{color}/0.35",
-                unit,
-                width=1,
-                line=shape,
-                hoverinfo="skip",
-                hovertemplate=None,
-                showlegend=False,
-                legendgroup=label(name),
-            )
-    style = {"legendgroup": label(name), "width": 2.5, "line": shape}
-    plot.line(band.steps, band.middle, name, color, unit, **style)
+    style = {"line_shape": "hv" if stepped else "linear", "legendgroup": draw.label(name)}
+    band = over_curves(curves, transform=calm) if many else None
+    if band is not None:
+        chart.band(band.steps, band.low, band.high, color, name)
+    thin = {"line_width": 1, "hoverinfo": "skip", "hovertemplate": None, "showlegend": False}
+    for run, curve in zip(group.runs, curves, strict=False) if len(curves) <= 10 else ():
+        steps, values = draw.thinned(curve.steps, calm(curve.values), 200 if many else 600)
+        few = {"mode": "lines+markers"} if np.isfinite(values).sum() < 3 else {}
+        if many:
+            chart.line(steps, values, f"seed {run.seed}", draw.faded(color, 0.35), **style, **thin)
+        else:
+            chart.line(steps, values, name, color, unit, **style, **few)
+    if band is not None:
+        chart.line(band.steps, band.middle, name, color, unit, line_width=2.5, **style)
 
 
-def _figure_or_error(
-    groups: Sequence[Group], name: str, title: str, caption: str, scale: str
-) -> Figure | None:
-    """A figure of what both rollouts and evaluations measure."""
-    share = scale == "linear"
-    judged = f"eval/{name}" if share else f"eval/{name}_median"
-    single = len(groups) == 1 and len(groups[0].runs) == 1
-    plot, unit = Plot(), meaning(f"rollout/{name}").unit
-    source = "on held-out goals"
-    if single:
-        _single(plot, groups[0].runs[0], name, judged, unit, share)
-    else:
-        enough = all(len(c.steps) > 2 for g in groups for c in g.curves(judged) or [_EMPTY])
-        source = "on held-out goals" if enough else "while training, exploration included"
-        for group, color in zip(groups, cycle(len(groups)), strict=False):
-            curves = group.curves(judged if enough else f"rollout/{name}")
-            draw_group(plot, group, curves, unit, color, group.name)
-    if not plot.traces:
+def over_curves(
+    curves: Sequence[Curve], points: int = POINTS, transform: Callable[[Array], Array] = lambda v: v
+) -> Band | None:
+    """The curves of seeds as one, interpolated to common steps; None without values.
+
+    Where some runs have ended, or not begun to report, the others go on alone.
+
+    Args:
+        curves: of one metric, a seed each.
+        points: of the result, at most.
+        transform: applied before the interpolation, such as a running mean.
+    """
+    parts = [(c.steps[ok], c.values[ok]) for c in curves if (ok := np.isfinite(c.values)).any()]
+    if not parts:
         return None
-    y = axis("", unit)
-    if share:
-        y |= {"range": [-0.02, 1.02], "title": {"text": ""}}
-    else:
-        threshold(plot, groups, name)
-        y |= log_axis(_drawn(plot)) | {"title": {"text": label(unit)}}
-    plot.layout = {"xaxis": steps_axis(), "yaxis": y}
-    curriculum_zones(plot, groups)
-    said = caption if single else f"{caption} Measured {source}."
-    last = _lasts(groups, judged, unit) or _lasts(groups, f"rollout/{name}", unit)
-    alt = f"{title} over environment steps. {last}"
-    return Figure(figure_id(f"learning-{name}"), title, said, alt, plot.spec(320))
+    steps = np.unique(np.concatenate([known for known, _ in parts]))
+    if len(steps) > points:
+        steps = np.linspace(steps[0], steps[-1], points)
+    table = np.stack(
+        [np.interp(steps, s, transform(v), left=np.nan, right=np.nan) for s, v in parts], axis=1
+    )
+    ends = np.full((3, len(steps)), np.nan)
+    present = np.isfinite(table)
+    for pattern in np.unique(present, axis=0):
+        if pattern.any():
+            rows = (present == pattern).all(axis=1)
+            found = stratified_bootstrap([table[rows][:, pattern]], repeats=1000)
+            ends[: 3 if pattern.sum() > 1 else 1, rows] = found[: 3 if pattern.sum() > 1 else 1]
+    return Band(steps, *ends)
 
 
-def _drawn(plot: Plot) -> list[float]:
-    """Every value of the traces and lines of a plot."""
-    values = [value for trace in plot.traces for value in trace["y"] if value is not None]
-    return values + [shape["y0"] for shape in plot.shapes if shape["type"] == "line"]
+def _meaning(name: str) -> Metric:
+    """What the catalogue knows of a metric, or as good as nothing."""
+    try:
+        return describe(name)
+    except KeyError:
+        return Metric(name, "", name)
 
 
-_EMPTY = Curve(np.empty(0), np.empty(0))
-
-
-def _single(plot: Plot, run: RunData, name: str, judged: str, unit: str, share: bool) -> None:
-    """Training, periodic evaluation with its interval, and the verdict of one run."""
-    rollout, curve = run.curves.get(f"rollout/{name}"), run.curves.get(judged)
-    if rollout is not None:
-        steps, values = thinned(rollout.steps, smooth(_positive(rollout.values, not share)))
-        plot.line(steps, values, "training, exploring", MUTED, unit, width=1.5)
-    if curve is not None:
-        if share:
-            ends = [run.curves.get(f"eval/success_ci95_{end}") for end in ("low", "high")]
-            if ends[0] is not None and ends[1] is not None:
-                plot.band(ends[0].steps, ends[0].values, ends[1].values, ACCENT, "evaluation")
-        values = _positive(curve.values, not share)
-        named = "evaluation" if share else "evaluation, median"
-        plot.line(curve.steps, values, named, ACCENT, unit, mode="lines+markers")
-    tail = run.curves.get(f"eval/{name}_p95")
-    if tail is not None and not share:
-        values = _positive(tail.values, True)
-        line = {"dash": "dash"}
-        plot.line(tail.steps, values, "evaluation, 95th percentile", WARN, unit, line=line)
-    final = run.curves.get(f"final/{run.region}/{name}" + ("" if share else "_median"))
-    if final is not None:
-        marker = {"color": INK, "size": 10, "symbol": "diamond"}
-        plot.line(final.steps, final.values, "verdict", INK, unit, mode="markers", marker=marker)
-
-
-def _positive(values: np.ndarray, wanted: bool) -> np.ndarray:
-    return np.where(values > 0, values, np.nan) if wanted else values
-
-
-def _lasts(groups: Sequence[Group], name: str, unit: str) -> str:
+def _lasts(groups: Groups, name: str, unit: str) -> str:
     """The newest values in words."""
     lasts = [c.last for g in groups for c in g.curves(name) if c.last is not None]
-    if not lasts:
-        return ""
     words = [f"{v:.1%}" if unit == "share" else f"{v:.3g} {unit}".strip() for v in lasts[:5]]
-    return f"Last value: {', '.join(words)}."
+    return f"Last value: {', '.join(words)}." if words else ""
+
+
+def _threshold(chart: draw.Chart, groups: Groups, name: str, unit: str) -> None:
+    """The task's threshold, where it is the same for all runs; the curriculum's as it moves."""
+    _, key, factor = _ERRORS[name]
+    run = lone(groups)
+    moving = None if run is None else run.curves.get(f"curriculum/{key}")
+    if moving is not None:
+        style = {"line_dash": "dot", "line_shape": "hv"}
+        chart.line(moving.steps, factor * moving.values, "threshold", draw.GREEN, unit, **style)
+        return
+    values = {number(run.config, "task", key) for run in members(groups)}
+    value = values.pop() if len(values) == 1 else None
+    if value is not None:
+        chart.rule("y", factor * value, draw.GREEN)
+        y = float(np.log10(factor * value))  # Plotly wants the logarithm for notes alone
+        chart.note(
+            "threshold", draw.GREEN, x=0, xref="paper", xanchor="left", y=y, yanchor="bottom"
+        )
+
+
+def _healthy_zone(chart: draw.Chart, groups: Groups, name: str, metric: Metric) -> str:
+    """Shade where a healthy run stays; says how much of the run was there."""
+    values = np.concatenate([c.values for g in groups for c in g.curves(name)])
+    values = values[np.isfinite(values)]
+    if metric.healthy is None or not values.size:
+        return ""
+    low, high = metric.healthy
+    seen = np.percentile(values, [1, 99])
+    bottom, top = min(float(seen[0]), low), max(float(seen[1]), high)
+    room = 0.08 * (top - bottom) or 1.0
+    chart.y["range"] = [bottom - room * (bottom < 0), top + room]
+    if high > low:
+        chart.zone("y", low, min(high, top + room), draw.faded(draw.GREEN, 0.13))
+    inside = float(((values >= low) & (values <= high)).mean())
+    shaded = "Shaded: healthy" if high > low else f"Healthy at {low:g}"
+    return f"{shaded}, {inside:.0%} of the records."
+
+
+def curriculum_zones(chart: draw.Chart, groups: Groups) -> None:
+    """Shade the stages of a single run's curriculum, and the time of its ramps."""
+    run = lone(groups)
+    if run is None:
+        return
+    found, grey = _stages(run), draw.faded(draw.MUTED, 0.12)
+    for index, (start, end) in enumerate(found):
+        if index % 2:
+            chart.zone("x", start, end, grey)
+        if end - start > 0.03 * found[-1][1]:
+            chart.note(f"{index}", x=(start + end) / 2, y=0, yref="paper", yanchor="bottom")
+    progress = run.curves.get("curriculum/progress")
+    ramps = {name for name in run.curves if name.startswith("curriculum/")} - _OF_STAGES
+    if progress is not None and ramps:
+        done = np.flatnonzero(progress.values >= 1.0)
+        end = progress.steps[done[0]] if done.size else progress.steps[-1]
+        chart.zone("x", float(progress.steps[0]), float(end), grey)
+
+
+def has_curriculum(run: RunData) -> bool:
+    """Whether something changes while the run goes on."""
+    group = at(run.config, "curriculum")
+    if at(group, "stages") or at(group, "ramps"):
+        return True
+    curve = run.curves.get("curriculum/stage")
+    return curve is not None and bool((np.diff(curve.values) != 0).any())
+
+
+def _stages(run: RunData) -> list[tuple[float, float]]:
+    """First and last step of each stage of a run's curriculum."""
+    curve = run.curves.get("curriculum/stage")
+    if curve is None or not np.isfinite(curve.values).any() or not has_curriculum(run):
+        return []
+    changes = np.flatnonzero(np.diff(curve.values) != 0) + 1
+    return list(pairwise([0.0, *curve.steps[changes].tolist(), float(curve.steps[-1])]))
+
+
+def alerts_of(groups: Groups) -> list[tuple[RunData, Alert]]:
+    """All warnings, in order of steps."""
+    found = [(run, alert) for run in members(groups) for alert in run.alerts]
+    return sorted(found, key=lambda pair: pair[1].step)
+
+
+def _mark_alerts(chart: draw.Chart, groups: Groups, most: int = 12) -> None:
+    """A dotted line at each warning, numbered as in the list of warnings."""
+    for index, (_, alert) in enumerate(alerts_of(groups)[:most], 1):
+        chart.rule("x", alert.step, draw.faded(draw.ORANGE, 0.8))
+        place = {"x": alert.step, "y": 1, "yref": "paper", "yanchor": "bottom"}
+        chart.note(str(index), draw.ORANGE, hovertext=draw.label(alert.title), **place)

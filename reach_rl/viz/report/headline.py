@@ -1,16 +1,13 @@
-"""The headline figures with their intervals, and the tables of figures."""
+"""The headline figures of runs with their intervals, and the rows of the tables of figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from reach_rl.evaluation.result import Evaluation
-from reach_rl.viz.report.groups import Group
-from reach_rl.viz.report.html import Card, Cell
-from reach_rl.viz.report.intervals import Estimate, over_goals, over_seeds
-from reach_rl.viz.report.read import RunData, at, number
+from reach_rl.evaluation.statistics import Estimate, over_goals, over_seeds
+from reach_rl.viz.report.rendering import Card, details, duration, interval, shown, si
+from reach_rl.viz.report.subject import Groups, RunData, at, members, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,234 +27,149 @@ POSITION = Quantity(
     "Position error", ("position_error_mm", "median"), "mm", "position_error", 1000.0
 )
 ANGLE = Quantity(
-    "Orientation error",
-    ("orientation_error_deg", "median"),
-    "deg",
-    "orientation_error",
-    float(np.degrees(1.0)),
+    "Orientation error", ("orientation_error_deg", "median"), "deg", "orientation_error", 57.29578
 )
 TIME = Quantity("Time to success", ("time_to_success_s", "median"), "s", "time_to_success")
 REST = Quantity(
     "Speed at the end", ("final_joint_speed_rad_s", "median"), "rad/s", "final_joint_speed"
 )
-SELF = Quantity("Self-contact", ("self_collision_rate",), "%")
-TABLE = Quantity("Table contact", ("table_collision_rate",), "%")
+CONTACTS = {
+    "itself": Quantity("Self-contact", ("self_collision_rate",), "%"),
+    "the table": Quantity("Table contact", ("table_collision_rate",), "%"),
+}
 SPREADS = (POSITION, ANGLE, TIME, REST)
 
 
-def shown(value: float | None, unit: str) -> str:
-    """A figure with its unit; shares in per cent."""
-    if value is None:
-        return "-"
-    if unit == "%":
-        return f"{100 * value:.1f} %"
-    return f"{plain(value)} {unit}".strip()
-
-
-def plain(value: float) -> str:
-    """Three significant digits, without an exponent where it can be avoided."""
-    if value and abs(value) < 5e-5:
-        return f"{value:.1e}"
-    text = f"{value:.3g}"
-    return (
-        f"{value:,.0f}"
-        if "e+" in text
-        else f"{value:.5f}".rstrip("0").rstrip(".")
-        if ("e-" in text)
-        else text
-    )
-
-
-def interval(estimate: Estimate, unit: str) -> str:
-    """The ends of an interval in words."""
-    if estimate.low is None or estimate.high is None:
-        return ""
-    if unit == "%":
-        return f"95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
-    return f"95 % interval {plain(estimate.low)} to {plain(estimate.high)} {unit}"
-
-
-def of_run(run: RunData) -> list[Card]:
+def cards_of_run(run: RunData) -> list[Card]:
     """The figures of one run: its verdict, or how training stands."""
-    if not run.verdict:
-        return _so_far(run)
-    v = run.verdict
-    cards = [_success(v)]
-    cards += [_spread(v, quantity, run.evaluation) for quantity in SPREADS]
-    for quantity, whom in ((SELF, "itself"), (TABLE, "the table")):
-        detail = f"episodes in which the arm touched {whom}"
-        cards.append(Card(quantity.label, shown(number(v, *quantity.path), "%"), detail))
-    return [*cards, *_training(run)]
+    verdict = run.verdict
+    if not verdict:
+        return [*_so_far(run), *_training(run)]
+    touched = [
+        Card(
+            q.label, shown(number(verdict, *q.path), "%"), f"episodes in which the arm touched {it}"
+        )
+        for it, q in CONTACTS.items()
+    ]
+    spreads = [_spread(verdict, quantity, run.evaluation) for quantity in SPREADS]
+    return [_success(verdict), *spreads, *touched, *_training(run)]
+
+
+def wilson(verdict: Mapping[str, Any]) -> str:
+    """The interval of a success rate in words; nothing where it is not known."""
+    found = at(verdict, "success_ci95")
+    return interval(found[0], found[1], "%") if isinstance(found, list) and len(found) == 2 else ""
 
 
 def _success(verdict: Mapping[str, Any]) -> Card:
-    rate, ends = number(verdict, "success_rate"), at(verdict, "success_ci95")
-    goals = number(verdict, "goals")
-    parts = []
-    if isinstance(ends, Sequence) and len(ends) == 2 and all(isinstance(x, float) for x in ends):
-        parts.append(interval(Estimate(rate or 0.0, *ends), "%") + " (Wilson)")
+    rate, goals, around = number(verdict, "success_rate"), number(verdict, "goals"), wilson(verdict)
+    reached = ""
     if rate is not None and goals:
-        parts.append(f"{round(rate * goals):,} of {int(goals):,} goals")
-    return Card("Success", shown(rate, "%"), "; ".join(parts))
+        reached = f"{round(rate * goals):,} of {int(goals):,} goals"
+    around = around and f"95 % interval {around} (Wilson)"
+    return Card("Success", shown(rate, "%"), details(around, reached))
 
 
 def _spread(verdict: Mapping[str, Any], quantity: Quantity, evaluation: Evaluation | None) -> Card:
-    value = number(verdict, *quantity.path)
-    p95 = number(verdict, quantity.path[0], "p95")
-    parts = ["median"]
-    if evaluation is not None:
+    value, p95 = (number(verdict, quantity.path[0], name) for name in ("median", "p95"))
+    around = ""
+    if evaluation is not None and value is not None:
         goals = quantity.factor * getattr(evaluation, quantity.of_goals)
-        estimate = over_goals(goals, 50.0)
-        if estimate is not None and value is not None:
-            parts.append(interval(estimate, quantity.unit))
-    if p95 is not None:
-        parts.append(f"95th percentile {shown(p95, quantity.unit)}")
-    return Card(quantity.label, shown(value, quantity.unit), "; ".join(filter(None, parts)))
+        around = _interval(over_goals(goals, 50.0), quantity.unit)
+    tail = "" if p95 is None else f"95th percentile {shown(p95, quantity.unit)}"
+    return Card(quantity.label, shown(value, quantity.unit), details("median", around, tail))
+
+
+def _interval(estimate: Estimate | None, unit: str) -> str:
+    text = "" if estimate is None else interval(estimate.low, estimate.high, unit)
+    return text and f"95 % interval {text}"
 
 
 def _training(run: RunData) -> list[Card]:
-    steps, seconds = run.steps, number(run.summary, "wall_time_s")
-    if steps is None:
-        return []
-    speed = number(run.summary, "steps_per_second")
+    seconds, speed = number(run.summary, "wall_time_s"), number(run.summary, "steps_per_second")
     parts = [] if seconds is None else [duration(seconds)]
     parts += [] if speed is None else [f"{speed:,.0f} steps/s"]
-    return [Card("Training", f"{si(steps)} steps", ", ".join(parts))]
+    steps = run.steps
+    return [] if steps is None else [Card("Training", f"{si(steps)} steps", ", ".join(parts))]
 
 
-def _so_far(run: RunData) -> list[Card]:
+def _so_far(run: RunData) -> Iterator[Card]:
     """What the newest records say, of a run without a verdict."""
-    cards = []
-    for title, names, unit in (
-        ("Success", ("eval/success_rate", "rollout/success_rate"), "%"),
-        ("Position error", ("eval/position_error_mm_median", "rollout/position_error_mm"), "mm"),
-        (
-            "Orientation error",
-            ("eval/orientation_error_deg_median", "rollout/orientation_error_deg"),
-            "deg",
-        ),
-    ):
-        name = next((n for n in names if n in run.curves and run.curves[n].last is not None), None)
-        if name is not None:
-            source = "periodic evaluation" if name.startswith("eval/") else "training, exploring"
-            cards.append(Card(title, shown(run.curves[name].last, unit), f"newest, {source}"))
-    return [*cards, *_training(run)]
+    for quantity in (SUCCESS, POSITION, ANGLE):
+        judged, exploring = f"eval/{'_'.join(quantity.path)}", f"rollout/{quantity.path[0]}"
+        for name, source in ((judged, "periodic evaluation"), (exploring, "training, exploring")):
+            curve = run.curves.get(name)
+            if curve is not None and curve.last is not None:
+                yield Card(quantity.label, shown(curve.last, quantity.unit), f"newest, {source}")
+                break
 
 
-def of_groups(groups: Sequence[Group]) -> list[Card]:
+def cards_of_groups(groups: Groups) -> list[Card]:
     """Interquartile means over all runs with stratified bootstrap intervals."""
-    runs = sum(len(group.runs) for group in groups)
+    runs = members(groups)
     kinds = "seeds" if len(groups) == 1 else f"runs of {len(groups)} configurations"
     cards = []
-    for quantity in (SUCCESS, *SPREADS, SELF, TABLE):
-        strata = [[number(run.verdict, *quantity.path) for run in g.runs] for g in groups]
-        estimate = over_seeds(strata)
-        if estimate is None:
-            continue
-        known = [value for stratum in strata for value in stratum if value is not None]
-        worst = min(known) if quantity is SUCCESS else max(known)
-        detail = interval(estimate, quantity.unit)
-        parts = [detail, f"worst {shown(worst, quantity.unit)}"]
-        if quantity is SUCCESS:
-            parts.insert(0, f"interquartile mean of {len(known)} {kinds}")
-        cards.append(
-            Card(
-                quantity.label,
-                shown(estimate.value, quantity.unit),
-                "; ".join(filter(None, parts)),
-            )
-        )
-    steps = [run.steps for group in groups for run in group.runs if run.steps is not None]
+    for quantity in (SUCCESS, *SPREADS, *CONTACTS.values()):
+        estimate = _over_groups(groups, quantity)
+        if estimate is not None:
+            values = [number(run.verdict, *quantity.path) for run in runs]
+            known = [value for value in values if value is not None]
+            first, unit = quantity is SUCCESS, quantity.unit
+            mean = f"interquartile mean of {len(known)} {kinds}" if first else ""
+            worst = f"worst {shown(min(known) if first else max(known), unit)}"
+            detail = details(mean, _interval(estimate, unit), worst)
+            cards.append(Card(quantity.label, shown(estimate.value, unit), detail))
+    steps = [run.steps for run in runs if run.steps is not None]
     if cards and steps:
-        cards.append(Card("Training", f"{si(sum(steps))} steps", f"in {runs} runs"))
-    return cards or [Card("Runs", str(runs), "none has been judged yet")]
+        cards.append(Card("Training", f"{si(sum(steps))} steps", f"in {len(runs)} runs"))
+    return cards or [Card("Runs", str(len(runs)), "none has been judged yet")]
 
 
-GROUP_HEAD = (
-    "configuration",
-    "runs",
-    "success",
-    "95 % interval",
-    "position error",
-    "orientation error",
-)
+def _over_groups(groups: Groups, quantity: Quantity) -> Estimate | None:
+    return over_seeds([[number(run.verdict, *quantity.path) for run in g.runs] for g in groups])
 
 
-def group_rows(groups: Sequence[Group]) -> list[list[object]]:
-    """A row for each configuration, as GROUP_HEAD has it."""
-    rows: list[list[object]] = []
+def group_rows(groups: Groups) -> Iterator[tuple[Any, ...]]:
+    """Of each configuration success, its interval, and the median errors, over seeds."""
     for group in groups:
-        estimates = {
-            quantity: over_seeds([[number(run.verdict, *quantity.path) for run in group.runs]])
-            for quantity in (SUCCESS, POSITION, ANGLE)
-        }
-        success = estimates[SUCCESS]
-        ends = "-" if success is None else interval(success, "%").removeprefix("95 % interval ")
-        rows.append(
-            [
-                group.name or "all runs",
-                Cell(str(len(group.runs)), len(group.runs)),
-                cell(None if success is None else success.value, "%"),
-                ends or "-",
-                *(
-                    cell(None if (e := estimates[quantity]) is None else e.value, quantity.unit)
-                    for quantity in (POSITION, ANGLE)
-                ),
-            ]
-        )
-    return rows
+        success, *errors = (_over_groups([group], q) for q in (SUCCESS, POSITION, ANGLE))
+        around = _interval(success, "%").removeprefix("95 % interval ") or "-"
+        yield group, _value(success), around, *map(_value, errors)
 
 
-RUN_HEAD = (
-    "run", "seed", "state", "success", "95 % interval", "position error", "orientation error",
-    "steps", "warnings",
-)  # fmt: skip
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value
 
 
-def run_rows(groups: Sequence[Group]) -> list[list[object]]:
-    """A row for each run, as RUN_HEAD has it."""
-    rows: list[list[object]] = []
+def part_rows(groups: Groups) -> Iterator[tuple[Any, ...]]:
+    """Goals, success and median errors by part of the workspace, and in other regions."""
     for group in groups:
+        found: dict[str, list[Mapping[str, Any]]] = {}
         for run in group.runs:
-            ends = at(run.verdict, "success_ci95")
-            known = isinstance(ends, Sequence) and len(ends) == 2
-            title = f"{run.folder.name} ({group.name})" if group.name else run.folder.name
-            rows.append(
-                [
-                    title,
-                    Cell("-" if run.seed is None else str(run.seed), run.seed),
-                    run.state,
-                    cell(number(run.verdict, "success_rate"), "%"),
-                    f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %" if known else "-",
-                    cell(number(run.verdict, *POSITION.path), "mm"),
-                    cell(number(run.verdict, *ANGLE.path), "deg"),
-                    Cell("-" if run.steps is None else f"{run.steps:,}", run.steps),
-                    Cell(str(len(run.alerts)), len(run.alerts)),
-                ]
+            for name, part in _items(at(run.verdict, "regions")):
+                found.setdefault(f"{run.region}, {name}", []).append(part)
+            for name, part in _items(at(run.summary, "also")):
+                found.setdefault(name, []).append(part)
+        for name, seeds in found.items():
+            goals = max((number(part, "goals") or 0.0 for part in seeds), default=None)
+            figures = (
+                _value(over_seeds([[number(part, *q.path) for part in seeds]]))
+                for q in (SUCCESS, POSITION, ANGLE)
             )
+            yield group, name, goals, *figures
+
+
+def _items(tree: object) -> list[tuple[str, Mapping[str, Any]]]:
+    found = tree.items() if isinstance(tree, Mapping) else ()
+    return [(str(name), part) for name, part in found if isinstance(part, Mapping)]
+
+
+def worst_goals(groups: Groups, most: int = 10) -> list[tuple[RunData, Mapping[str, Any]]]:
+    """The goals that went worst; of many runs none."""
+    runs = members(groups)
+    rows = []
+    for run in runs if len(runs) <= 10 else ():
+        found = run.evaluation.worst(most) if run.evaluation else at(run.verdict, "worst")
+        goals = found[: max(2, most // len(runs))] if isinstance(found, Sequence) else ()
+        rows += [(run, goal) for goal in goals if isinstance(goal, Mapping)]
     return rows
-
-
-def cell(value: float | None, unit: str) -> Cell:
-    """A figure in a table."""
-    return Cell(shown(value, unit), value)
-
-
-def duration(seconds: float) -> str:
-    """A time in its two largest units."""
-    for unit, size, small, part in (
-        ("d", 86400, "h", 3600),
-        ("h", 3600, "min", 60),
-        ("min", 60, "s", 1),
-    ):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} {int(seconds % size // part)} {small}"
-    return f"{seconds:.1f} s"
-
-
-def si(count: float) -> str:
-    """A count with three digits and k, M or G."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {letter}"
-    return f"{count:g}"

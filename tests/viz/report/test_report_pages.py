@@ -15,7 +15,7 @@ from reach_rl.cli.front_door import front
 from reach_rl.evaluation import result
 from reach_rl.report import job
 from reach_rl.viz.report import page_of
-from reach_rl.viz.report.html import data
+from reach_rl.viz.report.rendering import data
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
+"""Interquartile means and bootstrap intervals, over seeds and over goals."""
+
 import numpy as np
 import pytest
 
-from reach_rl.viz.report.intervals import (
+from reach_rl.evaluation.statistics import (
     interquartile_mean,
-    over_curves,
     over_goals,
     over_seeds,
     stratified_bootstrap,
 )
-from reach_rl.viz.report.read import Curve
 
 
 def test_the_interquartile_mean_is_the_trimmed_mean_where_the_count_divides_by_four():
@@ -58,24 +58,3 @@ def test_percentiles_of_goals():
     assert estimate.value == 500.0
     assert 450 < estimate.low < 500 < estimate.high < 550
     assert over_goals([np.nan], 50.0) is None
-
-
-def test_curves_go_on_where_a_seed_has_ended():
-    def ramp(last: int) -> Curve:
-        steps = np.arange(0.0, last + 1.0)
-        return Curve(steps, 2.0 * steps)
-
-    band = over_curves([ramp(10), ramp(10), ramp(5)])
-    assert band is not None
-    assert np.allclose(band.middle, 2.0 * band.steps)
-    assert np.allclose(band.high, band.middle)
-    alone = over_curves([ramp(10)])
-    assert alone is not None
-    assert np.isnan(alone.low).all()
-
-
-def test_gaps_are_passed_over():
-    curve = Curve(np.array([0.0, 1.0, 2.0]), np.array([np.nan, 1.0, 2.0]))
-    band = over_curves([curve, Curve(np.empty(0), np.empty(0))])
-    assert band is not None
-    assert band.middle.tolist() == [1.0, 2.0]

@@ -6,62 +6,48 @@
   const figures = [...document.querySelectorAll(".figure:has(.plot)")];
   let paper = false;
 
-  const color = (name) =>
-    getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const palette = JSON.parse(document.getElementById("palette").textContent);
+  const names = Object.fromEntries(Object.entries(palette).map(([name, [light]]) => [light, name]));
 
-  // "$blue" and "$blue/0.2" stand for colours of the style sheet.
+  // Figures come in the colours of the light page; the style sheet knows those of this one.
   const coloured = (text) => {
-    const [name, opacity] = text.slice(1).split("/");
-    const hex = color(name);
-    if (opacity === undefined) return hex;
+    const name = names[text.slice(0, 7)];
+    if (!name) return text;
+    const hex = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    if (text.length === 7) return hex;
     const part = (i) => parseInt(hex.slice(i, i + 2), 16);
-    return `rgba(${part(1)},${part(3)},${part(5)},${opacity})`;
+    return `rgba(${part(1)},${part(3)},${part(5)},${parseInt(text.slice(7), 16) / 255})`;
   };
 
   const resolved = (tree) => {
-    if (typeof tree === "string") return /^\$[a-z]+(\/[\d.]+)?$/.test(tree) ? coloured(tree) : tree;
-    if (Array.isArray(tree)) {
-      return typeof tree[0] === "number" ? tree : tree.map(resolved);
-    }
+    if (typeof tree === "string") return /^#[0-9a-f]{6}([0-9a-f]{2})?$/.test(tree) ? coloured(tree) : tree;
+    if (Array.isArray(tree)) return typeof tree.at(-1) === "number" ? tree : tree.map(resolved);
     if (tree === null || typeof tree !== "object") return tree;
     return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, resolved(value)]));
   };
 
-  const merged = (base, own) => {
-    const both = { ...base };
-    for (const [key, value] of Object.entries(own)) {
-      const nested = value && typeof value === "object" && !Array.isArray(value);
-      both[key] = nested ? merged(base[key] || {}, value) : value;
-    }
-    return both;
-  };
-
-  const axis = () => ({
-    gridcolor: "$grid", linecolor: "$line", zerolinecolor: "$line", tickcolor: "$line",
-    automargin: true, fixedrange: coarse, tickfont: { color: "$muted" },
-    title: { font: { size: 12, color: "$muted" }, standoff: 6 },
-  });
-
-  const base = (own) => {
-    const layout = {
-      autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 8, r: 8, t: 14, b: 8 },
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "$ink" },
-      hoverlabel: { bgcolor: "$bg", bordercolor: "$line", font: { color: "$ink", size: 12 } },
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom",
-        font: { size: 12 }, bgcolor: "rgba(0,0,0,0)" },
-      dragmode: coarse ? false : "zoom",
+  // How every figure looks, as one of Plotly's templates.
+  const template = () => {
+    const c = Object.fromEntries(Object.entries(palette).map(([name, [light]]) => [name, light]));
+    const axis = {
+      gridcolor: c.grid, linecolor: c.line, zerolinecolor: c.line, tickcolor: c.line,
+      ticks: "outside", automargin: true, fixedrange: coarse, tickfont: { color: c.muted },
+      title: { font: { size: 12, color: c.muted }, standoff: 6 },
     };
-    if (own.scene) {
-      const solid = { backgroundcolor: "$surface", showbackground: true, gridcolor: "$line",
-        zerolinecolor: "$muted", color: "$muted" };
-      layout.scene = { xaxis: solid, yaxis: solid, zaxis: solid, bgcolor: "rgba(0,0,0,0)" };
-      layout.margin = { l: 0, r: 0, t: 0, b: 0 };
-      return layout;
-    }
-    const names = Object.keys(own).filter((key) => /^[xy]axis\d*$/.test(key));
-    for (const name of new Set(["xaxis", "yaxis", ...names])) layout[name] = axis();
-    return layout;
+    const solid = { backgroundcolor: c.surface, showbackground: true, gridcolor: c.line,
+      zerolinecolor: c.muted, color: c.muted };
+    const clear = "rgba(0,0,0,0)";
+    const layout = {
+      paper_bgcolor: clear, plot_bgcolor: clear, margin: { l: 8, r: 8, t: 14, b: 8 },
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: c.ink },
+      hovermode: "x unified", dragmode: coarse ? false : "zoom",
+      hoverlabel: { bgcolor: c.bg, bordercolor: c.line, font: { color: c.ink, size: 12 } },
+      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom",
+        font: { size: 12 }, bgcolor: clear },
+      xaxis: axis, yaxis: axis,
+      scene: { xaxis: solid, yaxis: solid, zaxis: solid, bgcolor: clear },
+    };
+    return resolved({ layout });
   };
 
   const config = { responsive: true, displaylogo: false, displayModeBar: false };
@@ -69,7 +55,7 @@
   const draw = (figure) => {
     const plot = figure.querySelector(".plot");
     const spec = JSON.parse(figure.querySelector("script").textContent);
-    const layout = merged(base(spec.layout), spec.layout);
+    const layout = { ...spec.layout, template: template(), autosize: true };
     if (paper) layout.width = figure.classList.contains("wide") ? PAPER.wide : PAPER.narrow;
     if (layout.scene && coarse) layout.height = 360;
     const scroll = Boolean(spec.layout.scene) && !coarse;

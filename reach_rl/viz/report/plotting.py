@@ -1,0 +1,239 @@
+"""What the figures of the report share: where they register, their colours, and usual marks.
+
+A figure is one function, anywhere in this package's modules, that takes what the page is about
+and returns what Plotly draws:
+
+    @figure("goals", "Joint speed", "Small is still.")
+    def joint_speed(groups): return Figure("joint-speed", go.Figure(...), alt="...")
+
+Colours are those of the light page. The page itself exchanges them where it is dark.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+PALETTE = {
+    "bg": ("#ffffff", "#121417"),
+    "surface": ("#f6f7f9", "#1a1d22"),
+    "line": ("#e3e6ea", "#2c3138"),
+    "grid": ("#eceef1", "#262b31"),
+    "ink": ("#16191d", "#e9ecef"),
+    "muted": ("#5d6673", "#9aa4b0"),
+    "accent": ("#0062a8", "#6cb8f0"),
+    "blue": ("#0072b2", "#5ab0e8"),
+    "orange": ("#c84e00", "#f08a4b"),
+    "green": ("#00805c", "#45c79d"),
+    "purple": ("#9a4f86", "#d08fc0"),
+    "gold": ("#b07d00", "#e3b341"),
+    "sky": ("#3d94cf", "#8fd0f5"),
+    "red": ("#b3262e", "#ef767a"),
+    "brown": ("#7a5c3a", "#c2a17a"),
+    "teal": ("#2c7f86", "#6cc5cc"),
+    "pink": ("#c2608a", "#ee9dbf"),
+}
+"""Name -> colour on a light and on a dark page."""
+
+LIGHT = {name: light for name, (light, _) in PALETTE.items()}
+BLUE, ORANGE, GREEN, GOLD = (LIGHT[name] for name in ("blue", "orange", "green", "gold"))
+INK, MUTED = LIGHT["ink"], LIGHT["muted"]
+SERIES = [LIGHT[name] for name in list(PALETTE)[7:]]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the page."""
+
+    name: str
+    """Its id is figure-NAME; unique on the page."""
+    plot: go.Figure
+    alt: str
+    """What it shows, for those who cannot see it."""
+    title: str = ""
+    caption: str = ""
+    """What to look for."""
+    wide: bool = False
+    """Over the whole width of the page."""
+
+
+Drawer = Callable[[Any], "Figure | Iterable[Figure | None] | None"]
+_DRAWERS: dict[str, list[tuple[Drawer, dict[str, Any]]]] = {}
+
+
+def figure(
+    section: str, title: str = "", caption: str = "", *, wide: bool = False
+) -> Callable[[Drawer], Drawer]:
+    """Put what a function draws into a section of the report, after what is there.
+
+    The function takes the groups of runs (of a sweep's page: the study) and returns a Figure or
+    several; None where there is nothing to show. A figure may say another title or caption.
+    """
+    said = {"title": title, "caption": caption, "wide": wide}
+
+    def register(draw: Drawer) -> Drawer:
+        _DRAWERS.setdefault(section, []).append((draw, said))
+        return draw
+
+    return register
+
+
+def figures(section: str, subject: object) -> list[Figure]:
+    """The figures of a section, in the order in which they were registered."""
+    found = []
+    for draw, said in _DRAWERS.get(section, ()):
+        drawn = draw(subject)
+        for each in (drawn,) if isinstance(drawn, Figure) else drawn or ():
+            if each is not None:
+                left = {key: value for key, value in said.items() if not getattr(each, key)}
+                found.append(replace(each, **left))
+    return found
+
+
+def faded(color: str, opacity: float) -> str:
+    """A colour of LIGHT that lets through what is behind it."""
+    return f"{color}{round(255 * opacity):02x}"
+
+
+class Chart:
+    """A figure in the making: what Plotly's own objects want is gathered, and made at once."""
+
+    def __init__(
+        self,
+        height: int = 280,
+        x: Mapping[str, Any] | None = None,
+        y: Mapping[str, Any] | None = None,
+        **layout: Any,  # noqa: ANN401  of Plotly
+    ) -> None:
+        """An empty one; x and y are Plotly's axes."""
+        self.traces: list[Any] = []
+        self.shapes: list[dict[str, Any]] = []
+        self.notes: list[dict[str, Any]] = []
+        self.layout = {"template": {}, "height": height, **layout}
+        self.x, self.y = dict(x or {}), dict(y or {})
+
+    def plot(self) -> go.Figure:
+        """The figure. Raises ValueError for what Plotly does not know."""
+        axes = {"xaxis": self.x, "yaxis": self.y}
+        drawn = {"shapes": self.shapes, "annotations": self.notes}
+        return go.Figure(self.traces, self.layout | axes | drawn)
+
+    def line(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        name: str,
+        color: str = BLUE,
+        unit: str = "",
+        **style: Any,  # noqa: ANN401  of Plotly's scatter
+    ) -> None:
+        """Add a line; NaN leaves gaps."""
+        usual = {
+            "mode": "lines", "line_color": color, "line_width": 2, "marker_color": color,
+            "marker_size": 6, "hovertemplate": hover(unit),
+        }  # fmt: skip
+        xs = np.asarray(x, float)
+        self.traces.append(go.Scatter(x=xs, y=small(y), name=label(name), **(usual | style)))
+
+    def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str, group: str) -> None:
+        """Shade between two curves where both are known."""
+        x, low, high = (np.asarray(values, float) for values in (x, low, high))
+        known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+        for part in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1) if len(known) else ():
+            around = np.concatenate([high[part], low[part][::-1]])
+            style = {"line_width": 0, "fill": "toself", "fillcolor": faded(color, 0.18)}
+            style |= {"showlegend": False, "legendgroup": label(group), "hoverinfo": "skip"}
+            self.line([*x[part], *x[part][::-1]], around, group, hovertemplate=None, **style)
+
+    def zone(self, axis: str, low: float, high: float, color: str) -> None:
+        """Shade a range of the x or y axis from end to end of the other one."""
+        self._across(axis, low, high, type="rect", fillcolor=color, line_width=0, layer="below")
+
+    def rule(self, axis: str, value: float, color: str) -> None:
+        """A dotted line across at a value of the x or y axis."""
+        style = {"line_color": color, "line_width": 1.5, "line_dash": "dot"}
+        self._across(axis, value, value, type="line", **style)
+
+    def log_scale(self) -> None:
+        """Make the y axis logarithmic, with round ticks and room around what is drawn so far."""
+        heights = [np.asarray(trace.y, float) for trace in self.traces]
+        heights.append(np.array([s["y0"] for s in self.shapes if s.get("xref") == "paper"]))
+        known = np.log10([y for y in np.concatenate(heights) if np.isfinite(y) and y > 0] or [1.0])
+        low, high = float(known.min()), float(known.max())
+        room = 0.05 * (high - low) + 0.02
+        ticks = decades(low - room, high + room)
+        self.y |= {"type": "log", "range": [low - room, high + room], "tickvals": ticks}
+        self.y["ticktext"] = [f"{value:g}" for value in ticks]
+
+    def note(self, text: str, color: str = MUTED, **place: Any) -> None:  # noqa: ANN401
+        """Write a small text; `place` is Plotly's x, y, xref, yanchor and so on."""
+        font = {"size": 11, "color": color}
+        self.notes.append({"text": label(text), "showarrow": False, "font": font, **place})
+
+    def _across(self, axis: str, low: float, high: float, **style: Any) -> None:  # noqa: ANN401
+        other = "x" if axis == "y" else "y"
+        ends = {f"{axis}0": low, f"{axis}1": high, f"{other}0": 0, f"{other}1": 1}
+        self.shapes.append({**ends, f"{other}ref": "paper", **style})
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Round values between two logarithms to base 10."""
+    powers = np.arange(np.floor(low), np.ceil(high) + 1)
+    digits = (1,) if high - low > 3.5 else (1, 3) if high - low > 2 else (1, 2, 5)
+    values = [d * 10.0**p for p in powers for d in digits]
+    return [float(f"{v:.3g}") for v in values if low - 0.02 <= np.log10(v) <= high + 0.02]
+
+
+def sentence(text: str) -> str:
+    """A meaning as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def steps_axis() -> dict[str, Any]:
+    """The axis of environment steps."""
+    return {"title_text": "environment steps", "tickformat": "~s", "hoverformat": ",d"}
+
+
+def unit_axis(unit: str) -> dict[str, Any]:
+    """An axis of values in a unit; beside a heading the bare unit says enough."""
+    if unit == "share":
+        return {"tickformat": ".0%"}
+    return {"title_text": "" if unit in ("1", "text") else label(unit)}
+
+
+def hover(unit: str) -> str:
+    """How a value is shown beside the pointer."""
+    if unit == "share":
+        return "%{y:.1%}"
+    return "%{y:.4~g} " + label("" if unit in ("1", "text") else unit)
+
+
+def label(text: object) -> str:
+    """Text from a file as Plotly may show it: without markup or templates."""
+    plain = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("%{", "% {")
+
+
+def small(values: ArrayLike) -> np.ndarray:
+    """Numbers to look at, in half the bytes."""
+    return np.asarray(values, np.float32)
+
+
+def thinned(steps: np.ndarray, values: np.ndarray, most: int = 600) -> tuple[np.ndarray, ...]:
+    """At most so many points, each the mean of its neighbours."""
+    if len(steps) <= most:
+        return steps, values
+    parts = np.array_split(np.arange(len(steps)), most)
+    means = [values[part][np.isfinite(values[part])] for part in parts]
+    return (
+        np.array([steps[part[-1]] for part in parts]),
+        np.array([part.mean() if part.size else np.nan for part in means]),
+    )
+
+
+def cycle(count: int) -> Sequence[str]:
+    """A colour for each of so many."""
+    return [SERIES[i % len(SERIES)] for i in range(count)]

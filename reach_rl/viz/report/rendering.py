@@ -1,0 +1,131 @@
+"""Values to one HTML document; the templates escape all that comes from files."""
+
+import secrets
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+from plotly.io.json import to_json_plotly
+from plotly.offline import get_plotlyjs
+
+from reach_rl.config.problems import show
+from reach_rl.rundir.status import now
+from reach_rl.viz.report.plotting import PALETTE
+from reach_rl.viz.report.subject import number
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A headline figure."""
+
+    label: str
+    value: str
+    detail: str = ""
+    """Its interval, and what it counts."""
+
+
+def render(template: str, **page: Any) -> str:  # noqa: ANN401  what the template names
+    """A page that needs no other file and no network.
+
+    Args:
+        template: of those in templates/ that extend page.html.
+        page: kicker, title, lead, state, facts, cards and notes, and what the template asks for.
+    """
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            page,
+            index=[],
+            palette=PALETTE,
+            nonce=secrets.token_urlsafe(16),
+            plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+            made=now()[:16].replace("T", " "),
+        )
+    )
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def data(tree: Any) -> Markup:  # noqa: ANN401  what Plotly can write as JSON
+    """JSON that cannot end the element around it."""
+    return htmlsafe_json_dumps(tree, dumps=lambda it: str(to_json_plotly(it)))
+
+
+def _drawn(plot: go.Figure) -> Markup:
+    tree = plot.to_dict()
+    tree["layout"].pop("template", None)  # the page has one for all figures
+    return data(tree)
+
+
+def details(*parts: str) -> str:
+    """What stands below a headline figure; parts that are empty are left out."""
+    return "; ".join(filter(None, parts))
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A figure with its unit; shares in per cent."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if unit == "%" else f"{plain(value)} {unit}".strip()
+
+
+def interval(low: object, high: object, unit: str) -> str:
+    """The ends of an interval in words; nothing where they are not known."""
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        return ""
+    if unit == "%":
+        return f"{100 * low:.1f} to {100 * high:.1f} %"
+    return f"{plain(low)} to {plain(high)} {unit}".strip()
+
+
+def plain(value: float) -> str:
+    """Three significant digits, without an exponent where it can be avoided."""
+    if value and abs(value) < 5e-5:
+        return f"{value:.1e}"
+    text = f"{value:.3g}"
+    if "e+" in text:
+        return f"{value:,.0f}"
+    return f"{value:.5f}".rstrip("0").rstrip(".") if "e-" in text else text
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units."""
+    for unit, size, part_unit, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} {int(seconds % size // part)} {part_unit}"
+    return f"{seconds:.1f} s"
+
+
+def si(value: float) -> str:
+    """A count with three digits and k, M or G."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:g}"
+
+
+def slug(text: str) -> str:
+    """A text that may stand in an attribute."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower())
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("reach_rl.viz.report")
+    found = Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )  # fmt: skip
+    found.filters |= {"data": data, "drawn": _drawn, "in_words": show}
+    found.filters |= {f.__name__: f for f in (duration, plain, shown, slug)}
+    found.globals["number"] = number
+    found.globals["asset"] = lambda name: Markup(loader.get_source(found, name)[0])
+    return found

@@ -1,0 +1,303 @@
+"""The page of a sweep: what its study found, in the figures of optuna.visualization."""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from reach_rl.config.problems import ConfigError, show
+from reach_rl.rundir.atomic import read_json
+from reach_rl.sweeps import results
+from reach_rl.viz.report import plotting as draw
+from reach_rl.viz.report.rendering import (
+    Card,
+    details,
+    duration,
+    interval,
+    plain,
+    render,
+    shown,
+    si,
+)
+from reach_rl.viz.report.subject import at, number
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+_OURS = re.compile(r"&lt;(br|extra|/extra)&gt;")
+_SHADES = [[0.0, draw.faded(draw.BLUE, 0.2)], [1.0, draw.BLUE]]
+
+
+def open_study(folder: Path) -> "Study":
+    """The study of a sweep's folder. Raises ConfigError where it cannot be read."""
+    try:
+        return results.find(folder)
+    except ConfigError:
+        raise
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__} {error}".split())
+        raise ConfigError(f"path={folder}: the study cannot be read ({text[:160]})") from error
+
+
+def sweep_page(study: "Study", folder: Path) -> str:
+    """The page of a study.
+
+    Args:
+        study: what was searched, and how far.
+        folder: of the sweep.
+    """
+    head = results.header(study)
+    best, failed = head["best"], head["trials"].get("failed", 0)
+    aim = " and ".join(f"{name} was {how}d" for name, how in head["objectives"].items())
+    word = "trial" if failed == 1 else "trials"
+    names = ("search", "importance", "settings", "slices", "pruning")
+    return render(
+        "sweep.html",
+        kicker="Sweep",
+        title=str(head["study"]),
+        lead=_lead(head),
+        state="running" if head["trials"].get("running") else "",
+        facts={
+            "folder": str(folder),
+            **{key: _line(head.get(key)) for key in ("space", "overrides")},
+        },
+        cards=_cards(head, read_json(folder / "winner.json")),
+        notes=[f"{failed} {word} failed; the table tells why."] if failed else [],
+        aim=f"{aim}.".capitalize(),
+        best=best,
+        best_folder=Path(best["folder"]).name if best and best["folder"] else "",
+        best_command=_line(["python -m reach_rl.train", *_overrides(best)]),
+        front=head["front"],
+        objectives=list(head["objectives"]),
+        keys=results.searched(study),
+        trials=results.rows(study),
+        command=_line(head.get("command")),
+        figures={name: draw.figures(name, study) for name in names},
+    )
+
+
+def _line(value: object) -> str:
+    """What a study says of itself on one line."""
+    if isinstance(value, Mapping):
+        return "  ".join(f"{name} {text}" for name, text in value.items())
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
+
+
+def _overrides(best: Mapping[str, Any] | None) -> list[str]:
+    return [f"{key}={show(value)}" for key, value in best["params"].items()] if best else []
+
+
+def _lead(head: Mapping[str, Any]) -> str:
+    best, words = head["best"], _counts(head)
+    total = sum(head["trials"].values())
+    if best is None:
+        return f"{total} trials ({words or 'none begun'}); none is complete yet."
+    values = ", ".join(f"{name} {plain(v)}" for name, v in best["values"].items() if v is not None)
+    return f"{total} trials ({words}); trial {best['number']} is best with {values}."
+
+
+def _counts(head: Mapping[str, Any]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in head["trials"].items())
+
+
+def _cards(head: Mapping[str, Any], winner: Mapping[str, Any]) -> list[Card]:
+    best: Mapping[str, Any] = head["best"] or {"number": None, "values": {}}
+    cards = []
+    for name, value in best["values"].items():
+        seeds = best.get("seed_values")
+        over = f" over {len(seeds)} seeds" if isinstance(seeds, (list, tuple)) and seeds else ""
+        if value is not None:
+            how = f"trial {best['number']}{over}, {head['objectives'][name]}d"
+            title = f"Best {name}" if len(best["values"]) == 1 else name.capitalize()
+            cards.append(Card(title, plain(value), how))
+    if winner and winner.get("trial") == best["number"]:
+        cards += _fresh(winner.get("fresh"))
+    cards.append(Card("Trials", f"{sum(head['trials'].values()):,}", _counts(head)))
+    if head["env_steps"]:
+        cards.append(Card("Environment steps", si(head["env_steps"]), "in all trials"))
+    return [*cards, Card("Time", duration(head["seconds"]), "in all trials together")]
+
+
+def _fresh(found: object) -> Iterator[Card]:
+    """What the best trial's settings give on seeds that the search never saw."""
+    for name, estimate in found.items() if isinstance(found, Mapping) else ():
+        around, values = at(estimate, "interval95"), at(estimate, "values")
+        unit = "%" if "success" in name else ""
+        if (mean := number(estimate, "mean")) is not None:
+            seeds = f"{len(values)} fresh seeds" if isinstance(values, list) else "fresh seeds"
+            low, high = around if isinstance(around, list) and len(around) == 2 else (None, None)
+            words = interval(low, high, unit)
+            words = words and f"95 % interval {words}"
+            title = f"{name.capitalize()}, confirmed"
+            yield Card(title, shown(mean, unit), details(seeds, words))
+
+
+def _targets(study: "Study") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each objective's name, and how Optuna's figures are told of it."""
+    found = results.objectives(study)
+    for index, objective in enumerate(found):
+        of_many = {"target": lambda trial, index=index: trial.values[index]}
+        yield objective.name, {"target_name": objective.name} | (of_many if found[1:] else {})
+
+
+def _complete(study: "Study") -> "list[FrozenTrial]":
+    return results.trials(study, "COMPLETE")
+
+
+def _restyled(plot: go.Figure, height: int) -> Any:  # noqa: ANN401  a Figure, which is not typed
+    """One of Optuna's figures as the page shows it; texts of the study show as they are."""
+    plot = go.Figure(_escaped(plot.to_plotly_json()))
+    plot.update_layout(height=height, title=None, hovermode="closest", plot_bgcolor=None)
+    return plot
+
+
+def _escaped(tree: Any) -> Any:  # noqa: ANN401  what Plotly takes
+    if isinstance(tree, str):
+        plain = re.sub("^'(.*)'$", r"\1", tree)  # Optuna quotes the choices of a category
+        return _OURS.sub(r"<\1>", escape(plain, quote=False))
+    if isinstance(tree, dict):
+        return {key: _escaped(value) for key, value in tree.items()}
+    return [_escaped(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
+
+
+@draw.figure("search", caption="The line should level off: more trials then bring little.")
+def history(study: "Study") -> Iterator[draw.Figure]:
+    """Values of the trials in order, and the best so far; a figure for each objective."""
+    from optuna.visualization import plot_optimization_history
+
+    for name, target in _targets(study) if _complete(study) else ():
+        plot = _restyled(plot_optimization_history(study, **target), 320)
+        plot.update_traces(marker={"color": draw.MUTED, "size": 6}, selector={"mode": "markers"})
+        plot.update_traces(line={"color": draw.BLUE, "shape": "hv"}, selector={"mode": "lines"})
+        alt = f"{name} of {len(_complete(study))} complete trials in order, and the best so far."
+        yield draw.Figure(f"history {name}", plot, alt, f"History of {name}")
+
+
+@draw.figure("search", "Front", wide=True)
+def front(study: "Study") -> draw.Figure | None:
+    """Of several objectives: the trials, and those that no other beats in everything."""
+    from optuna.visualization import plot_pareto_front
+
+    found = results.objectives(study)[:2]
+    if len(found) < 2 or not _complete(study):
+        return None
+    names = [objective.name for objective in found]
+    two = None if len(study.directions) == 2 else lambda trial: trial.values[:2]
+    plot = _restyled(plot_pareto_front(study, target_names=names, targets=two), 380)
+    for trace in plot.data:
+        best = "Best" in trace.name
+        color, size = (draw.BLUE, 9) if best else (draw.MUTED, 6)
+        trace.update(marker={"color": color, "size": size, "showscale": False}, showlegend=True)
+    words = [f"{o.name} should be {'large' if o.maximise else 'small'}" for o in found]
+    return draw.Figure(
+        "front",
+        plot,
+        f"{names[1]} over {names[0]} of all complete trials; {len(results.front(study))} form the "
+        "front.",
+        caption=f"Blue trials are beaten by no other in everything; {' and '.join(words)}.",
+    )
+
+
+@draw.figure(
+    "importance",
+    caption="Share of each searched key in what sets the best trials apart (PED-ANOVA).",
+)
+def importance(study: "Study") -> Iterator[draw.Figure]:
+    """What made the difference: a figure for each objective whose importances are known."""
+    from optuna.visualization import plot_param_importances
+
+    for index, (name, shares) in enumerate(results.importance(study).items()):
+        if len(shares) > 1:
+            how = results.importance_arguments(study, index)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it looks at the smallest, which is meant
+                plot = plot_param_importances(study, target_name=name, **how)
+            plot = _restyled(plot, max(200, 60 + 32 * len(shares)))
+            plot.update_traces(marker_color=draw.BLUE, texttemplate="%{x:.0%}")
+            plot.update_layout(xaxis={"title": None, "tickformat": ".0%"}, yaxis_title=None)
+            first, share = next(iter(shares.items()))
+            alt = f"Importances of {len(shares)} keys for {name}; largest: {first}, {share:.0%}."
+            yield draw.Figure(f"importance {name}", plot, alt, f"What mattered for {name}")
+
+
+@draw.figure(
+    "settings",
+    caption="One line a complete trial, the stronger the better. Where strong lines meet is what "
+    "matters.",
+    wide=True,
+)
+def parallel(study: "Study") -> Iterator[draw.Figure]:
+    """Parallel coordinates, a figure for each objective."""
+    from optuna.visualization import plot_parallel_coordinate
+
+    for name, target in _targets(study) if len(_complete(study)) > 1 else ():
+        plot = _restyled(plot_parallel_coordinate(study, **target), 400)
+        for trace in plot.data:
+            if trace.mode == "lines":  # Optuna's blues end in a red of 8 for the best
+                red = float(re.findall(r"[\d.]+", trace.line.color)[0])
+                strength = np.clip((247 - red) / 239, 0.12, 1.0)
+                trace.update(
+                    opacity=1.0, line={"color": draw.faded(draw.BLUE, strength), "width": 1.6}
+                )
+            else:
+                trace.marker.colorscale = _SHADES
+        plot.update_annotations(font={"color": draw.INK, "size": 11})
+        plot.update_shapes(line_color=draw.MUTED)
+        plot.update_xaxes(side="top", fixedrange=True)
+        alt = f"Parallel coordinates of {len(_complete(study))} trials, by {name}."
+        yield draw.Figure(f"parallel {name}", plot, alt, f"Parallel coordinates, by {name}")
+
+
+@draw.figure("slices")
+def slices(study: "Study") -> Iterator[draw.Figure]:
+    """Every objective over every searched key."""
+    from optuna.visualization import plot_slice
+
+    done = _complete(study)
+    for key in results.searched(study):
+        for name, target in _targets(study) if any(key in trial.params for trial in done) else ():
+            plot = _restyled(plot_slice(study, [key], **target), 260)
+            marker = {"colorscale": _SHADES, "showscale": False, "size": 7, "line": {"width": 0}}
+            plot.update_traces(marker=marker)
+            title = key.removeprefix("ppo.").removeprefix("reward.terms.")
+            caption = f"{name} over {key}; later trials are darker."
+            yield draw.Figure(f"slice {key} {name}", plot, caption, title, caption)
+
+
+@draw.figure("pruning", "Pruning", wide=True)
+def pruning(study: "Study") -> draw.Figure | None:
+    """What trials reported on their way, by how they ended."""
+    from optuna.visualization import plot_intermediate_values
+
+    winner = results.best(study)
+    trials = {f"Trial{trial.number}": trial for trial in results.trials(study)}
+    plot = _restyled(plot_intermediate_values(study), 340)
+    if not plot.data:
+        return None
+    styles = {
+        "complete": (draw.faded(draw.BLUE, 0.5), 1.5),
+        "pruned": (draw.faded(draw.ORANGE, 0.7), 1.2),
+    }
+    for trace in plot.data:
+        trial = trials[trace.name]
+        color, width = styles.get(results.state(trial), (draw.faded(draw.MUTED, 0.7), 1.2))
+        if winner is not None and trial.number == winner.number:
+            color, width = draw.INK, 3
+        trace.update(line={"color": color, "width": width}, marker={"color": color, "size": 5})
+    plot.update_layout(
+        xaxis_title_text="evaluation", yaxis_title_text=results.objectives(study)[0].name
+    )
+    pruned = len(results.trials(study, "PRUNED"))
+    return draw.Figure(
+        "pruning",
+        plot,
+        f"Reported values of {len(plot.data)} trials over evaluations; {pruned} were pruned.",
+        caption="What trials reported at each evaluation: blue complete, orange pruned, dark the "
+        "best. Pruned ones should end low; one that ends among the best was pruned too early.",
+    )

@@ -1,0 +1,324 @@
+"""What a report is about: the runs in its folders as they are, whatever state they are in."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from reach_rl.cli.diff import flat
+from reach_rl.cli.runs import find
+from reach_rl.config.problems import ConfigError, nearest, show
+from reach_rl.config.redact import redact
+from reach_rl.evaluation import result
+from reach_rl.evaluation.result import Evaluation
+from reach_rl.mdp.arrays import Array
+from reach_rl.rundir.atomic import read_json
+from reach_rl.rundir.status import read_status
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_VIDEOS = (".mp4", ".webm")
+_RUN_FILES = ("config.yaml", "metrics.jsonl", "status.json")
+
+_OWN = (
+    "seed", "run_dir", "resume", "progress", "picture", "profile", "torch_threads",
+    "vec_env.threads", "evaluation.also", "evaluation.every", "evaluation.periodic_goals",
+)  # fmt: skip
+_OWN_GROUPS = ("wandb.", "checkpoint.", "health.", "video.", "guard.")
+"""Keys that change nothing about what is learned, or that are a seed."""
+
+_MOST_NAMED, _LONG = 2, 24
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric: (k,) environment steps and (k,) values, NaN where there was none."""
+
+    steps: Array
+    values: Array
+
+    @property
+    def last(self) -> float | None:
+        """The newest finite value."""
+        known = self.values[np.isfinite(self.values)]
+        return float(known[-1]) if known.size else None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A warning that was given during the run."""
+
+    step: int
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """What the folder of a run holds; empty mappings for files that are missing or damaged."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    status: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    curves: Mapping[str, Curve]
+    alerts: Sequence[Alert]
+    evaluation: Evaluation | None
+    videos: Sequence[Path]
+    notes: Sequence[str]
+    """What is missing or damaged, in sentences."""
+
+    @property
+    def state(self) -> str:
+        """What became of the run, one of rundir.status.STATES, died, or unknown."""
+        return str(self.status.get("state", "unknown"))
+
+    @property
+    def robot(self) -> str:
+        """The arm as people write it, such as UR5e."""
+        name = str(at(self.config, "robot", "name") or self.summary.get("robot") or "unknown arm")
+        return f"UR{name[2:]}" if name.startswith("ur") and name[2:3].isdigit() else name
+
+    @property
+    def region(self) -> str:
+        """Where its goals lie."""
+        return str(at(self.config, "task", "region", "name") or "unknown region")
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the run."""
+        seed = self.config.get("seed", self.summary.get("seed"))
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def steps(self) -> int | None:
+        """Environment steps so far."""
+        newest = [curve.steps[-1] for curve in self.curves.values() if len(curve.steps)]
+        total = max(newest) if newest else number(self.summary, "total_timesteps")
+        return None if total is None else int(total)
+
+    @property
+    def verdict(self) -> Mapping[str, Any]:
+        """The figures of the final evaluation; empty if there was none."""
+        found = self.summary.get("evaluation")
+        return found if isinstance(found, Mapping) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs of one configuration, a seed each."""
+
+    name: str
+    """What sets it apart from the other groups; empty if there is no other."""
+    runs: Sequence[RunData]
+
+    def curves(self, metric: str) -> list[Curve]:
+        """The curve of each run that recorded the metric."""
+        return [run.curves[metric] for run in self.runs if metric in run.curves]
+
+    @property
+    def of(self) -> str:
+        """What ends the title of a figure of this group alone."""
+        return f": {self.name}" if self.name else ""
+
+
+Groups = Sequence[Group]
+
+
+def members(groups: Groups) -> list[RunData]:
+    """The runs of all groups."""
+    return [run for group in groups for run in group.runs]
+
+
+def lone(groups: Groups) -> RunData | None:
+    """The run of a page about one run."""
+    return groups[0].runs[0] if len(groups) == 1 and len(groups[0].runs) == 1 else None
+
+
+def at(tree: object, *keys: str) -> Any:  # noqa: ANN401  whatever is there
+    """What is at a path of a plain tree; None if there is nothing."""
+    for key in keys:
+        if not isinstance(tree, Mapping):
+            return None
+        tree = tree.get(key)
+    return tree
+
+
+def number(tree: object, *keys: str) -> float | None:
+    """The finite number at a path of a plain tree; None if there is none."""
+    value = at(tree, *keys)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if np.isfinite(value) else None
+
+
+def folder_of(text: str) -> Path:
+    """The folder that somebody named. Raises ConfigError where there is none."""
+    path = Path(text)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise ConfigError(
+            f"path={text}: is a file; give the folder of a run; try path={path.parent}"
+        )
+    around = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+    near = nearest(path.name, around)
+    hint = f"try path={path.parent / near}" if near else "see reach-rl runs"
+    raise ConfigError(f"path={text}: no such folder; {hint}")
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run that a folder is, or those below it. Raises ConfigError where there is none."""
+    if any((folder / name).is_file() for name in _RUN_FILES):
+        return [folder]
+    found = [run.folder for run in find(folder)]
+    if not found:
+        raise ConfigError(f"path={folder}: no run in it; see reach-rl runs")
+    return sorted(found, key=_natural)
+
+
+def _natural(folder: Path) -> tuple[str, int, str]:
+    name = folder.name
+    return (str(folder.parent), int(name) if name.isdigit() else -1, name)
+
+
+def read_run(folder: Path) -> RunData:
+    """Read the folder of a run; never fails for what is in it."""
+    notes: list[str] = []
+    curves, alerts = _metrics(folder / "metrics.jsonl", notes)
+    summary = _json(folder / "summary.json", notes)
+    videos = [p for p in (folder / "videos").rglob("*") if p.suffix in _VIDEOS and p.is_file()]
+    return RunData(
+        folder=folder,
+        config=redact(_config(folder / "config.yaml", notes)),
+        status=read_status(folder),
+        summary=summary,
+        provenance=redact(_json(folder / "provenance.json", notes)),
+        curves=curves,
+        alerts=alerts,
+        evaluation=_evaluation(folder / result.FILE, bool(summary), notes),
+        videos=sorted(videos, key=lambda path: (path.stat().st_mtime, path.name)),
+        notes=notes,
+    )
+
+
+def _config(path: Path, notes: list[str]) -> Mapping[str, Any]:
+    problem = "There is no config.yaml"
+    if path.is_file():
+        problem = "config.yaml cannot be read"
+        try:
+            tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        except (OSError, ValueError, yaml.YAMLError):
+            tree = None
+        if isinstance(tree, Mapping):
+            return {str(key): value for key, value in tree.items()}
+    notes.append(f"{problem}; what was configured is not known.")
+    return {}
+
+
+def _json(path: Path, notes: list[str]) -> Mapping[str, Any]:
+    content = read_json(path)
+    if not content and path.exists():
+        notes.append(f"{path.name} cannot be read.")
+    return content
+
+
+def _metrics(path: Path, notes: list[str]) -> tuple[dict[str, Curve], list[Alert]]:
+    if not path.is_file():
+        notes.append("There is no metrics.jsonl; there are no curves.")
+        return {}, []
+    series: dict[str, dict[int, float]] = {}
+    alerts: list[Alert] = []
+    torn = 0
+    for record in _records(path):
+        step = number(record, "global_step")
+        if step is None:
+            torn += 1
+            continue
+        if title := record.get("health/alert"):
+            text = str(record.get("health/alert_text") or "")
+            alerts.append(Alert(int(step), str(title), text))
+        for name, value in record.items():
+            known = number(record, name)
+            if (known is not None or value is None) and name != "global_step":
+                series.setdefault(name, {})[int(step)] = np.nan if known is None else known
+    if torn:
+        lines = "1 line is" if torn == 1 else f"{torn} lines are"
+        notes.append(f"metrics.jsonl: {lines} left out, which cannot be read.")
+    return {name: _curve(points) for name, points in series.items()}, alerts
+
+
+def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The records of a file; an empty one for a line that is none."""
+    for line in path.read_bytes().splitlines():
+        if line.strip():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            yield record if isinstance(record, Mapping) else {}
+
+
+def _curve(points: Mapping[int, float]) -> Curve:
+    ordered = sorted(points.items())
+    return Curve(*(np.array(column, float) for column in zip(*ordered, strict=True)))
+
+
+def _evaluation(path: Path, judged: bool, notes: list[str]) -> Evaluation | None:
+    shown = "the goals are not shown one by one."
+    try:
+        return result.load(path)
+    except OSError:
+        if judged:
+            notes.append(f"There is no {path.name}, which newer runs have; {shown}")
+    except ValueError:
+        notes.append(f"{path.name} cannot be read; {shown}")
+    return None
+
+
+def grouped(runs: Sequence[RunData]) -> list[Group]:
+    """The runs by configuration, in order of appearance; each group is named by what differs."""
+    groups: dict[tuple[tuple[str, str], ...], list[RunData]] = {}
+    for run in runs:
+        groups.setdefault(tuple(sorted(_values(run).items())), []).append(run)
+    keys = _differing([dict(identity) for identity in groups])
+    return [Group(_name(dict(identity), keys), found) for identity, found in groups.items()]
+
+
+def _values(run: RunData) -> dict[str, str]:
+    return {
+        key: show(value)
+        for key, value in flat(run.config).items()
+        if key not in _OWN and not key.startswith(_OWN_GROUPS)
+    }
+
+
+def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys that tell groups apart; those that say most in few words come first."""
+    keys = dict.fromkeys(key for values in groups for key in values)
+    found = [key for key in keys if len({values.get(key) for values in groups}) > 1]
+    if "robot.name" in found:  # the numbers of an arm follow from its name
+        found = ["robot.name", *(key for key in found if not key.startswith("robot."))]
+
+    def clumsiness(key: str) -> int:
+        values = [values.get(key) for values in groups]
+        longest = max(len(value or "") for value in values)
+        return (key != "robot.name") + (longest > _LONG or None in values)
+
+    return sorted(found, key=clumsiness)
+
+
+def _name(values: Mapping[str, str], keys: Sequence[str]) -> str:
+    parts = [_part(key, values.get(key, "-")) for key in keys[:_MOST_NAMED]]
+    more = len(keys) - _MOST_NAMED
+    return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
+
+
+def _part(key: str, value: str) -> str:
+    if len(value) > _LONG:
+        value = f"{value[: _LONG - 3]}..."
+    return value if key == "robot.name" else f"{key.rpartition('.')[2]} {value}"
