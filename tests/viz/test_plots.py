@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from reach_rl.viz.plots import _smooth, goals, learning_curve
+from reach_rl.viz.plots import goals, learning_curve, smooth
 
 
 def record_run(path, steps=300):
@@ -59,10 +59,10 @@ def test_no_goals_at_all_is_a_picture_too(tmp_path):
     assert (tmp_path / "goals.png").stat().st_size > 1000
 
 
-def test_smoothing_keeps_a_constant_and_passes_over_gaps():
+def testsmoothing_keeps_a_constant_and_passes_over_gaps():
     values = np.full(200, 2.0)
     values[50] = np.nan
-    assert np.allclose(_smooth(values), 2.0)
+    assert np.allclose(smooth(values), 2.0)
 
 
 def test_drawing_leaves_no_figure_and_no_style_behind(tmp_path):
