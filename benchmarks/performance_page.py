@@ -96,6 +96,21 @@ def _stock(part: Figures) -> list[str]:
     return [title, "", f"Wanted: {GOALS['stock']}.", "", *_table(heads, rows)]
 
 
+def _fast(part: Figures) -> list[str]:
+    rows = []
+    for name, row in part["cases"].items():
+        parts = [f"{us:.2f}" for us in row["microseconds"].values()]
+        rows.append([name, f"{row['steps_per_second']:,.0f}", f"{row['ratio']:.1%}", *parts])
+    heads = ["with", "steps/s", "of ours, turn by turn", "physics", "task", "policy", "update"]
+    return [
+        "## What each part of the lean path earns",
+        "",
+        "Microseconds per environment step on the right; the normaliser counts as task.",
+        "",
+        *_table(heads, rows),
+    ]
+
+
 def _runs(title: str, name: str, part: Figures) -> list[str]:
     rows = [
         [
@@ -187,6 +202,7 @@ def _guard(part: Figures) -> list[str]:
 SECTIONS = {
     "throughput": _throughput,
     "stock": _stock,
+    "fast": _fast,
     "notes": _notes,
     "scaling": _scaling,
     "startup": _startup,

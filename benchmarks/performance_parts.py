@@ -116,6 +116,33 @@ def stock(scale: Scale) -> Figures:
     return {"cases": rows}
 
 
+FAST = {
+    "all of ours": "learn",
+    "both networks updated on one core": "learn, one_core",
+    "SB3's update: recorded operations, Adam over a list": "learn, sb3_update",
+    "SB3's collecting: a value a step, a call a time-out": "learn, sb3_collecting",
+    "SB3's normaliser": "learn, sb3_normaliser",
+    "SB3's everything: ppo.fast=false": "learn, sb3_everything",
+}
+
+
+def fast(scale: Scale) -> Figures:
+    """What each part of the lean path earns: the same with SB3's own in its place."""
+    turn = scale.steps(98_304)
+    cases = {name: (kind, scale.words(), turn) for name, kind in FAST.items()}
+    found = in_turns(cases, scale.repeats, say)
+    ours = found["all of ours"]
+    rows = {}
+    for name, turns in found.items():
+        names = turns[0]["split"]
+        rows[name] = _row(turns, ours) | {
+            "microseconds": {
+                n: statistics.median(1e6 * t["split"][n] / t["steps"] for t in turns) for n in names
+            }
+        }
+    return {"cases": rows}
+
+
 def profile(scale: Scale) -> Figures:
     """The seconds of each function while a default run learns."""
     found = in_turns(
@@ -312,6 +339,7 @@ def say(text: str) -> None:
 PARTS: dict[str, Callable[[Scale], Figures]] = {
     "throughput": throughput,
     "stock": stock,
+    "fast": fast,
     "notes": notes,
     "scaling": scaling,
     "startup": start,

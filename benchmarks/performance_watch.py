@@ -47,9 +47,8 @@ def watch_learning(ledger: Ledger) -> None:
     from reach_rl.envs.episodes import Episodes
     from reach_rl.envs.guard import Guard
     from reach_rl.envs.vec_env import BatchVecEnv
-    from reach_rl.learning.fused_update import Networks
     from reach_rl.learning.normalize import Normalize
-    from reach_rl.learning.ppo import FastPPO
+    from reach_rl.learning.ppo import FastPPO, Networks
     from reach_rl.mdp import success
     from reach_rl.mdp.actions import Action
     from reach_rl.mdp.observations import Observation

@@ -6,7 +6,7 @@ tells its figures and waits again; a process that waits costs nothing.
 
     bare      mj_step on the configured threads
     moved     the same in a call for each physics step, as controls that move within a step need
-    learn     rollouts and updates
+    learn     rollouts and updates; "learn, WITHOUT": with something of SB3's own in place of ours
     train     `train` with all that surrounds them: records, checks, guard, checkpoints, evaluations
     stock     Stable-Baselines3's own PPO, VecNormalize and SubprocVecEnv
     profile   as learn, with the seconds of each function
@@ -173,11 +173,49 @@ def bare(config: "Config", channel: Channel, *, at_once: bool = True) -> None:
     channel.serve(turn)
 
 
-def learn(config: "Config", channel: Channel) -> None:
+def one_core(learning: Any) -> None:  # noqa: ANN401  a Learning
+    """Update both networks on one core."""
+    learning.model.side_by_side = False
+
+
+def sb3_update(learning: Any) -> None:  # noqa: ANN401
+    """Recorded operations and automatic differentiation, as SB3 updates."""
+    from stable_baselines3 import PPO
+
+    learning.model.train = lambda: PPO.train(learning.model)
+
+
+def sb3_collecting(learning: Any) -> None:  # noqa: ANN401
+    """A value for each step, and a call for each time-out, as SB3 collects."""
+    from stable_baselines3 import PPO
+
+    model = learning.model
+    model.collect_rollouts = lambda *args: PPO.collect_rollouts(model, *args)
+
+
+def sb3_normaliser(learning: Any) -> None:  # noqa: ANN401
+    """SB3's own VecNormalize, which Normalize is but for the arithmetic."""
+    from stable_baselines3.common.running_mean_std import RunningMeanStd
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    learning.env.__class__ = VecNormalize
+    learning.env.obs_rms.__class__ = RunningMeanStd
+
+
+def sb3_everything(learning: Any) -> None:  # noqa: ANN401
+    """As ppo.fast=false, and SB3's normaliser."""
+    learning.model.fast = False
+    sb3_normaliser(learning)
+
+
+def learn(
+    config: "Config", channel: Channel, change: Callable[[Any], None] = lambda learning: None
+) -> None:
     """Rollouts and updates, and the share of their parts."""
     from reach_rl.training.throughput import Learning
 
     learning = Learning(config)
+    change(learning)
 
     def turn(steps: int) -> Figures:
         begin, before = learning.steps, dict(learning.seconds)
@@ -295,6 +333,10 @@ BUILDERS: dict[str, Callable[["Config", Channel], None]] = {
     "bare": bare,
     "moved": partial(bare, at_once=False),
     "learn": learn,
+    **{
+        f"learn, {change.__name__}": partial(learn, change=change)
+        for change in (one_core, sb3_update, sb3_collecting, sb3_normaliser, sb3_everything)
+    },
     "profile": profile,
     "train": train,
     "stock": stock,

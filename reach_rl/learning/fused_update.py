@@ -1,12 +1,11 @@
 """PPO's networks and its update written out: gradient, clipping and Adam's step without modules.
 
-For networks as small as an arm needs, recording the operations and walking back through them costs
-more than the operations themselves, and so do Python between them and Adam's list of parameters.
-Here each is one call on what is there already, Adam works on one vector, and TorchScript runs a
-pass over a rollout without Python between its operations and without Python's lock. Policy and
-value network share nothing but the data, and the norm by which the gradient of both is clipped. So
-each may walk through the minibatches on a core of its own, leave the square of its norm, and wait
-for that of the other, which takes a microsecond where waking a thread would take a hundred.
+For networks as small as an arm needs, recording operations and walking back through them costs more
+than the operations, and so do Python between them and Adam's list of parameters. Here each is one
+call on what is there already, Adam works on one vector, and TorchScript runs a pass over a rollout
+without Python's lock. Policy and value network share the data and the norm by which their gradient
+is clipped; each may walk through the minibatches on a core of its own, leave the square of its
+norm, and look for that of the other, where waking a thread would take a hundred times as long.
 
 What it earns: `python benchmarks/performance.py --what fast`. `torch.jit.script` is deprecated: a
 torch without it runs the same functions as plain Python, with the same numbers on one core (a test
@@ -16,7 +15,7 @@ its place, needs a C++ compiler on the machine.
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -25,12 +24,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-ACTIVATIONS: Mapping[type[nn.Module], str] = {
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-    nn.ELU: "elu",
-    nn.LeakyReLU: "leaky_relu",
-}
+ACTIVATIONS = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.ELU: "elu", nn.LeakyReLU: "leaky_relu"}
 """Activations whose slope follows from what they gave."""
 
 PIECE = 2048
@@ -40,15 +34,10 @@ _NOT_PLAIN = ("weight_decay", "amsgrad", "maximize", "capturable", "differentiab
 
 
 def fits(policy: ActorCriticPolicy) -> bool:
-    """Whether a policy is two chains of layers with plain Adam, which is all that is done here."""
-    return activation_of(policy) != "" and plain(policy.optimizer)
-
-
-def plain(optimizer: Optimizer) -> bool:
-    """Whether an optimizer is Adam as it was published (Kingma and Ba, 2015), with one group."""
-    groups = optimizer.param_groups
-    extras = any(groups[0][k] for k in _NOT_PLAIN)
-    return type(optimizer) is Adam and len(groups) == 1 and not extras
+    """Whether a policy is what is done here: two chains of layers, and plain Adam of one group."""
+    optimizer, groups = policy.optimizer, policy.optimizer.param_groups
+    plain = type(optimizer) is Adam and not any(groups[0][key] for key in _NOT_PLAIN)
+    return activation_of(policy) != "" and plain and len(groups) == 1
 
 
 def activation_of(policy: ActorCriticPolicy) -> str:
@@ -63,12 +52,14 @@ def activation_of(policy: ActorCriticPolicy) -> str:
 def linear_layers(policy: ActorCriticPolicy) -> tuple[list[nn.Linear], list[nn.Linear]]:
     """The layers of the policy network and of the value network."""
     extractor = policy.mlp_extractor
-    actor = (*extractor.policy_net.children(), policy.action_net)
-    critic = (*extractor.value_net.children(), policy.value_net)
-    return (
-        [module for module in actor if isinstance(module, nn.Linear)],
-        [module for module in critic if isinstance(module, nn.Linear)],
+    actor, critic = (
+        [module for module in (*net.children(), last) if isinstance(module, nn.Linear)]
+        for net, last in (
+            (extractor.policy_net, policy.action_net),
+            (extractor.value_net, policy.value_net),
+        )
     )
+    return actor, critic
 
 
 @cache
@@ -80,40 +71,6 @@ def scripted(function: Callable[..., Any]) -> Callable[..., Any]:
             return torch.jit.script(function)
         except Exception:  # whatever a torch without TorchScript raises
             return function
-
-
-class Networks:
-    """The networks of a policy as they are at any time, without autograd."""
-
-    def __init__(self, policy: ActorCriticPolicy) -> None:
-        """Find the layers of a policy that `fits`."""
-        self._log_std = policy.log_std.detach()
-        self._actor, self._critic = (
-            [[layer.weight.detach(), layer.bias.detach()] for layer in chain]
-            for chain in linear_layers(policy)
-        )
-        self._activation = activation_of(policy)
-        self._std = torch.exp(self._log_std)
-
-    def act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Sampled actions, and their deviations from the mean, (n, j) each.
-
-        Args:
-            obs: (n, d) observations.
-        """
-        mean = _forward(obs, self._actor, self._activation)[-1]
-        # the draw that torch.distributions.Normal.rsample makes, so that seeds agree with SB3
-        action = torch.randn_like(mean).mul_(self._std).add_(mean)
-        return action, action - mean
-
-    def log_probs(self, deviations: Tensor) -> Tensor:
-        """Log-probabilities (...) of actions that deviate so from the mean, (..., j)."""
-        constant = (self._log_std + 0.5 * math.log(2.0 * math.pi)).sum()
-        return (deviations / self._std).square_().sum(dim=-1).mul_(-0.5).sub_(constant)
-
-    def values(self, obs: Tensor) -> Tensor:
-        """Values (n,) of observations (n, d)."""
-        return scripted(_values)(obs, self._critic, self._activation, PIECE)
 
 
 class Terms(NamedTuple):
@@ -135,10 +92,8 @@ class Passed(NamedTuple):
     records: Tensor
     """(k, 6): policy loss, value loss, entropy loss, share of clipped ratios, loss, and the norm of
     the gradient before it was clipped."""
-    kls: Tensor
-    """(k,) KL divergences."""
-    stopped: bool
-    """Whether the last divergence was too large, so that no step followed it."""
+    kls: Tensor  # (k,) divergences
+    stopped: bool  # whether the last one was too large, so that no step followed it
 
 
 class _Vector(NamedTuple):
@@ -153,7 +108,7 @@ class _Vector(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """What a pass needs."""
+    """What a pass needs; the first three as Update.pass_over takes them."""
 
     data: list[Tensor]
     order: Tensor
@@ -174,23 +129,18 @@ class Update:
     def __init__(
         self, policy: ActorCriticPolicy, terms: Terms, *, side_by_side: bool = False
     ) -> None:
-        """Look up the parameters, and gather Adam's state in vectors.
+        """Gather parameters and Adam's state of a policy that `fits`, in vectors.
 
-        Args:
-            policy: one that `fits`, its optimizer with the learning rate to use.
-            terms: of the loss.
-            side_by_side: let the value network have a second core; the numbers are the same.
+        Where `side_by_side`, the value network has a second core; the numbers are the same.
         """
         self._optimizer = policy.optimizer
         chains = linear_layers(policy)
         actor, critic = ([p for each in c for p in (each.weight, each.bias)] for c in chains)
         self._parts = ([policy.log_std, *actor], critic)
-        vectors = [_vector(policy.optimizer, part) for part in self._parts]
+        vectors = [_vector(policy.optimizer, part) for part in self._parts]  # sets all .grad
         group = policy.optimizer.param_groups[0]
         self._job = _Job(
-            data=[],
-            order=torch.empty(0),
-            batch_size=0,
+            *([], torch.empty(0), 0),  # of each pass
             terms=terms,
             log_std=_with_slopes(policy.log_std),
             layers=[[_with_slopes(each.weight, each.bias) for each in c] for c in chains],
@@ -216,13 +166,10 @@ class Update:
         found, values, squares = self._run(job, self.side_by_side)
         stopped = bool((squares < 0.0).any())
         self._job = self._job._replace(count=job.count + len(found) - stopped)
-        policy_loss, entropy_loss, clipped, kls = found.unbind(1)
-        value_loss = values[:, 0]
-        terms = job.terms
-        loss = policy_loss + terms.ent_coef * entropy_loss + terms.vf_coef * value_loss
+        policy, entropy, clipped, kls = found.unbind(1)
+        loss = policy + job.terms.ent_coef * entropy + job.terms.vf_coef * values
         norm = torch.where(squares < 0.0, -2.0 - squares, squares).sum(1).sqrt()
-        records = torch.stack((policy_loss, value_loss, entropy_loss, clipped, loss, norm), dim=1)
-        return Passed(records, kls, stopped)
+        return Passed(torch.stack((policy, values, entropy, clipped, loss, norm), 1), kls, stopped)
 
     def __enter__(self) -> "Update":
         return self
@@ -250,8 +197,8 @@ def _vector(optimizer: Optimizer, part: Sequence[Tensor]) -> _Vector:
     gradient, change = torch.zeros_like(first), torch.empty_like(first)
     for p, slope in zip(part, _parts(gradient, part), strict=True):
         p.grad = slope
-    values = [p.detach() for p in part]
-    return _Vector(values, gradient, first, second, change, _parts(change, part))
+    values, changes = [p.detach() for p in part], _parts(change, part)
+    return _Vector(values, gradient, first, second, change, changes)
 
 
 def _parts(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -261,21 +208,14 @@ def _parts(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _with_slopes(*parameters: Tensor) -> list[Tensor]:
-    """Parameters, then their gradients, as plain tensors."""
-    slopes = [p.grad for p in parameters if p.grad is not None]
-    return [p.detach() for p in parameters] + slopes
+    return [p.detach() for p in parameters] + [p.grad for p in parameters]  # type: ignore[misc]
 
 
 # What follows means the same to Python as to TorchScript.
-
-
-def _forward(x: Tensor, layers: list[list[Tensor]], activation: str) -> list[Tensor]:
+def forward(x: Tensor, layers: list[list[Tensor]], activation: str) -> list[Tensor]:
     """What each layer is given, and what the last one gives, (n, ...) each.
 
-    Args:
-        x: (n, d) what the first one is given.
-        layers: weight (out, in), bias (out,), and what else the caller keeps with each.
-        activation: one of ACTIVATIONS.
+    The layers are weight (out, in), bias (out,), and what else the caller keeps with each.
     """
     seen = [x]
     for i in range(len(layers)):
@@ -293,12 +233,8 @@ def _forward(x: Tensor, layers: list[list[Tensor]], activation: str) -> list[Ten
     return seen
 
 
-def _values(obs: Tensor, layers: list[list[Tensor]], activation: str, piece: int) -> Tensor:
-    return torch.cat([_forward(x, layers, activation)[-1].flatten() for x in obs.split(piece)])
-
-
 def _pass(job: _Job, side_by_side: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """(k, 4) and (k, 1) what the gradients gave, and (k, 2) squared norms, of k minibatches."""
+    """(k, 4) and (k,) what the gradients gave, and (k, 2) squared norms, of k minibatches."""
     count = (len(job.order) + job.batch_size - 1) // job.batch_size
     squares = torch.full([count, 2], -1.0)
     if side_by_side:
@@ -351,8 +287,7 @@ def _walk(networks: list[int], job: _Job, squares: Tensor) -> tuple[list[Tensor]
 def _policy_gradient(job: _Job, rows: Tensor) -> list[Tensor]:
     """Of the clipped policy loss and the entropy bonus, added to the gradients of the parameters.
 
-    Returns:
-        Policy loss, entropy loss, share of clipped ratios, and KL divergence, no dimension each.
+    Returns policy loss, entropy loss, share of clipped ratios and KL divergence, no dimension each.
     """
     data, log_std, terms = job.data, job.log_std, job.terms
     obs, actions = data[0].index_select(0, rows), data[1].index_select(0, rows)
@@ -366,10 +301,10 @@ def _policy_gradient(job: _Job, rows: Tensor) -> list[Tensor]:
     constant = (log_std[0] + 0.5 * math.log(2.0 * math.pi)).sum()
     old = old + constant
     log_std[1].sub_(terms.ent_coef)
-    loss, clipped, kl = torch.zeros(3, device=obs.device).unbind()
+    loss, clipped, kl = torch.zeros(3).unbind()
     for begin in range(0, n, job.piece):
         end = min(n, begin + job.piece)
-        seen = _forward(obs[begin:end], job.layers[0], job.activation)
+        seen = forward(obs[begin:end], job.layers[0], job.activation)
         mean = seen[-1]
         scaled = (actions[begin:end].reshape(mean.shape) - mean).mul_(inverse)
         squared = scaled * scaled
@@ -390,7 +325,7 @@ def _policy_gradient(job: _Job, rows: Tensor) -> list[Tensor]:
 
 
 def _value_gradient(job: _Job, rows: Tensor) -> Tensor:
-    """Of the value loss times its weight, added to the gradients; the value loss, (1,)."""
+    """Of the value loss times its weight, added to the gradients; the value loss, no dimension."""
     data, most = job.data, job.terms.clip_range_vf
     obs = data[0].index_select(0, rows)
     old, returns = data[2].index_select(0, rows), data[5].index_select(0, rows)
@@ -398,7 +333,7 @@ def _value_gradient(job: _Job, rows: Tensor) -> Tensor:
     loss = torch.zeros_like(returns[0])
     for begin in range(0, n, job.piece):
         end = min(n, begin + job.piece)
-        seen = _forward(obs[begin:end], job.layers[1], job.activation)
+        seen = forward(obs[begin:end], job.layers[1], job.activation)
         error = seen[-1].flatten() - returns[begin:end]
         slope = error
         if most > 0.0:
@@ -409,7 +344,7 @@ def _value_gradient(job: _Job, rows: Tensor) -> Tensor:
         slope = slope * (2.0 * job.terms.vf_coef / n)
         _backward(slope.unsqueeze(1), seen, job.layers[1], job.activation)
         loss.add_(torch.dot(error, error))
-    return loss.div_(n).unsqueeze(0)
+    return loss.div_(n)
 
 
 def _backward(slope: Tensor, seen: list[Tensor], layers: list[list[Tensor]], kind: str) -> None:
@@ -448,11 +383,9 @@ def _adam_step(vector: _Vector, count: int, numbers: tuple[float, float, float, 
 def _known(place: Tensor) -> float:
     """What another thread leaves in this place, as soon as it is there.
 
-    On a busy machine that thread may have no core, and be waiting for this one: every fifth of a
-    millisecond of looking, let go.
+    On a busy machine it may have no core but this one: every fifth of a millisecond, let go.
     """
-    value = float(place)
-    looks = 0
+    value, looks = float(place), 0
     while value == -1.0:
         value = float(place)
         looks += 1

@@ -16,12 +16,61 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from reach_rl.learning.fused_update import Networks, Passed, Terms, Update, fits
+from reach_rl.learning.fused_update import (
+    PIECE,
+    Passed,
+    Terms,
+    Update,
+    activation_of,
+    fits,
+    forward,
+    linear_layers,
+    scripted,
+)
 from reach_rl.mdp.arrays import clipped
+
+
+class Networks:
+    """The networks of a policy as they are at any time, without autograd."""
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        """Find the layers of a policy that `fits`."""
+        self._log_std = policy.log_std.detach()
+        self._actor, self._critic = (
+            [[layer.weight.detach(), layer.bias.detach()] for layer in chain]
+            for chain in linear_layers(policy)
+        )
+        self._activation = activation_of(policy)
+        self._std = torch.exp(self._log_std)
+
+    def act(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Sampled actions, and their deviations from the mean, (n, j) each.
+
+        Args:
+            obs: (n, d) observations.
+        """
+        mean = forward(obs, self._actor, self._activation)[-1]
+        # the draw that torch.distributions.Normal.rsample makes, so that seeds agree with SB3
+        action = torch.randn_like(mean).mul_(self._std).add_(mean)
+        return action, action - mean
+
+    def log_probs(self, deviations: Tensor) -> Tensor:
+        """Log-probabilities (...) of actions that deviate so from the mean, (..., j)."""
+        constant = (self._log_std + 0.5 * math.log(2.0 * math.pi)).sum()
+        return (deviations / self._std).square_().sum(dim=-1).mul_(-0.5).sub_(constant)
+
+    def values(self, obs: Tensor) -> Tensor:
+        """Values (n,) of observations (n, d)."""
+        return scripted(_values)(obs, self._critic, self._activation, PIECE)
+
+
+def _values(obs: Tensor, layers: list[list[Tensor]], activation: str, piece: int) -> Tensor:
+    return torch.cat([forward(x, layers, activation)[-1].flatten() for x in obs.split(piece)])
 
 
 class FastPPO(PPO):
