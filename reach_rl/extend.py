@@ -23,6 +23,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "metric": ("reach_rl.monitoring.metrics",),
     "metric_family": ("reach_rl.monitoring.metrics",),
+    "figure": ("reach_rl.monitoring.metrics",),
     "writer": ("reach_rl.monitoring.tensorboard", "reach_rl.monitoring.wandb"),
 }
 """Noun -> the modules that register ours."""

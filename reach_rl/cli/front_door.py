@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reach_rl.cli.ending import Terminated, ending
 from reach_rl.cli.pipe import piped
 from reach_rl.config.code import check_files
+from reach_rl.config.keys import flag_hint
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
@@ -89,7 +90,9 @@ def _parse(verb: Verb, argv: list[str]) -> Namespace:
     from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see python -m reach_rl.{verb.name} --help")
+        hints = [flag_hint(verb.schema, word) for word in message.split() if word.startswith("-")]
+        hint = next(filter(None, hints), f"see python -m reach_rl.{verb.name} --help")
+        raise ConfigError(f"{message}; {hint}")
 
     parser = get_args_parser()
     parser.allow_abbrev = False

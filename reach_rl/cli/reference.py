@@ -1,31 +1,52 @@
-"""Writes docs/configuration.md, the reference of every key; make docs calls it.
+"""Writes docs/configuration.md and docs/metrics.md, the references; make docs calls it.
 
 python -m reach_rl.cli.reference [--check]
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from reach_rl.cli.explain import all_meanings, meaning_of, schema_paths
 from reach_rl.config.keys import ITEM, Key, keys
 from reach_rl.config.paths import checkout_dir
 from reach_rl.config.problems import listing, show
 from reach_rl.config.schema import Config
-from reach_rl.config.search import OBJECTIVES, PATH, PRUNERS, SAMPLERS, Search
+from reach_rl.config.search import PATH, PRUNERS, SAMPLERS, Search, objectives
 from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, meaning, sheets, values
 from reach_rl.config.verbs import VERBS, Verb
+from reach_rl.extend import entries
 
-MODULE = "reach_rl.cli.reference"
 _HEAD = ("| key | default | meaning | unit | type and range |", "|---|---|---|---|---|")
 HEAD = """# Every key of the configuration
 
 Generated from `conf/` and the schema by `make docs`; do not edit.
 `reach-rl explain KEY` tells the same about one key, with its value and the file that set it.
 """
+METRICS_HEAD = """# Every metric and every warning
+
+Generated from `reach_rl/monitoring` by `make docs`; do not edit. [monitoring.md](monitoring.md)
+is the guide. Every metric is recorded at `global_step`, the environment steps of all environments
+together so far.
+"""
+SECTIONS = {
+    "rollout/": "Training: the last goals and episodes, `ppo.stats_window_size` of them",
+    "eval/": "Periodic evaluations, on goals of their own, acting as configured by `evaluation`",
+    "final/": "The verdict",
+    "train/": "PPO: the last rollout and its update",
+    "std/": "Exploration, per joint",
+    "reward/": "Reward terms",
+    "curriculum/": "Curriculum",
+    "observation/": "Observation terms",
+    "normalizer/": "Observations and the normaliser",
+    "time/": "Time",
+    "health/": "Health",
+}
+_BETTER = {"up": "higher", "down": "lower", "neither": ""}
 
 
 def page() -> str:
-    """The whole reference as Markdown."""
+    """The reference of every key as Markdown."""
     files = sheets()
     train = VERBS["train"]
     options, defaults = groups(files), chosen(files, "train")
@@ -48,7 +69,7 @@ def _options(files: Mapping[str, Sheet], group: str, default: str | None) -> lis
     for option in groups(files)[group]:
         sentence, command = files[f"{group}/{option}"].head
         mark = " (default)" if option == default else ""
-        rows.append(f"| `{option}`{mark} | {_cell(sentence)} | `{command}` |")
+        rows.append(_cells(f"`{option}`{mark}", sentence, f"`{command}`"))
     return rows
 
 
@@ -69,8 +90,7 @@ def _keys(verb: Verb, files: Mapping[str, Sheet], group: str) -> list[str]:
 
 def _row(key: Key, path: str, value: str, about: Meaning) -> str:
     kind = key.words + (f", {key.range}" if key.range else "")
-    cells = (f"`{path}`", value, about.text, about.unit, kind)
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+    return _cells(f"`{path}`", value, about.text, about.unit, kind)
 
 
 def _terms(verb: Verb, files: Mapping[str, Sheet], group: str) -> Iterator[str]:
@@ -91,7 +111,7 @@ def _searches(files: Mapping[str, Sheet]) -> Iterator[str]:
     yield from ("## Searches", "")
     yield from ("With `-m` and `sweep=ppo`, `sweep=search` or another search.", "")
     yield from (*_table(files[f"{group}/optuna"], Search, PATH), "")
-    yield from (f"`{PATH}.objective` is {listing([f'`{n}`' for n in OBJECTIVES], 99)}.", "")
+    yield from (f"`{PATH}.objective` is {listing([f'`{n}`' for n in objectives()], 99)}.", "")
     for name, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         for option, schema in table.items():
             sheet = files[f"{group}/{name}/{option}"]
@@ -110,37 +130,46 @@ def _table(sheet: Sheet, schema: type, path: str) -> list[str]:
     return [*_HEAD, *rows] if rows else []
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def metrics_page() -> str:
+    """The reference of every metric and warning as Markdown."""
+    parts = [METRICS_HEAD]
+    for prefix, title in SECTIONS.items():
+        found = [m for name, m in entries("metric").items() if name.startswith(prefix)]
+        found += [m for name, m in entries("metric_family").items() if name == prefix]
+        head = ["| name | unit | healthy | better | meaning |", "|---|---|---|---|---|"]
+        parts += [f"## {title}", "", *head, *map(_metric, found), ""]
+    parts += ["## Warnings", ""]
+    parts += ["What `health.stop_on` may name. A sign must last; see the guide.", ""]
+    parts += ["| name | title | when |", "|---|---|---|"]
+    for name, check in entries("health_check").items():
+        parts.append(_cells(f"`{name}`", check.title, check.look.__doc__ or ""))
+    return "\n".join(parts).rstrip() + "\n"
 
 
-def keep(name: str, text: str, module: str, argv: Sequence[str] | None = None) -> int:
-    """Write a generated page of docs/, or with --check say whether it is in step.
-
-    Args:
-        name: of the file in docs/.
-        text: of the page.
-        module: that writes it.
-        argv: of the command line; this process's by default.
-
-    Returns:
-        The exit code.
-    """
-    path = checkout_dir() / "docs" / name
-    if "--check" in (sys.argv[1:] if argv is None else argv):
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"error: {path} is out of step; run make docs (python -m {module})")
-        return 1
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return 0
+def _metric(m: Any) -> str:  # noqa: ANN401  a Metric of the monitoring
+    name = "final/REGION/NAME" if m.name == "final/" else m.name
+    name += "NAME" if name.endswith("/") else ""
+    healthy = "" if m.healthy is None else f"{m.healthy[0]:g} to {m.healthy[1]:g}"
+    return _cells(f"`{name}`", m.unit, healthy, _BETTER[m.better], m.meaning)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write or check docs/configuration.md; returns the exit code."""
-    return keep("configuration.md", page(), MODULE, argv)
+def _cells(*texts: str) -> str:
+    cells = (" ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") for text in texts)
+    return f"| {' | '.join(cells)} |"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write both pages, or with --check say whether they are in step; returns the exit code."""
+    code = 0
+    for name, text in (("configuration.md", page()), ("metrics.md", metrics_page())):
+        path = checkout_dir() / "docs" / name
+        if "--check" not in argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            print(f"error: {path} is out of step; run make docs")
+            code = 1
+    return code
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -244,17 +244,14 @@ def unknown_key(root: type, path: str, key: str, groups: Iterable[str] = ()) -> 
 
 def flag_hint(root: type, flag: str) -> str | None:
     """What to type instead of a flag of other programs, such as --save-video or --seed=1."""
-    word, equals, value = flag.lstrip("-").partition("=")
+    word, _, value = flag.lstrip("-").partition("=")
     word = word.replace("-", "_")
-    meant = FOREIGN.get(word, word)
-    if " " in meant:
-        return meant
-    if meant not in keys(root):
-        meant = next((p for p in keys(root) if p.rpartition(".")[2] == meant), None)
-    key = keys(root).get(meant or "")
+    places = {p.rpartition(".")[2]: p for p in reversed(keys(root)) if ITEM not in p}
+    meant = FOREIGN.get(word, word if word in keys(root) else places.get(word, ""))
+    key = keys(root).get(meant)
     if key is None or not key.leaf:
-        return None
-    return f"try {key.path}=" + (value if equals else "true" if key.type is bool else "...")
+        return meant if " " in meant else None
+    return f"try {meant}={value or ('true' if key.type is bool else '...')}"
 
 
 def join(path: str, key: object) -> str:

@@ -16,6 +16,7 @@ from reach_rl.config import validation
 from reach_rl.config.keys import below
 from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest, show
 from reach_rl.config.schema import Count, Integer, Number, Positive, Seed, Share, Whole, strict
+from reach_rl.extend import entries
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override, RangeSweep
@@ -24,34 +25,6 @@ PATH = "hydra.sweeper"
 OPTUNA = "optuna"
 SCORE = "score"
 SCHEMES = ("sqlite", "postgresql", "mysql", "grpc")
-_EVALUATION = (
-    *("success_rate", "self_collision_rate", "table_collision_rate"),
-    *("share_above_speed_limit", "share_outside_joint_range"),
-    *("max_joint_speed_of_limit", "max_torque_of_limit"),
-    *("share_at_torque_limit", "max_joint_acceleration_rad_s2"),
-)
-_SPREADS = (
-    *("position_error_mm", "orientation_error_deg", "time_to_success_s"),
-    *("final_joint_speed_rad_s", "action_rate", "path_ratio", "jerk_rad_s3"),
-)
-OBJECTIVES = (
-    SCORE,
-    *(f"evaluation.{name}" for name in _EVALUATION),
-    *(f"evaluation.{name}.{part}" for name in _SPREADS for part in ("median", "p95")),
-    *("wall_time_s", "steps_per_second"),
-)
-"""What can be searched for: the score, and keys of summary.json."""
-EARLY = (
-    *(SCORE, "evaluation.success_rate"),
-    *("evaluation.self_collision_rate", "evaluation.table_collision_rate"),
-    *(
-        f"evaluation.{name}.{part}"
-        for name in (*_SPREADS[:2], "final_joint_speed_rad_s", "action_rate")
-        for part in ("median", "p95")
-    ),
-)
-"""Those that periodic evaluations have too, so that a trial can be pruned by them."""
-
 
 Value = float | int | bool | str | None
 
@@ -168,6 +141,17 @@ def _checked(found: Dimension) -> Dimension | str:
             found.key, found.prefix, "int", int(found.low), int(found.high), step, found.log
         )
     return found
+
+
+def objectives(early: bool = False) -> list[str]:
+    """What can be searched for: the score, and figures of summary.json.
+
+    Args:
+        early: those that periodic evaluations have too, so that a trial can be pruned by them.
+    """
+    figures = entries("figure").items()
+    found = [f"evaluation.{name}" for name, metric in figures if metric.always or not early]
+    return [SCORE, *found, *(() if early else ("wall_time_s", "steps_per_second"))]
 
 
 @strict
@@ -404,10 +388,11 @@ def rules(search: Search, space: Sequence[Dimension], launcher: str) -> Iterator
 
 
 def _names(search: Search) -> Iterator[Problem]:
+    known = objectives()
     for name in search.objective:
-        if name not in OBJECTIVES:
-            key, near = f"{PATH}.objective", nearest(name, OBJECTIVES)
-            hint = f"did you mean {key}={near}?" if near else f"there are {listing(OBJECTIVES, 40)}"
+        if name not in known:
+            key, near = f"{PATH}.objective", nearest(name, known)
+            hint = f"did you mean {key}={near}?" if near else f"there are {listing(known, 40)}"
             yield Problem(key, name, f"there is no such thing; {hint}")
     if not re.fullmatch(r"[\w.+-]+", search.study_name):
         text = "becomes the name of a folder; use letters, digits and .+-_"
@@ -429,7 +414,7 @@ def _objectives(search: Search) -> Iterator[Problem]:
     if several and search.pruner.name != "none":
         text = "cannot judge several objectives; add hydra/sweeper/pruner=none"
         yield Problem(f"{PATH}.pruner", search.pruner.name, text)
-    early = all(name in EARLY for name in search.objective)
+    early = all(name in objectives(early=True) for name in search.objective)
     if search.prunes and not several and not early:
         text = f"{search.objective[0]} is known at the end only; add hydra/sweeper/pruner=none"
         yield Problem(f"{PATH}.pruner", search.pruner.name, text)

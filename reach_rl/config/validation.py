@@ -131,7 +131,7 @@ def _why(schema: type, key: Key, value: Any, error: str) -> tuple[str, str | Non
         return f"{words}, not null", None
     if key.is_group:
         names = below(schema, key.path)
-        return f"must hold keys: {listing(names)}", None
+        return f"must hold keys: {listing(names)}; try {key.path}.{names[0]}=...", None
     if key.is_mapping:
         return "must hold names with values, such as {name: value}", None
     if key.is_list:

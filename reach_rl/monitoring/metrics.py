@@ -3,6 +3,7 @@
 Writers, plots, documentation and dashboards all read it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -23,7 +24,8 @@ class Better(StrEnum):
 class Metric:
     """One metric.
 
-    `healthy` is the closed range [lowest, highest] of a healthy run, None where there is none.
+    `healthy` is the closed range [lowest, highest] of a healthy run, None where there is none;
+    `always` says whether every evaluation has a number for it, so that trials are pruned by it.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Metric:
     meaning: str
     healthy: tuple[float, float] | None = None
     better: Better = Better.NEITHER
+    always: bool = True
 
 
 _UP, _DOWN = Better.UP, Better.DOWN
@@ -48,8 +51,16 @@ _EVALUATION = (
     Metric("position_error_mm_p95", "mm", "95th percentile of that distance", better=_DOWN),
     Metric("orientation_error_deg_median", "deg", "median final angle to the goal", better=_DOWN),
     Metric("orientation_error_deg_p95", "deg", "95th percentile of that angle", better=_DOWN),
-    Metric("time_to_success_s_median", "s", "median time until a goal was held", better=_DOWN),
-    Metric("time_to_success_s_p95", "s", "95th percentile of that time", better=_DOWN),
+    Metric(
+        "time_to_success_s_median",
+        "s",
+        "median time until a goal was held",
+        better=_DOWN,
+        always=False,
+    ),
+    Metric(
+        "time_to_success_s_p95", "s", "95th percentile of that time", better=_DOWN, always=False
+    ),
     Metric("final_joint_speed_rad_s_median", "rad/s", "median final joint speed", better=_DOWN),
     Metric("final_joint_speed_rad_s_p95", "rad/s", "95th percentile of that speed", better=_DOWN),
     Metric("self_collision_rate", "share", "episodes with self-contact", better=_DOWN),
@@ -61,6 +72,7 @@ _EVALUATION = (
         "largest joint speed of any physics step (final/ only)",
         (0.0, 1.0),
         _DOWN,
+        always=False,
     ),
     Metric(
         "share_above_speed_limit",
@@ -68,6 +80,7 @@ _EVALUATION = (
         "physics steps with a joint above its speed limit (final/ only)",
         (0.0, 0.0),
         _DOWN,
+        always=False,
     ),
     Metric(
         "share_outside_joint_range",
@@ -75,6 +88,7 @@ _EVALUATION = (
         "physics steps with a joint outside its range (final/ only)",
         (0.0, 0.0),
         _DOWN,
+        always=False,
     ),
     Metric(
         "max_torque_of_limit",
@@ -82,18 +96,21 @@ _EVALUATION = (
         "largest torque of a drive, gravity compensation included (final/ only)",
         (0.0, 1.0),
         _DOWN,
+        always=False,
     ),
     Metric(
         "share_at_torque_limit",
         "share",
         "physics steps in which a drive gave all its torque, or more (final/ only)",
         better=_DOWN,
+        always=False,
     ),
     Metric(
         "max_joint_acceleration_rad_s2",
         "rad/s2",
         "largest joint acceleration of any physics step (final/ only)",
         better=_DOWN,
+        always=False,
     ),
     Metric(
         "action_rate_median",
@@ -106,6 +123,15 @@ _EVALUATION = (
         "physics_reset_rate", "share", "episodes whose physics became unstable", (0.0, 0.0), _DOWN
     ),
     Metric("goals", "count", "goals evaluated"),
+)
+# Of the records of every physics step, in summary.json alone.
+_JUDGED = tuple(
+    Metric(f"{name}_{part}", unit, f"{words} {meaning}", better=_DOWN, always=False)
+    for name, unit, meaning in (
+        ("path_ratio", "1", "joint path to a held goal over the straight one"),
+        ("jerk_rad_s3", "rad/s3", "joint jerk, root mean square over an episode"),
+    )
+    for part, words in (("median", "median"), ("p95", "95th percentile of the"))
 )
 _EVALUATION_NAMES = {metric.name: metric for metric in _EVALUATION}
 
@@ -228,6 +254,10 @@ CATALOGUE: dict[str, Metric] = {
 
 for _metric in CATALOGUE.values():
     register("metric", _metric.name, _metric)
+
+for _metric in (*_EVALUATION, *_JUDGED):
+    if _metric.better is not Better.NEITHER and not _metric.name.startswith("success_ci95"):
+        register("figure", re.sub(r"_(median|p95)$", r".\1", _metric.name), _metric)
 
 FAMILIES: dict[str, Metric] = {
     metric.name: metric

@@ -83,7 +83,7 @@ def test_comments(comment: str, text: str, unit: str):
 
 
 def test_the_reference_is_in_step():
-    assert reference.main(["--check"]) == 0, "run make docs (python -m reach_rl.cli.reference)"
+    assert reference.main(["--check"]) == 0, "run make docs"
 
 
 def test_the_reference_has_every_key():

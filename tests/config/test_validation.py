@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from reach_rl.config.load import ConfigError, compose, to_config, to_tree
-from reach_rl.config.schema import Config, GoalChange
+from reach_rl.config.schema import Config, GoalChange, NetArch
 from reach_rl.extend import entries
 
 
@@ -48,6 +48,9 @@ def test_tree_is_plain(config: Config):
         ("task.goal_change", "hold", GoalChange.HOLD),
         ("task.region.box_low", [None, 1, -2.5], [None, 1.0, -2.5]),
         ("robot.home", None, None),
+        ("ppo.policy_kwargs.net_arch", [256, 128], NetArch(pi=[256, 128], vf=[256, 128])),
+        ("ppo.policy_kwargs.net_arch", [{"pi": [8], "vf": [16]}], NetArch(pi=[8], vf=[16])),
+        ("ppo.device", "cuda:1", "cuda:1"),
     ],
 )
 def test_accepted(config: Config, path: str, given: object, held: object):
