@@ -49,9 +49,8 @@ def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
 
 
 def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: "Console") -> int:
-    from reach_rl.bundles import hub
     from reach_rl.bundles import onnx_bundle as bundle
-    from reach_rl.bundles.card import card
+    from reach_rl.bundles.card import HUB_FILES, card, complete_for_hub
     from reach_rl.bundles.folder import published
     from reach_rl.envs.vec_env import threads_of
     from reach_rl.rundir import atomic
@@ -59,7 +58,7 @@ def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: 
     subject = subject.on(None, wanted.servo_lag)
     for_hub = wanted.format is ExportFormat.HUB
     try:
-        with published(out, hub.FILES if for_hub else bundle.FILES) as folder:
+        with published(out, bundle.FILES | HUB_FILES if for_hub else bundle.FILES) as folder:
             written = bundle.write(
                 subject,
                 folder,
@@ -68,7 +67,9 @@ def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: 
                 threads=threads_of(wanted.threads),
             )
             if for_hub:
-                hub.complete(folder, subject, written, out.name)
+                complete_for_hub(
+                    folder, subject.folder, written.contract, written.summary, out.name
+                )
             else:
                 atomic.write_atomic(folder / "README.md", card(written.contract))
     except bundle.Unproven as error:

@@ -7,6 +7,7 @@ asks, and nothing because a file names it.
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ HOMES: dict[str, tuple[str, ...]] = {
 """Noun -> the modules that register ours."""
 
 _ENTRIES: dict[str, dict[str, Any]] = {noun: {} for noun in HOMES}
+_ONNX_FORMS: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 def register(noun: str, name: str, entry: Any) -> None:  # noqa: ANN401  what the noun stands for
@@ -49,13 +51,20 @@ def entries(noun: str) -> Mapping[str, Any]:
 
 
 def observation_term(function: F) -> F:
-    """Register (state, arm) -> (n, k) as a part that the observation may have."""
+    """Register (state, arm) -> (n, k) as a part that the observation may have.
+
+    A function of plain NumPy can be exported as it is; one that is not (compiled loops, other
+    libraries) has its ONNX form beside it, see onnx_form.
+    """
     register("observation_term", function.__name__, function)
     return function
 
 
 def reward_term(function: F) -> F:
-    """Register (state, arm, scales) -> (n,) as a part that the reward may have."""
+    """Register (state, arm, *, ...) -> (n,) as a part that the reward may have.
+
+    Its keyword-only arguments are its keys in the configuration, beside its weight.
+    """
     register("reward_term", function.__name__, function)
     return function
 
@@ -64,3 +73,28 @@ def action_kind(function: F) -> F:
     """Register (limits, action, position, velocity, target) -> joint targets (s, n, j)."""
     register("action_kind", function.__name__, function)
     return function
+
+
+def onnx_form(function: F) -> Callable[[F], F]:
+    """Register what an export writes for a term or an action kind, where that is not itself.
+
+    The form takes the same arguments, whose arrays are values of the graph that is written, and
+    uses the NumPy that reach_rl.bundles.graph knows.
+    """
+
+    def registered(form: F) -> F:
+        _ONNX_FORMS[function] = form
+        return form
+
+    return registered
+
+
+def onnx_form_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The ONNX form of a term or an action kind."""
+    return _ONNX_FORMS.get(function, function)
+
+
+def keys_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The keys that a term takes: its keyword-only arguments."""
+    parameters = signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)

@@ -1,10 +1,14 @@
-"""The model card of a bundle, in Markdown."""
+"""The model card of a bundle, in Markdown, and what the Hugging Face hub wants beside it."""
 
 import math
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from reach_rl.rundir import atomic
 
 Tree = Mapping[str, Any]
 
@@ -104,6 +108,35 @@ def _index(contract: Tree, results: Tree) -> dict[str, Any]:
             if value is not None
         ],
     }
+
+
+WEIGHTS = ("policy.safetensors", "normalizer.safetensors")
+
+HUB_FILES = frozenset({*WEIGHTS, "results.json", ".gitattributes"})
+"""Beside the bundle's own files."""
+
+ATTRIBUTES = "".join(
+    f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("onnx", "safetensors", "npz")
+)
+
+
+def complete_for_hub(
+    folder: Path, weights: Path, contract: Tree, results: Tree | None, name: str
+) -> None:
+    """Add to a bundle what the Hugging Face hub shows and stores; nothing is sent anywhere.
+
+    Args:
+        folder: with the bundle in it.
+        weights: folder of the checkpoint.
+        contract: of contract.json.
+        results: figures of the bundle, where it was judged.
+        name: of the model on the hub.
+    """
+    for part in WEIGHTS:
+        shutil.copyfile(weights / part, folder / part)
+    atomic.write_atomic(folder / "results.json", atomic.json_text(dict(results or {})))
+    atomic.write_atomic(folder / ".gitattributes", ATTRIBUTES)
+    atomic.write_atomic(folder / "README.md", front_matter(contract, name) + card(contract))
 
 
 def limits(contract: Tree) -> list[str]:

@@ -1,10 +1,14 @@
-"""A small writer of ONNX graphs: values have names, operations return them."""
+"""ONNX graphs by writing NumPy: each operation on a value of the graph becomes a node.
 
-from collections.abc import Sequence
+So the functions of reach_rl.mdp, given values in place of arrays, write themselves.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
@@ -12,7 +16,15 @@ OPSET = 17
 
 IR_VERSION = 8
 
-DOUBLE, FLOAT, INT = TensorProto.DOUBLE, TensorProto.FLOAT, TensorProto.INT64
+Value = Any
+"""A node of a graph, or an array, which becomes a constant: NumPy's types know no third kind."""
+
+_KINDS = {np.float64: TensorProto.DOUBLE, np.float32: TensorProto.FLOAT}
+_END = np.iinfo(np.int64).max
+
+
+class CannotWriteError(TypeError):
+    """A function does what a graph has no operation for."""
 
 
 class Graph:
@@ -22,119 +34,52 @@ class Graph:
         """An empty graph."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
-        self.inputs: list[onnx.ValueInfoProto] = []
+        self.inputs: dict[str, onnx.ValueInfoProto] = {}
         self.outputs: list[onnx.ValueInfoProto] = []
 
-    def input(self, name: str, *shape: int) -> str:
+    def input(self, name: str, *shape: int) -> Value:
         """An input (n, *shape) in double precision."""
-        self.inputs.append(helper.make_tensor_value_info(name, DOUBLE, ["n", *shape]))
-        return name
+        self.inputs[name] = helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", *shape])
+        return Node(self, name)
 
-    def output(self, name: str, value: str, *shape: int) -> None:
+    def output(self, name: str, value: Value, *shape: int) -> None:
         """An output (n, *shape) in double precision."""
-        self.nodes.append(helper.make_node("Identity", [value], [name]))
-        self.outputs.append(helper.make_tensor_value_info(name, DOUBLE, ["n", *shape]))
+        self.nodes.append(helper.make_node("Identity", [value.name], [name]))
+        info = helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", *shape])
+        self.outputs.append(info)
 
-    def constant(self, value: Any, kind: type = np.float64) -> str:  # noqa: ANN401  an ArrayLike
-        """A constant array."""
-        array = np.ascontiguousarray(np.asarray(value, kind)).reshape(np.shape(value))
+    def drop_unused(self, kept: Collection[str]) -> Collection[str]:
+        """Leave out the inputs that nothing uses, but for some; the names of those that stay."""
+        used = {name for node in self.nodes for name in node.input} | set(kept)
+        self.inputs = {name: info for name, info in self.inputs.items() if name in used}
+        return self.inputs
+
+    def op(self, kind: str, *inputs: Value, **attributes: Any) -> Value:  # noqa: ANN401
+        """An operation with one output; inputs are values, or arrays, which become constants."""
+        names = [x.name if isinstance(x, Node) else self._constant(x) for x in inputs]
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, names, [name], **attributes))
+        return Node(self, name)
+
+    def _constant(self, value: Value) -> str:
+        """Name of a constant: single precision, whole numbers and truths of arrays stay such."""
+        array = np.asarray(value)
+        if isinstance(value, int | list) or array.dtype.kind not in "ib":
+            array = array if array.dtype == np.float32 else array.astype(np.float64)
+        array = np.ascontiguousarray(array).reshape(array.shape)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
-            name = f"c{len(self.constants)}"
-            self.constants[key] = numpy_helper.from_array(array, name)
+            self.constants[key] = numpy_helper.from_array(array, f"c{len(self.constants)}")
         return self.constants[key].name
-
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401
-        """An operation with one output."""
-        name = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def add(self, a: str, b: str) -> str:
-        """a + b."""
-        return self.op("Add", a, b)
-
-    def sub(self, a: str, b: str) -> str:
-        """a - b."""
-        return self.op("Sub", a, b)
-
-    def mul(self, a: str, b: str) -> str:
-        """a b, element by element."""
-        return self.op("Mul", a, b)
-
-    def div(self, a: str, b: str) -> str:
-        """a / b."""
-        return self.op("Div", a, b)
-
-    def scale(self, a: str, factor: Any) -> str:  # noqa: ANN401  an ArrayLike
-        """a times a constant."""
-        return self.mul(a, self.constant(factor))
-
-    def matmul(self, a: str, b: str) -> str:
-        """Matrix product of the last two axes."""
-        return self.op("MatMul", a, b)
-
-    def concat(self, values: Sequence[str], axis: int) -> str:
-        """Side by side along an axis."""
-        return values[0] if len(values) == 1 else self.op("Concat", *values, axis=axis)
-
-    def take(self, a: str, index: int | Sequence[int], axis: int) -> str:
-        """Some entries along an axis; one index drops the axis."""
-        return self.op("Gather", a, self.constant(index, np.int64), axis=axis)
-
-    def reshape(self, a: str, *shape: int) -> str:
-        """(n, ...) to another shape; 0 keeps the size of that axis, -1 is worked out."""
-        return self.op("Reshape", a, self.constant(shape, np.int64))
-
-    def sum(self, a: str, axis: int, keep: bool = False) -> str:
-        """Sum over an axis."""
-        return self.op("ReduceSum", a, self.constant([axis], np.int64), keepdims=int(keep))
-
-    def norm(self, a: str, keep: bool = False) -> str:
-        """Length over the last axis."""
-        return self.op("Sqrt", self.sum(self.mul(a, a), -1, keep))
-
-    def at_least(self, a: str, bound: float) -> str:
-        """The larger of a and a bound."""
-        return self.op("Max", a, self.constant(bound))
-
-    def clip(self, a: str, low: Any, high: Any) -> str:  # noqa: ANN401  ArrayLikes
-        """Between two constant arrays."""
-        return self.op("Min", self.op("Max", a, self.constant(low)), self.constant(high))
-
-    def cast(self, a: str, kind: int) -> str:
-        """Another type of number."""
-        return self.op("Cast", a, to=kind)
-
-    def cross(self, a: str, b: str) -> str:
-        """Cross product over the last axis."""
-        left = self.mul(self.take(a, [1, 2, 0], -1), self.take(b, [2, 0, 1], -1))
-        right = self.mul(self.take(a, [2, 0, 1], -1), self.take(b, [1, 2, 0], -1))
-        return self.sub(left, right)
-
-    def atan2(self, y: str, x: str) -> str:
-        """Angle of (x, y) in the first quadrant, of points at distance 1, in double precision.
-
-        Runtimes have the arc tangent in single precision only; its angle t is made exact by one
-        step, t + y cos t - x sin t.
-        """
-        ratio = self.cast(self.div(y, self.add(x, self.constant(1e-30))), FLOAT)
-        t = self.cast(self.op("Atan", ratio), DOUBLE)
-        return self.add(t, self.sub(self.mul(y, self.op("Cos", t)), self.mul(x, self.op("Sin", t))))
-
-    def turn(self, y: str, x: str) -> str:
-        """Angle of any (x, y), -pi to pi, in double precision; 0 for (0, 0)."""
-        length = self.op("Sqrt", self.add(self.mul(x, x), self.mul(y, y)))
-        length = self.at_least(length, 1e-300)
-        t = self.atan2(self.div(self.op("Abs", y), length), self.div(self.op("Abs", x), length))
-        behind = self.op("Less", x, self.constant(0.0))
-        t = self.op("Where", behind, self.sub(self.constant(np.pi), t), t)
-        return self.op("Where", self.op("Less", y, self.constant(0.0)), self.op("Neg", t), t)
 
     def model(self, name: str, doc: str) -> onnx.ModelProto:
         """The graph as a checked model."""
         graph = helper.make_graph(
-            self.nodes, name, self.inputs, self.outputs, list(self.constants.values())
+            self.nodes,
+            name,
+            list(self.inputs.values()),
+            self.outputs,
+            list(self.constants.values()),
         )
         model = helper.make_model(
             graph,
@@ -145,3 +90,160 @@ class Graph:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+class Node(NDArrayOperatorsMixin):
+    """A value (n, ...) of a graph: takes part in NumPy's operations and functions listed here."""
+
+    __slots__ = ("graph", "name")
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.name = name
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Value, **options: int
+    ) -> Value:
+        if method == "__call__" and not options:
+            if ufunc is np.arctan2:
+                return _arctan2(self.graph, *inputs)
+            if ufunc in OPERATIONS:
+                return self.graph.op(OPERATIONS[ufunc], *inputs)
+        if method == "reduce" and ufunc in REDUCTIONS:
+            return self._reduced(REDUCTIONS[ufunc], **options)
+        raise CannotWriteError(f"a graph has no numpy.{ufunc.__name__} of this kind")
+
+    def __array_function__(
+        self, function: np.ufunc, types: object, args: tuple, kwargs: dict
+    ) -> Value:
+        if function not in FUNCTIONS:
+            raise CannotWriteError(f"a graph has no numpy.{function.__name__}")
+        return FUNCTIONS[function](self.graph, *args, **kwargs)
+
+    def __getitem__(self, index: Any) -> Value:  # noqa: ANN401  as of an array
+        """As of an array: whole numbers, slices, lists, None and one ellipsis, from either end."""
+        parts = list(index) if isinstance(index, tuple) else [index]
+        cut = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+        taken, new, axis = [], [], 0
+        for part in parts[:cut]:
+            if part is None:
+                new.append(axis + len(new))
+                continue
+            taken.insert(0, (axis, part))  # the last first, for a number takes its axis away
+            axis += 1
+        dropped = sum(isinstance(part, int) for _, part in taken)
+        if new and dropped:
+            raise CannotWriteError("a graph takes no number and None in one index")
+        taken += [(i - len(parts), part) for i, part in enumerate(parts) if i > cut]
+        value = self
+        for axis, part in taken:
+            value = value._taken(axis, part)
+        return value.graph.op("Unsqueeze", value, np.array(new)) if new else value
+
+    def _taken(self, axis: int, part: Any) -> Value:  # noqa: ANN401
+        if not isinstance(part, slice):
+            return self.graph.op("Gather", self, np.array(part), axis=axis)
+        if part == slice(None):
+            return self
+        bounds = part.start or 0, _END if part.stop is None else part.stop, axis
+        return self.graph.op("Slice", self, *(np.array([bound]) for bound in bounds))
+
+    def _reduced(self, kind: str, axis: int, keepdims: int = False) -> Value:
+        if kind == "ReduceSum":
+            return self.graph.op(kind, self, np.array([axis]), keepdims=int(keepdims))
+        return self.graph.op(kind, self, axes=[axis], keepdims=int(keepdims))
+
+    def sum(self, axis: int, keepdims: bool = False) -> Value:
+        """Sum over an axis."""
+        return self._reduced("ReduceSum", axis, keepdims)
+
+    def reshape(self, *shape: int) -> Value:
+        """(n, ...) to another shape; 0 keeps the size of that axis, -1 is worked out."""
+        return self.graph.op("Reshape", self, np.array(shape))
+
+    def transpose(self, *axes: int) -> Value:
+        """Axes in another order."""
+        return self.graph.op("Transpose", self, perm=axes)
+
+    def astype(self, kind: type) -> Value:
+        """Another type of number: np.float64 or np.float32."""
+        return self.graph.op("Cast", self, to=_KINDS[kind])
+
+
+OPERATIONS: Mapping[np.ufunc, str] = {
+    np.add: "Add",
+    np.subtract: "Sub",
+    np.multiply: "Mul",
+    np.divide: "Div",
+    np.matmul: "MatMul",
+    np.power: "Pow",
+    np.negative: "Neg",
+    np.absolute: "Abs",
+    np.sign: "Sign",
+    np.sqrt: "Sqrt",
+    np.exp: "Exp",
+    np.log: "Log",
+    np.cos: "Cos",
+    np.sin: "Sin",
+    np.tanh: "Tanh",
+    np.rint: "Round",
+    np.maximum: "Max",
+    np.minimum: "Min",
+    np.less: "Less",
+    np.less_equal: "LessOrEqual",
+    np.greater: "Greater",
+    np.greater_equal: "GreaterOrEqual",
+    np.equal: "Equal",
+    np.logical_and: "And",
+    np.logical_or: "Or",
+}
+REDUCTIONS = {np.add: "ReduceSum", np.maximum: "ReduceMax", np.minimum: "ReduceMin"}
+
+
+def _concatenate(g: Graph, values: Value, axis: int = 0) -> Value:
+    return values[0] if len(values) == 1 else g.op("Concat", *values, axis=axis)
+
+
+def _clip(g: Graph, value: Value, low: Value, high: Value) -> Value:
+    return np.minimum(np.maximum(value, low), high)
+
+
+def _norm(g: Graph, value: Value, axis: int, keepdims: bool = False) -> Value:
+    return np.sqrt(np.add.reduce(value * value, axis=axis, keepdims=keepdims))
+
+
+def _cross(g: Graph, a: Value, b: Value) -> Value:
+    left = a[..., [1, 2, 0]] * b[..., [2, 0, 1]]
+    return left - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+
+
+FUNCTIONS: Mapping[Any, Callable[..., Value]] = {
+    np.concatenate: _concatenate,
+    np.where: lambda g, flags, a, b: g.op("Where", flags, a, b),
+    np.clip: _clip,
+    np.cross: _cross,
+    np.linalg.norm: _norm,
+    np.sum: lambda g, value, axis, keepdims=False: value.sum(axis, keepdims),
+    np.argmin: lambda g, value, axis, keepdims=False: g.op(
+        "ArgMin", value, axis=axis, keepdims=int(keepdims)
+    ),
+}
+
+
+def arctan_unit(y: Value, x: Value) -> Value:
+    """Angle of (x, y) in the first quadrant, of points at distance 1, in double precision.
+
+    Runtimes have the arc tangent in single precision only; its angle t is made exact by one step,
+    t + y cos t - x sin t.
+    """
+    ratio = (y / (x + 1e-30)).astype(np.float32)
+    t = ratio.graph.op("Atan", ratio).astype(np.float64)
+    return t + (y * np.cos(t) - x * np.sin(t))
+
+
+def _arctan2(g: Graph, y: Value, x: Value) -> Value:
+    """Angle of any (x, y), -pi to pi, in double precision; 0 for (0, 0)."""
+    length = np.maximum(np.sqrt(x * x + y * y), 1e-300)
+    t = arctan_unit(np.abs(y) / length, np.abs(x) / length)
+    t = np.where(x < 0.0, np.pi - t, t)
+    return np.where(y < 0.0, -t, t)

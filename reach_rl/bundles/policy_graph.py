@@ -1,18 +1,23 @@
 """The whole policy as one ONNX model: joint state and goal in, joint targets out."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
-from reach_rl.bundles.graph import Graph
-from reach_rl.bundles.kinematics import chain_of, posture
-from reach_rl.bundles.network import joint_path, network, normalized
-from reach_rl.bundles.terms import Scene, observation, rotation_error
-from reach_rl.config.schema import Config
+from reach_rl.bundles import kinematics
+from reach_rl.bundles.graph import CannotWriteError, Graph, Value, arctan_unit
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.schema import Activation, Config, ObservationConfig
 from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import seen_form
+from reach_rl.extend import entries, onnx_form_of
+from reach_rl.learning.policy import Policy
 from reach_rl.mdp.actions import Action
+from reach_rl.mdp.state import Arm
 from reach_rl.robots import RobotModel
+from reach_rl.robots.inverse_kinematics import ClosedForm
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.training.trained import policy_of
 
@@ -49,73 +54,55 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
         robot: the arm that the targets are for.
 
     Raises:
-        ConfigError: the arm has joints that a chain of hinges and slides does not hold.
+        ConfigError: the arm has joints that a chain of hinges and slides does not hold, or a term
+            of the observation does what no graph can.
     """
-    inputs, state = _inputs(config)
     g = Graph()
-    names = {port.name: g.input(port.name, *port.shape) for port in inputs}
     arm = arm_of(robot, config.task)
-    q, speed = names["joint_position"], names["joint_velocity"]
-    goal = names["goal_quaternion"]
-    goal = g.div(goal, g.norm(goal, keep=True))
-    tool = posture(g, chain_of(robot), q)
-    gap = g.sub(names["goal_position"], tool.position)
-    turn, angle = rotation_error(g, tool.quaternion, goal)
-    scene = Scene(
-        arm=arm,
-        joint_position=q,
-        joint_velocity=speed,
-        tool=tool,
-        goal_position=names["goal_position"],
-        goal_quaternion=goal,
-        position_error=gap,
-        rotation_error=turn,
-        last_action=names.get("last_action"),
-        self_contact=names.get("self_contact"),
-        form=seen_form(config.observation, robot),
-    )
-    seen = normalized(g, observation(g, scene, config.observation), policy_of(saved))
-    activation = config.ppo.policy_kwargs.activation_fn
-    asked = network(g, seen, saved.policy, activation)
-    meaning = Action(config.action, arm, config.task.substeps)
-    path = joint_path(g, meaning, asked, q, speed, names.get("last_target"))
+    ports = _inputs(len(arm.home))
+    given = {port.name: g.input(port.name, *port.shape) for port in ports}
+    scene = Scene(given, kinematics.chain_of(robot), seen_form(config.observation, robot))
+    seen = normalized(observation(scene, arm, config.observation), policy_of(saved))
+    action = network(seen, saved.policy, config.ppo.policy_kwargs.activation_fn)
+    path = joint_path(Action(config.action, arm, config.task.substeps), action, given)
     values = {
         "joint_path": path,
-        "joint_target": g.take(path, config.task.substeps - 1, 1),
-        "action": asked,
-        "tool_position": tool.position,
-        "tool_quaternion": tool.quaternion,
-        "position_error": g.norm(gap),
-        "orientation_error": g.reshape(angle, -1),
+        "joint_target": path[:, config.task.substeps - 1],
+        "action": action,
+        "tool_position": scene.tool_position,
+        "tool_quaternion": scene.tool_quaternion,
+        "position_error": np.linalg.norm(scene.position_error, axis=-1),
+        "orientation_error": scene.angle.reshape(-1),
     }
     outputs = _outputs(len(arm.home), config.task.substeps)
     for port in outputs:
         g.output(port.name, values[port.name], *port.shape)
+    used = g.drop_unused(ALWAYS)
+    inputs = tuple(port for port in ports if port.name in used)
     model = g.model(f"reach_rl_{robot.name}", "joint state and goal pose in, joint targets out")
+    state = {name: source for name, source in STATE.items() if name in used}
     return PolicyGraph(model, inputs, outputs, state)
 
 
-def _inputs(config: Config) -> tuple[tuple[Port, ...], dict[str, str]]:
-    """The inputs that this policy needs, and which of them are its own outputs of before."""
-    j = len(config.robot.joints)
-    ports = [
+ALWAYS = ("joint_position", "joint_velocity", "goal_position", "goal_quaternion")
+"""Inputs of every policy."""
+
+STATE = {"last_action": "action", "last_target": "joint_target"}
+"""Input -> the output of the call before that it takes."""
+
+
+def _inputs(j: int) -> tuple[Port, ...]:
+    """Every input that a policy may need."""
+    last_target = "joint targets of the call before, first the measured angles"
+    return (
         Port("joint_position", (j,), "rad", "joints", "measured joint angles"),
         Port("joint_velocity", (j,), "rad/s", "joints", "measured joint speeds"),
         Port("goal_position", (3,), "m", "base", "where the tool is to be"),
         Port("goal_quaternion", (4,), "", "base", "how it is to be turned, w, x, y, z"),
-    ]
-    seen = {name for name, term in config.observation.terms.items() if term is not None}
-    state = {}
-    if "last_action" in seen:
-        ports.append(Port("last_action", (j,), "", "joints", "action of the call before, first 0"))
-        state["last_action"] = "action"
-    if config.action.kind == "increment":
-        meaning = "joint targets of the call before, first the measured angles"
-        ports.append(Port("last_target", (j,), "rad", "joints", meaning))
-        state["last_target"] = "joint_target"
-    if "self_collision" in seen:
-        ports.append(Port("self_contact", (), "", "", "1 while the arm touches itself, else 0"))
-    return tuple(ports), state
+        Port("last_action", (j,), "", "joints", "action of the call before, first 0"),
+        Port("last_target", (j,), "rad", "joints", last_target),
+        Port("self_contact", (), "", "", "1 while the arm touches itself, else 0"),
+    )
 
 
 def _outputs(j: int, points: int) -> tuple[Port, ...]:
@@ -128,3 +115,113 @@ def _outputs(j: int, points: int) -> tuple[Port, ...]:
         Port("position_error", (), "m", "", "distance of the tool from the goal"),
         Port("orientation_error", (), "rad", "", "angle of the tool from the goal"),
     )
+
+
+class Scene:
+    """The arrays of an mdp.State as values of a graph, as far as a robot knows them."""
+
+    def __init__(
+        self, given: Mapping[str, Value], chain: kinematics.Chain, form: ClosedForm | None
+    ) -> None:
+        self._form = form
+        self.joint_position, self.joint_velocity = given["joint_position"], given["joint_velocity"]
+        self.action, self.self_contact = given["last_action"], given["self_contact"]
+        self.goal_position, goal = given["goal_position"], given["goal_quaternion"]
+        self.goal_quaternion = goal / np.linalg.norm(goal, axis=-1, keepdims=True)
+        tool = kinematics.posture(chain, self.joint_position)
+        self.tool_position, self.tool_quaternion = tool.position, tool.quaternion
+        self.joint_anchor, self.joint_axis = tool.anchor, tool.axis
+        self.position_error = self.goal_position - tool.position
+        self.rotation_error, self.angle = rotation_error(tool.quaternion, self.goal_quaternion)
+
+    @property
+    def goal_ways(self) -> tuple[Value, Value]:
+        """Joint angles at the goal (n, w, j), and (n, w) 1 for those that count, else 0."""
+        if self._form is None:
+            raise CannotWriteError("the arm has no inverse kinematics in closed form")
+        return kinematics.ways(self._form, self.goal_position, self.goal_quaternion)
+
+
+def rotation_error(tool: Value, goal: Value) -> tuple[Value, Value]:
+    """As mdp.arrays.rotation_error: axis times angle (n, 3), and the angle (n, 1)."""
+    w0, v0, w1, v1 = goal[:, :1], goal[:, 1:], tool[:, :1], tool[:, 1:]
+    vector = w1 * v0 - w0 * v1 - np.cross(v0, v1)
+    cosine = (goal * tool).sum(axis=1, keepdims=True)
+    vector = np.where(cosine < 0.0, -vector, vector)
+    sine = np.linalg.norm(vector, axis=-1, keepdims=True)
+    angle = arctan_unit(sine, np.abs(cosine)) * 2.0
+    factor = np.where(sine < 1e-9, 2.0, angle / np.maximum(sine, 1e-9))
+    return vector * factor, angle
+
+
+def observation(scene: Scene, arm: Arm, config: ObservationConfig) -> Value:
+    """The configured terms side by side (n, d), rounded to 32 bits as in training."""
+    parts = []
+    for name, term in config.terms.items():
+        if term is None:
+            continue
+        try:
+            value = onnx_form_of(entries("observation_term")[name])(scene, arm)
+        except (CannotWriteError, AttributeError) as error:
+            raise ConfigError(
+                f"observation.terms.{name}: cannot be written as an ONNX graph ({error}); "
+                f"give it an ONNX form (reach_rl.extend.onnx_form)"
+            ) from None
+        if term.scales:
+            value = np.tanh(value[:, None] / np.asarray(term.scales)[:, None]).reshape(0, -1)
+        parts.append(value)
+    return np.concatenate(parts, axis=1).astype(np.float32).astype(np.float64)
+
+
+def normalized(seen: Value, policy: Policy) -> Value:
+    """What the network sees, (n, d) in single precision."""
+    if policy.mean is not None and policy.scale is not None:
+        seen = np.clip((seen - policy.mean) * policy.scale, -policy.clip, policy.clip)
+    return seen.astype(np.float32)
+
+
+def _gelu(x: Value) -> Value:
+    """x (1 + erf(x / sqrt 2)) / 2."""
+    erf = x.graph.op("Erf", x * np.float32(np.sqrt(0.5)))
+    return x * np.float32(0.5) * (erf + np.float32(1.0))
+
+
+ACTIVATIONS: Mapping[Activation, Callable[[Value], Value]] = {
+    Activation.TANH: np.tanh,
+    Activation.RELU: lambda x: x.graph.op("Relu", x),
+    Activation.ELU: lambda x: x.graph.op("Elu", x),
+    Activation.SILU: lambda x: x * x.graph.op("Sigmoid", x),
+    Activation.GELU: _gelu,
+    Activation.LEAKY_RELU: lambda x: x.graph.op("LeakyRelu", x, alpha=0.01),
+}
+
+
+def network(seen: Value, weights: Mapping[str, np.ndarray], activation: Activation) -> Value:
+    """The mean action in [-1, 1], (n, j) in double precision.
+
+    Args:
+        seen: (n, d) what the network sees.
+        weights: of SB3's policy, by name.
+        activation: of the hidden layers.
+    """
+    prefix = "mlp_extractor.policy_net."
+    named = [name.removeprefix(prefix) for name in weights if name.startswith(prefix)]
+    value = seen
+    for layer in sorted({int(name.split(".")[0]) for name in named}):
+        value = ACTIVATIONS[activation](_linear(value, weights, f"{prefix}{layer}"))
+    value = _linear(value, weights, "action_net")
+    return value.graph.op("Clip", value, np.float32(-1.0), np.float32(1.0)).astype(np.float64)
+
+
+def _linear(value: Value, weights: Mapping[str, np.ndarray], name: str) -> Value:
+    parts = (np.asarray(weights[f"{name}.{part}"], np.float32) for part in ("weight", "bias"))
+    return value.graph.op("Gemm", value, *parts, transB=1)
+
+
+def joint_path(action: Action, asked: Value, given: Mapping[str, Value]) -> Value:
+    """Joint targets (n, s, j) at the ends of the physics steps; see reach_rl.mdp.actions."""
+    if action.curve != 1.0:
+        asked = np.sign(asked) * np.abs(asked) ** action.curve
+    measured = (given[name] for name in ("joint_position", "joint_velocity", "last_target"))
+    path = onnx_form_of(action.kind)(action.limits, asked, *measured)
+    return np.clip(path.transpose(1, 0, 2), action.arm.low, action.arm.high)

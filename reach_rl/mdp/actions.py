@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reach_rl.config.schema import ActionConfig
-from reach_rl.extend import action_kind, entries
+from reach_rl.extend import action_kind, entries, onnx_form
 from reach_rl.mdp.arrays import Array, clipped
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm
@@ -84,6 +84,15 @@ def offset(limits: Limits, action: Array, position: Array, velocity: Array, targ
         targets,
     )
     return targets
+
+
+@onnx_form(offset)
+def _(limits: Limits, action: Array, position: Array, velocity: Array, target: Array) -> Array:
+    before = clipped(velocity, -limits.speed, limits.speed)
+    change = clipped(action * limits.speed - before, -limits.change, limits.change)
+    passed = limits.ramp - limits.ramp[:1]
+    gone = (before + change * (0.5 * passed)) * (passed * limits.period)
+    return position + gone + (before + change * limits.ramp) * limits.lag
 
 
 @compiled(

@@ -1,11 +1,15 @@
-"""Observation terms: each returns (n, k) numbers of a state."""
+"""Observation terms: each returns (n, k) numbers of a state.
+
+Most are exported as they stand, for arrays of the state may be values of an ONNX graph. What a
+graph cannot run has a second function beside it.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
-from reach_rl.extend import entries, observation_term
+from reach_rl.extend import entries, observation_term, onnx_form
 from reach_rl.mdp import state as states
 from reach_rl.mdp.arrays import Array, Bools, canonical, norm
 from reach_rl.mdp.compiled import compiled
@@ -108,6 +112,24 @@ def jacobian_transpose(state: State, arm: Arm) -> Array:
     return out
 
 
+@onnx_form(jacobian_transpose)
+def _(state: State, arm: Arm) -> Array:
+    j, e = _weighted(state, arm)
+    return (j * e[:, None]).sum(axis=2) / np.maximum((j * j).sum(axis=2), 1e-9)
+
+
+def _weighted(state: State, arm: Arm) -> tuple[Array, Array]:
+    """The Jacobian's columns (n, j, 6) and the pose error (n, 6), turns times the offset."""
+    offset, axis = arm.keypoint_offset, state.joint_axis
+    linear = np.cross(axis, state.tool_position[:, None] - state.joint_anchor)
+    angular = axis
+    if not arm.hinge.all():
+        hinge = arm.hinge[None, :, None]
+        linear, angular = np.where(hinge, linear, axis), np.where(hinge, axis, 0.0)
+    j = np.concatenate((linear, offset * angular), axis=2)
+    return j, np.concatenate((state.position_error, offset * state.rotation_error), axis=1)
+
+
 @compiled("void(f8[:,:,:], f8[:,:,:], b1[:], f8[:,:], f8[:,:], f8[:,:], f8, f8[:,:])")
 def _jacobian_transpose(
     anchor: Array,
@@ -152,10 +174,44 @@ def damped_least_squares(state: State, arm: Arm) -> Array:
     return np.einsum("nja,na->nj", j, np.linalg.solve(normal, e[:, :, None])[:, :, 0])
 
 
+@onnx_form(damped_least_squares)
+def _(state: State, arm: Arm) -> Array:
+    """The system is solved by Gauss and Jordan's elimination."""
+    j, e = _weighted(state, arm)
+    normal = j.transpose(0, 2, 1) @ j + (0.05 * arm.keypoint_offset) ** 2 * np.eye(6)
+    system = np.concatenate((normal, e[:, :, None]), axis=2)
+    for k in range(6):  # positive definite: no pivot is small
+        row = system[:, k : k + 1]
+        column = system[:, :, k : k + 1] - np.eye(6)[:, [k]]
+        system = system - column @ (row / row[:, :, k : k + 1])
+    return (j @ system[:, :, 6:]).reshape(0, -1)
+
+
 @observation_term
 def joint_error(state: State, arm: Arm) -> Array:
     """q* - q to the nearest joint angles at the goal by closed form, (n, j) rad; 0 without any."""
     return states.joint_error(state.joint_position, state.goal_ways, arm)
+
+
+@onnx_form(joint_error)
+def _(state: State, arm: Arm) -> Array:
+    """In a graph the ways come with 1 for those that count and 0 for the others."""
+    ways, known = state.goal_ways
+    whole = 2.0 * np.pi
+    now = state.joint_position[:, None]
+    way = ways - now
+    way = way - whole * np.rint((1.0 / whole) * way)
+    end = now + way
+    over, under = (flags.astype(np.float64) for flags in (end > arm.high, end < arm.low))
+    way = way - whole * (over - under)
+    squares = (way * way).sum(axis=2) + _FAR * (1.0 - known)
+    nearest = np.argmin(squares, axis=1, keepdims=True) == np.arange(8)[None]
+    chosen = nearest.astype(np.float64) * np.maximum.reduce(known, axis=1, keepdims=True)
+    return (way * chosen[:, :, None]).sum(axis=1)
+
+
+_FAR = 1e9
+"""Squared distance of a way that there is not (rad2)."""
 
 
 class Observation:

@@ -1,60 +1,60 @@
 """Reward terms: each returns (n,) numbers of a state.
 
-A term is not weighted here. `scales` are its widths w from the configuration, (k,).
+A term is not weighted here. Its keyword-only arguments are its keys in the configuration:
+`scales` are widths w, (k,).
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from reach_rl.config.schema import RewardConfig
-from reach_rl.extend import entries, reward_term
+from reach_rl.config.schema import RewardConfig, RewardTerm
+from reach_rl.extend import entries, keys_of, reward_term
 from reach_rl.mdp.arrays import Array, total
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
 
-Term = Callable[[State, Arm, Array], Array]
-
 
 @reward_term
-def distance(state: State, arm: Arm, scales: Array) -> Array:
+def distance(state: State, arm: Arm) -> Array:
     """d = |p* - p| (m)."""
     return state.distance
 
 
 @reward_term
-def distance_tanh(state: State, arm: Arm, scales: Array) -> Array:
+def distance_tanh(state: State, arm: Arm, *, scales: Array) -> Array:
     """Mean over w of 1 - tanh(d / w)."""
     return (1.0 - np.tanh(state.distance[:, None] / scales)).mean(axis=1)
 
 
 @reward_term
-def orientation_error(state: State, arm: Arm, scales: Array) -> Array:
+def orientation_error(state: State, arm: Arm) -> Array:
     """Angle between tool and goal (rad)."""
     return state.angle
 
 
 @reward_term
-def keypoint_distance(state: State, arm: Arm, scales: Array) -> Array:
+def keypoint_distance(state: State, arm: Arm) -> Array:
     """k = mean distance of the tool's key points from the goal's (m)."""
     return state.keypoint_distance
 
 
 @reward_term
-def keypoint_kernel(state: State, arm: Arm, scales: Array) -> Array:
+def keypoint_kernel(state: State, arm: Arm, *, scales: Array) -> Array:
     """Mean over w of exp(-k / w)."""
     return _kernels(state.keypoint_distance, scales)
 
 
 @reward_term
-def progress(state: State, arm: Arm, scales: Array) -> Array:
+def progress(state: State, arm: Arm) -> Array:
     """k_before - k: how much nearer the key points came in this step (m)."""
     return state.keypoint_progress
 
 
 @reward_term
-def joint_progress(state: State, arm: Arm, scales: Array) -> Array:
+def joint_progress(state: State, arm: Arm) -> Array:
     """q_before - q, q the distance in the joints to the nearest known way to the goal (rad).
 
     It leads around what the straight way of the tool runs into: joint limits, and the arm itself.
@@ -65,62 +65,62 @@ def joint_progress(state: State, arm: Arm, scales: Array) -> Array:
 
 
 @reward_term
-def hold_bonus(state: State, arm: Arm, scales: Array) -> Array:
+def hold_bonus(state: State, arm: Arm) -> Array:
     """1 while inside both thresholds."""
     return (state.inside_steps > 0).astype(np.float64)
 
 
 @reward_term
-def completion_bonus(state: State, arm: Arm, scales: Array) -> Array:
+def completion_bonus(state: State, arm: Arm) -> Array:
     """1 at the step at which the hold is completed."""
     return state.completed.astype(np.float64)
 
 
 @reward_term
-def stillness(state: State, arm: Arm, scales: Array) -> Array:
+def stillness(state: State, arm: Arm, *, scales: Array) -> Array:
     """Mean over w of exp(-k / w) exp(-|dq/dt|): at rest near the goal."""
     near = _kernels(state.keypoint_distance, scales)
     return near * np.exp(-np.sqrt(_square(state.joint_velocity)))
 
 
 @reward_term
-def velocity_near_goal(state: State, arm: Arm, scales: Array) -> Array:
+def velocity_near_goal(state: State, arm: Arm, *, scales: Array) -> Array:
     """Mean over w of exp(-k / w), times |dq/dt|^2 (rad2/s2)."""
     return _kernels(state.keypoint_distance, scales) * _square(state.joint_velocity)
 
 
 @reward_term
-def action_rate(state: State, arm: Arm, scales: Array) -> Array:
+def action_rate(state: State, arm: Arm) -> Array:
     """|a - a_before|^2."""
     return _square_of_change(state.action, state.last_action)
 
 
 @reward_term
-def joint_velocity(state: State, arm: Arm, scales: Array) -> Array:
+def joint_velocity(state: State, arm: Arm) -> Array:
     """|dq/dt|^2 (rad2/s2)."""
     return _square(state.joint_velocity)
 
 
 @reward_term
-def joint_limit(state: State, arm: Arm, scales: Array) -> Array:
+def joint_limit(state: State, arm: Arm, *, scales: Array) -> Array:
     """Sum over joints of how far they are inside the last w of their range, in units of w."""
     return _depth_at_limits(state.joint_position, arm.low, arm.high, scales[0])
 
 
 @reward_term
-def self_collision(state: State, arm: Arm, scales: Array) -> Array:
+def self_collision(state: State, arm: Arm) -> Array:
     """1 while the arm touches itself."""
     return state.self_contact.astype(np.float64)
 
 
 @reward_term
-def table_collision(state: State, arm: Arm, scales: Array) -> Array:
+def table_collision(state: State, arm: Arm) -> Array:
     """1 while the arm touches the table."""
     return state.table_contact.astype(np.float64)
 
 
 @reward_term
-def table_margin(state: State, arm: Arm, scales: Array) -> Array:
+def table_margin(state: State, arm: Arm, *, scales: Array) -> Array:
     """Sum over joints and tool of how deep they are inside the height w over the table, over w."""
     return _depth_at_table(state.joint_anchor[:, :, 2], state.tool_position[:, 2], scales[0])
 
@@ -177,18 +177,6 @@ def _depth_at_table(joints: Array, tool: Array, width: float) -> Array:
     return out
 
 
-NEEDS_SCALES = frozenset(
-    {
-        "distance_tanh",
-        "keypoint_kernel",
-        "stillness",
-        "velocity_near_goal",
-        "joint_limit",
-        "table_margin",
-    }
-)
-
-
 class Reward:
     """The weighted sum of the configured terms. Weight 0 costs nothing."""
 
@@ -197,15 +185,20 @@ class Reward:
         self.arm = arm
         terms = {name: term for name, term in config.terms.items() if term is not None}
         self.names = tuple(terms)
-        self._terms = [entries("reward_term")[name] for name in terms]
+        self._terms = [_term(name, term) for name, term in terms.items()]
         self.weights = np.array([term.weight for term in terms.values()])
-        self._scales = [np.asarray(term.scales or [1.0]) for term in terms.values()]
 
     def __call__(self, state: State) -> tuple[Array, Array]:
         """The reward of n environments, (n,), and each term's weighted share of it, (n, terms)."""
         shares = np.zeros((len(state.distance), len(self.names)), order="F")
         for i, term in enumerate(self._terms):
             if self.weights[i] != 0.0:
-                shares[:, i] = term(state, self.arm, self._scales[i])
+                shares[:, i] = term(state, self.arm)
         shares *= self.weights
         return total(shares), shares
+
+
+def _term(name: str, config: RewardTerm) -> Callable[[State, Arm], Array]:
+    """A term with its keys filled in."""
+    term = entries("reward_term")[name]
+    return partial(term, scales=np.asarray(config.scales or [1.0])) if keys_of(term) else term

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from reach_rl.config.paths import assets_dir
-from reach_rl.robots.family import HOME, Family, Joint, Link, PublishedArm, Shape, read_family
+from reach_rl.robots.family import HOME, Family, Numbers, PublishedArm, read_family
 
 HEADER = """\
 <!-- {title}
@@ -81,19 +81,18 @@ def arm_xml(arm: PublishedArm, family: Family) -> str:
     _defaults(root, arm)
     asset = ET.SubElement(root, "asset")
     for name, rgba in family.colors.items():
-        look = {"name": name, "rgba": _nums(rgba)}
-        look |= {"specular": _num(family.specular), "shininess": _num(family.shininess)}
-        ET.SubElement(asset, "material", look)
+        look = {key: _num(value) for key, value in family.material.items()}
+        ET.SubElement(asset, "material", {"name": name, "rgba": _nums(rgba), **look})
     world = ET.SubElement(root, "worldbody")
     ET.SubElement(world, "geom", {"name": "table", "class": "table", "size": "2 2 0.1"})
     _tree(world, arm)
     contact = ET.SubElement(root, "contact")
     for one, other in NEVER_TOUCH:
         ET.SubElement(contact, "exclude", body1=one, body2=other)
-    _servos(root, arm.joints)
+    _servos(root, arm.numbers)
     custom = ET.SubElement(root, "custom")
-    velocities = _nums(joint.velocity for joint in arm.joints)
-    ET.SubElement(custom, "numeric", name="velocity_limit", data=velocities)
+    speeds = _nums(map(math.radians, arm.numbers["joint_limits"]["velocity_deg_s"]))
+    ET.SubElement(custom, "numeric", name="velocity_limit", data=speeds)
     ET.SubElement(custom, "numeric", name="reach", data=_num(arm.reach))
     keyframe = ET.SubElement(root, "keyframe")
     ET.SubElement(keyframe, "key", name="home", qpos=_nums(HOME), ctrl=_nums(HOME))
@@ -112,7 +111,7 @@ def _human(name: str) -> str:
 
 def _defaults(root: ET.Element, arm: PublishedArm) -> None:
     top = ET.SubElement(ET.SubElement(root, "default"), "default", {"class": arm.name})
-    armature = _num(arm.joints[0].armature)
+    armature = _num(arm.numbers["actuator"]["armature"][0])
     # the drive holds the arm up itself, within its torque limit
     ET.SubElement(top, "joint", axis="0 0 1", armature=armature, actuatorgravcomp="true")
     visual = ET.SubElement(top, "default", {"class": "visual"})
@@ -127,65 +126,81 @@ def _defaults(root: ET.Element, arm: PublishedArm) -> None:
 
 def _tree(world: ET.Element, arm: PublishedArm) -> None:
     base = ET.SubElement(world, "body", name="base_link", childclass=arm.name)
-    first, *links = arm.links
-    body = ET.SubElement(base, "body", name=first.name, quat="0 0 0 1")
-    _fill(body, arm, first)
-    for joint, link in zip(arm.joints, links, strict=True):
-        pose = {"pos": _nums(joint.position), "quat": _quat(joint.rpy)}
+    first, *links = arm.numbers["links"]
+    body = ET.SubElement(base, "body", name=first["link"], quat="0 0 0 1")
+    _fill(body, arm.numbers, first)
+    for i, (joint, link) in enumerate(zip(arm.numbers["urdf_joints"], links, strict=True)):
+        position = [0.0 if abs(x) < 1e-9 else x for x in joint["xyz"]]
+        pose = {"pos": _nums(position), "quat": _quat(joint["rpy"])}
         if pose["quat"] == "1 0 0 0":
             del pose["quat"]
-        body = ET.SubElement(body, "body", {"name": link.name, **pose, "gravcomp": "1"})
-        _fill(body, arm, link, joint)
+        body = ET.SubElement(body, "body", {"name": link["link"], **pose, "gravcomp": "1"})
+        _fill(body, arm.numbers, link, i)
     ET.SubElement(body, "site", name="tcp", group="4", size="0.01")
 
 
-def _fill(body: ET.Element, arm: PublishedArm, link: Link, joint: Joint | None = None) -> None:
+def _fill(body: ET.Element, numbers: Numbers, link: Numbers, joint: int | None = None) -> None:
     """What a body holds: its inertia, its joint, its looks and its collision shapes."""
-    inertial = {"mass": _num(link.mass), "pos": _nums(link.com)}
-    ET.SubElement(body, "inertial", inertial, fullinertia=_nums(link.inertia))
+    name = link["link"]
+    # a tensor derived from a sister arm stands in where the published one is suspect
+    inertia = numbers.get("fullinertia_derived", {}).get(name, link["fullinertia"])
+    inertial = {"mass": _num(link["mass"]), "pos": _nums(link["com"])}
+    ET.SubElement(body, "inertial", inertial, fullinertia=_nums(inertia))
     if joint is not None:
-        limited = math.isfinite(joint.limit)
-        limits = {"range": _nums((-joint.limit, joint.limit))} if limited else {}
-        limits["actuatorfrcrange"] = _nums((-joint.torque, joint.torque))
-        if joint.armature != arm.joints[0].armature:
-            limits["armature"] = _num(joint.armature)
-        ET.SubElement(body, "joint", {"name": joint.name, **limits})
-    for shape in arm.visual:
-        if shape.link == link.name:
-            ET.SubElement(body, "geom", {"class": "visual", **_shape(shape)})
-    kind = "collision_off_table" if link.name in OFF_TABLE else "collision"
-    for shape in arm.collision:
-        if shape.link == link.name:
-            ET.SubElement(body, "geom", {"class": kind, **_shape(shape)})
+        _joint(body, numbers, joint)
+    own = {name.removesuffix("_link"), "base" if name == "base_link_inertia" else name}
+    off_table = "collision_off_table" if name in OFF_TABLE else "collision"
+    for kind, part in (("visual", "visual_primitives"), (off_table, "collision_primitives")):
+        for shape in numbers[part]:
+            if shape["link"] in own:
+                ET.SubElement(body, "geom", {"class": kind, **_shape(shape)})
 
 
-def _shape(shape: Shape) -> dict[str, str]:
-    attributes = {} if shape.kind == "cylinder" else {"type": shape.kind}
-    attributes["size"] = _nums(shape.size)
-    if shape.ends is not None:
-        attributes["fromto"] = _nums(shape.ends)
-    if shape.position is not None:
-        attributes["pos"] = _nums(shape.position)
-    if shape.color is not None:
-        attributes["material"] = shape.color
-    return attributes
+def _joint(body: ET.Element, numbers: Numbers, i: int) -> None:
+    limit = math.radians(numbers["joint_limits"]["position_deg"][i])
+    limits = {"range": _nums((-limit, limit))} if math.isfinite(limit) else {}
+    limits["actuatorfrcrange"] = _torque(numbers, i)
+    armature = numbers["actuator"]["armature"]
+    if armature[i] != armature[0]:
+        limits["armature"] = _num(armature[i])
+    ET.SubElement(body, "joint", {"name": numbers["urdf_joints"][i]["joint"], **limits})
 
 
-def _servos(root: ET.Element, joints: Sequence[Joint]) -> None:
-    actuator = ET.SubElement(root, "actuator")
-    for joint in joints:
-        limited = math.isfinite(joint.limit)
-        servo = {"name": joint.name.removesuffix("_joint"), "joint": joint.name}
-        servo |= {"kp": _num(joint.kp), "kv": _num(joint.kv)}
-        servo["forcerange"] = _nums((-joint.torque, joint.torque))
-        if limited:
-            servo["ctrlrange"] = _nums((-joint.limit, joint.limit))
+def _torque(numbers: Numbers, i: int) -> str:
+    torque = numbers["joint_limits"]["effort_nm"][i]
+    return _nums((-torque, torque))
+
+
+def _shape(shape: Numbers) -> dict[str, str]:
+    kind = shape.get("shape") or shape["type"]
+    attributes = {} if kind == "cylinder" else {"type": kind}
+    attributes["size"] = _nums(shape["size"] if "size" in shape else [shape["radius"]])
+    attributes |= {key: _nums(shape[key]) for key in ("fromto", "pos") if key in shape}
+    return attributes | ({"material": shape["color"]} if shape.get("color") else {})
+
+
+def _servos(root: ET.Element, numbers: Numbers) -> None:
+    actuator, gains = ET.SubElement(root, "actuator"), numbers["actuator"]
+    for i, joint in enumerate(numbers["urdf_joints"]):
+        name = joint["joint"]
+        servo = {"name": name.removesuffix("_joint"), "joint": name}
+        servo |= {key: _num(gains[key][i]) for key in ("kp", "kv")}
+        servo["forcerange"] = _torque(numbers, i)
+        limit = math.radians(numbers["joint_limits"]["position_deg"][i])
+        if math.isfinite(limit):
+            servo["ctrlrange"] = _nums((-limit, limit))
         ET.SubElement(actuator, "position", servo)
 
 
 def _quat(rpy: Sequence[float]) -> str:
-    """Quaternion w x y z of fixed-axis angles, scaled to whole numbers for quarter turns."""
-    roll, pitch, yaw = (angle / 2 for angle in rpy)
+    """Quaternion w x y z of fixed-axis angles, scaled to whole numbers.
+
+    The published angles are quarter turns, written with a calibration's rounding.
+    """
+    turns = [round(angle / (math.pi / 2)) for angle in rpy]
+    if any(abs(angle - n * math.pi / 2) > 1e-6 for angle, n in zip(rpy, turns, strict=True)):
+        raise ValueError(f"joint frame angles {rpy} are not multiples of pi/2")
+    roll, pitch, yaw = (n * math.pi / 4 for n in turns)
     cr, sr = math.cos(roll), math.sin(roll)
     cp, sp = math.cos(pitch), math.sin(pitch)
     cy, sy = math.cos(yaw), math.sin(yaw)

@@ -8,10 +8,8 @@ choose.
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from functools import cache
-from types import TracebackType
 from typing import Any
 
 import mujoco
@@ -19,25 +17,14 @@ import numpy as np
 
 BACKENDS = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glx": "mujoco.glfw"}
 TRIAL = """
-import mujoco, numpy, sys, {0} as backend
-context = backend.GLContext(32, 32)
-context.make_current()
+import mujoco, sys
+from reach_rl.robots import render
+render.backend = lambda: {!r}
 model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
-data = mujoco.MjData(model)
+data, camera = mujoco.MjData(model), mujoco.MjvCamera()
 mujoco.mj_forward(model, data)
-scene = mujoco.MjvScene(model, 10)
-screen = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, screen)
-rect, pixels = mujoco.MjrRect(0, 0, 32, 32), numpy.zeros((32, 32, 3), numpy.uint8)
-everything = mujoco.mjtCatBit.mjCAT_ALL.value
-camera = mujoco.MjvCamera()
 camera.distance = 3.0
-mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), None, camera, everything, scene)
-mujoco.mjr_render(rect, scene, screen)
-mujoco.mjr_readPixels(pixels, None, rect, screen)
-screen.free()
-context.free()
-sys.exit(None if pixels.any() else "draws nothing")
+sys.exit(None if render.Offscreen(model, (32, 32)).frame(data, camera).any() else "draws nothing")
 """
 TRIAL_TIMEOUT = 60.0
 
@@ -70,7 +57,7 @@ def backend() -> str:
 
 def _trial(name: str) -> str | None:
     """Why a way to draw does not work, or None if it does."""
-    command = [sys.executable, "-c", TRIAL.format(BACKENDS[name])]
+    command = [sys.executable, "-c", TRIAL.format(name)]
     environment = {**os.environ, "MUJOCO_GL": "disable"}
     try:
         done = subprocess.run(
@@ -91,7 +78,7 @@ def _gl_context(width: int, height: int) -> Any:  # noqa: ANN401  a class of the
 
 
 class Offscreen:
-    """Draws frames of one model; a context manager.
+    """Draws frames of one model, until it is closed.
 
     Args:
         model: what to draw.
@@ -112,10 +99,10 @@ class Offscreen:
         self.model, self.size, self._finer = model, (width, height), supersample
         self._gl = _gl_context(width, height)
         self._open = True
-        with self._current():
-            self._scene = mujoco.MjvScene(model, maxgeom=10_000)
-            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._gl.make_current()
+        self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True
         self._option = mujoco.MjvOption()
@@ -125,40 +112,22 @@ class Offscreen:
         width, height = self.size
         rect = mujoco.MjrRect(0, 0, width, height)
         pixels = np.empty((height, width, 3), np.uint8)
-        with self._current():
-            mujoco.mjv_updateScene(
-                self.model, data, self._option, None, self._camera(camera),
-                mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
-            )  # fmt: skip
-            mujoco.mjr_render(rect, self._scene, self._context)
-            mujoco.mjr_readPixels(pixels, None, rect, self._context)
+        self._gl.make_current()
+        mujoco.mjv_updateScene(
+            self.model, data, self._option, None, self._camera(camera),
+            mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
+        )  # fmt: skip
+        mujoco.mjr_render(rect, self._scene, self._context)
+        mujoco.mjr_readPixels(pixels, None, rect, self._context)
         return _shrink(pixels[::-1], self._finer)
 
     def close(self) -> None:
         """Give the drawing context back."""
         if self._open:
-            with self._current():
-                self._context.free()
+            self._gl.make_current()
+            self._context.free()
             self._gl.free()
             self._open = False
-
-    def __enter__(self) -> "Offscreen":
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
-
-    @contextmanager
-    def _current(self) -> Iterator[None]:
-        self._gl.make_current()
-        yield
 
     def _camera(self, camera: str | mujoco.MjvCamera) -> mujoco.MjvCamera:
         if not isinstance(camera, str):
@@ -226,11 +195,8 @@ def render(
     Raises:
         RenderError: nothing on this machine can draw.
     """
-    one = Camera(scene, camera, size)
-    try:
+    with closing(Camera(scene, camera, size)) as one:
         return one.picture(qpos, goal)
-    finally:
-        one.close()
 
 
 def place_goal(model: mujoco.MjModel, data: mujoco.MjData, goal: Pose | None) -> None:

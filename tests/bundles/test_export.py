@@ -107,15 +107,15 @@ def test_what_is_in_a_bundle(bundle):
 
 
 def test_a_bundle_that_differs_is_not_written(run, tmp_path, monkeypatch, capsys):
-    from reach_rl.bundles import network
+    from reach_rl.bundles import policy_graph
 
-    linear = network._linear
+    linear = policy_graph._linear
 
-    def wrong(g, value, weights, name):
+    def wrong(value, weights, name):
         off = weights[f"{name}.bias"] + (2e-3 if name == "action_net" else 0.0)
-        return linear(g, value, {**weights, f"{name}.bias": off}, name)
+        return linear(value, {**weights, f"{name}.bias": off}, name)
 
-    monkeypatch.setattr(network, "_linear", wrong)
+    monkeypatch.setattr(policy_graph, "_linear", wrong)
     out = tmp_path / "bundle"
     code, said, _ = verb(capsys, "export", export.job, f"run={run}", f"out={out}", *FEW)
     assert code == 1

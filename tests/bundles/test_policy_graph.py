@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 import torch
 
-from reach_rl.bundles import network, terms
-from reach_rl.bundles.graph import Graph
+from reach_rl.bundles import policy_graph
+from reach_rl.bundles.graph import Graph, arctan_unit
 from reach_rl.bundles.kinematics import chain_of, posture
 from reach_rl.bundles.policy_graph import build
 from reach_rl.bundles.proof import prove
@@ -69,9 +69,13 @@ def proof_of(config, count=1000):
 
 
 def test_every_term_kind_and_activation_can_be_written():
-    assert terms.TERMS.keys() == entries("observation_term").keys()
-    assert network.KINDS.keys() == entries("action_kind").keys()
-    assert network.ACTIVATIONS.keys() == ACTIVATIONS.keys() == set(Activation)
+    config = everything(compose([*SMALL, "robot=ur5e"]))
+    assert config.observation.terms.keys() == entries("observation_term").keys()
+    robot = load_robot(config.robot, config.task.physics_step)
+    saved = untrained(config, robot)
+    for kind in entries("action_kind"):
+        build(replace(config, action=replace(config.action, kind=kind)), saved, robot)
+    assert policy_graph.ACTIVATIONS.keys() == ACTIVATIONS.keys() == set(Activation)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +107,50 @@ def test_presets_agree_and_need_only_their_own_inputs(preset):
     assert names & classic == (classic if "experiment=notes" in preset else set())
 
 
+@pytest.fixture
+def own_term(monkeypatch):
+    """Registers a term of somebody's own and gives a run that sees it."""
+    from reach_rl import extend
+
+    def registered(term):
+        monkeypatch.setitem(extend._ENTRIES["observation_term"], "own", term)
+        config = compose([*SMALL, "robot=ur5e"])
+        terms = {**config.observation.terms, "own": ObservationTerm(scales=[0.5], noise=0.0)}
+        return replace(config, observation=replace(config.observation, terms=terms))
+
+    return registered
+
+
+def test_a_term_in_plain_numpy_is_exported_as_it_is(own_term):
+    def heights(state, arm):
+        joints = np.concatenate((state.joint_anchor[:, :, 2], state.goal_position[..., 2:]), axis=1)
+        return np.where(joints < 0.2, np.exp(-joints), 1.0) * np.clip(state.action[:, :1], 0, 1)
+
+    assert proof_of(own_term(heights), 500)[1].holds
+
+
+@pytest.mark.parametrize(
+    ("term", "why"),
+    [
+        (lambda state, arm: state.table_contact[:, None] * 1.0, "'table_contact'"),
+        (lambda state, arm: np.sinh(state.joint_position), "numpy.sinh"),
+        (lambda state, arm: np.median(state.joint_position, axis=1)[:, None], "numpy.median"),
+    ],
+)
+def test_a_term_that_no_graph_can_hold_is_one_line(own_term, term, why):
+    config = own_term(term)
+    robot = load_robot(config.robot, config.task.physics_step)
+    with pytest.raises(ConfigError, match=r"observation\.terms\.own: cannot be written") as caught:
+        build(config, untrained(config, robot), robot)
+    assert why in str(caught.value) and "onnx_form" in str(caught.value)
+
+
 @pytest.mark.parametrize("activation", list(Activation))
 def test_activations(activation):
     x = np.linspace(-4, 4, 101, dtype=np.float32)[:, None]
     g = Graph()
-    value = g.op("Cast", g.input("x", 1), to=1)
-    g.output("y", g.op("Cast", network.ACTIVATIONS[activation](g, value), to=11), 1)
+    value = g.input("x", 1).astype(np.float32)
+    g.output("y", policy_graph.ACTIVATIONS[activation](value).astype(np.float64), 1)
     (y,) = run(g, {"x": x.astype(float)})
     wanted = ACTIVATIONS[activation]()(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(y, wanted, atol=1e-6)
@@ -124,7 +166,7 @@ def run(g, inputs):
 def test_arc_tangent_is_exact_to_the_last_digits():
     angle = np.concatenate(([0.0, np.pi / 2], np.geomspace(1e-12, np.pi / 2, 200)))[:, None]
     g = Graph()
-    g.output("t", g.atan2(g.input("y", 1), g.input("x", 1)), 1)
+    g.output("t", arctan_unit(g.input("y", 1), g.input("x", 1)), 1)
     (t,) = run(g, {"y": np.sin(angle), "x": np.cos(angle)})
     np.testing.assert_allclose(t, angle, rtol=1e-12, atol=1e-15)
 
@@ -160,7 +202,7 @@ def gantry(tmp_path, joints):
 def test_kinematics_of_slides_held_joints_and_any_order(tmp_path):
     robot = gantry(tmp_path, ["z", "x", "turn"])
     g = Graph()
-    there = posture(g, chain_of(robot), g.input("q", 3))
+    there = posture(chain_of(robot), g.input("q", 3))
     for name, shape in (
         ("position", (3,)),
         ("quaternion", (4,)),

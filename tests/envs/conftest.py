@@ -16,8 +16,7 @@ from reach_rl.config.schema import (
     RewardTerm,
     Start,
 )
-from reach_rl.extend import entries
-from reach_rl.mdp import rewards
+from reach_rl.extend import entries, keys_of
 
 ASSETS = Path(__file__).parent.parent / "assets"
 NOTHING = RandomizationConfig(
@@ -71,7 +70,7 @@ def base() -> Config:
     paid = {
         name: RewardTerm(
             weight=0.1 * (i + 1) * (-1) ** i,
-            scales=[0.3, 0.05] if name in rewards.NEEDS_SCALES else None,
+            scales=[0.3, 0.05] if keys_of(entries("reward_term")[name]) else None,
         )
         for i, name in enumerate(entries("reward_term"))
     }

@@ -8,9 +8,9 @@ import pytest
 
 from reach_rl import extend
 from reach_rl.config.schema import Config, RewardTerm
-from reach_rl.extend import entries
+from reach_rl.extend import entries, keys_of
 from reach_rl.mdp import rewards
-from reach_rl.mdp.rewards import NEEDS_SCALES, Reward
+from reach_rl.mdp.rewards import Reward
 from reach_rl.mdp.state import Arm, State
 
 Make = Callable[..., State]
@@ -63,7 +63,8 @@ CASES: dict[str, tuple[list[float], float, float]] = {
 
 def test_every_term_has_a_case() -> None:
     assert set(entries("reward_term")) <= set(CASES)
-    assert {name for name in entries("reward_term") if CASES[name][0]} == NEEDS_SCALES
+    for name, term in entries("reward_term").items():
+        assert keys_of(term) == (("scales",) if CASES[name][0] else ())
 
 
 @pytest.mark.parametrize("name", entries("reward_term"))
@@ -74,7 +75,8 @@ def test_term(name: str, arm: Arm, state_of: Make) -> None:
     for row, values in enumerate((MOVING, RESTING)):
         for key, value in values.items():
             getattr(both, key)[row] = value
-    value = entries("reward_term")[name](both, arm, np.array(scales or [1.0]))
+    keys = {"scales": np.array(scales)} if scales else {}
+    value = entries("reward_term")[name](both, arm, **keys)
     assert value.shape == (2,)
     assert value.dtype == np.float64
     assert np.allclose(value, [moving, resting], rtol=1e-7, atol=1e-15)
@@ -84,9 +86,9 @@ def test_joint_limits_count_only_near_them(arm: Arm, state_of: Make) -> None:
     """Both limits, several joints, and none for a joint without limits."""
     limited = replace(arm, low=np.array([-1.0, -1.0]), high=np.array([2.0, 2.0]))
     state = state_of(3, joint_position=[[0.5, 1.0], [-0.9, 1.8], [1.6, 1.5]])
-    values = rewards.joint_limit(state, limited, np.array([0.4]))
+    values = rewards.joint_limit(state, limited, scales=np.array([0.4]))
     assert np.allclose(values, [0.0, 0.75 + 0.5, 0.0])
-    assert np.allclose(rewards.joint_limit(state, arm, np.array([0.4])), [0.0, 0.75, 0.0])
+    assert np.allclose(rewards.joint_limit(state, arm, scales=np.array([0.4])), [0.0, 0.75, 0.0])
 
 
 def test_the_reward_is_the_weighted_sum(config: Config, arm: Arm, state_of: Make) -> None:

@@ -1,14 +1,18 @@
-"""The way in the joints as a graph against that of the environment."""
+"""Kinematics as a graph: the way in the joints against that of the environment."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from reach_rl.bundles import ways
+from reach_rl.bundles import kinematics as graphs
 from reach_rl.bundles.graph import Graph
 from reach_rl.config.load import compose
 from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import kinematics
+from reach_rl.extend import onnx_form_of
+from reach_rl.mdp import observations
 from reach_rl.mdp.state import joint_error
 from reach_rl.robots import load_robot
 from reach_rl.robots.inverse_kinematics import closed_form
@@ -34,8 +38,9 @@ def test_the_way_in_the_joints(name):
 
     g = Graph()
     q, p, o = g.input("q", 6), g.input("p", 3), g.input("o", 4)
-    g.output("error", ways.joint_error(g, form, arm, q, p, o), 6)
-    g.output("there", ways.solutions(g, form, p, o)[1], 8)
+    scene = SimpleNamespace(joint_position=q, goal_ways=graphs.ways(form, p, o))
+    g.output("error", onnx_form_of(observations.joint_error)(scene, arm), 6)
+    g.output("there", graphs.solutions(form, p, o)[1], 8)
     error, there = run(g, {"q": joints, "p": goal.position, "o": goal.quaternion})
 
     found = form.solutions(goal.position, goal.matrix)
@@ -52,7 +57,7 @@ def test_angles_all_around():
     y, x = (r * np.sin(t))[:, None], (r * np.cos(t))[:, None]
     y[0], x[0] = 0.0, 0.0
     g = Graph()
-    g.output("t", g.turn(g.input("y", 1), g.input("x", 1)), 1)
+    g.output("t", np.arctan2(g.input("y", 1), g.input("x", 1)), 1)
     np.testing.assert_allclose(
         run(g, {"y": y, "x": x})[0], np.arctan2(y, x), atol=1e-15, rtol=1e-12
     )
