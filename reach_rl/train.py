@@ -22,13 +22,10 @@ def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
     trial = current()
     if trial is None:
         return train(config, run_dir)
-    from reach_rl.sweeps import fresh
-    from reach_rl.sweeps.trial import run_trial
+    from reach_rl.sweeps.trial import run_job
     from reach_rl.training.stopping import listening
 
-    if fresh.is_fresh(run_dir):
-        return fresh.run(config, run_dir, trial[0], train, listening)
-    return run_trial(config, run_dir, *trial, train, listening)
+    return run_job(config, run_dir, *trial, train, listening)
 
 
 if __name__ == "__main__":

@@ -74,13 +74,14 @@ def factors(config: Config, robot: RobotModel, payload: float | None = None) -> 
     per_step = 1.0 / config.task.physics_step
     substeps = sorted({1, 2, 3, 4, 6, 8, 10, config.task.substeps}, reverse=True)
     rates = tuple(round(per_step / s, 6) for s in substeps if 10.0 <= per_step / s <= 125.0)
+    friction, delay = _ranges("joint_friction"), _ranges("action_delay", int)
     found = [
-        Factor("payload", "payload", "kg", 0.0, _steps(payload, 5), _payload),
-        Factor("servo_gain", "servo gain", "of nominal", 1.0, _GAINS, _servo_gain),
+        Factor("payload", "payload", "kg", 0.0, _steps(payload, 5), _ranges("payload")),
+        Factor("servo_gain", "servo gain", "of nominal", 1.0, _GAINS, _ranges("servo_gain")),
         Factor("servo_lag", "servo lag", "s", lag, _lags(config, lag), _servo_lag),
-        Factor("joint_friction", "joint friction", "of torque limit", 0.0, _FRICTION, _friction),
+        Factor("joint_friction", "joint friction", "of torque limit", 0.0, _FRICTION, friction),
         Factor("sensor_noise", "sensor noise", "x sim2real", 0.0, _NOISES, _noise),
-        Factor("action_delay", "action delay", "control periods", 0.0, _DELAYS, _delay),
+        Factor("action_delay", "action delay", "control periods", 0.0, _DELAYS, delay),
         Factor("control_rate", "control rate", "Hz", rate, rates, _control_rate),
     ]
     limited = bool(np.isfinite(robot.torque_limits).all())  # friction is a share of them
@@ -189,26 +190,15 @@ def _can_be(config: Config, lag: float) -> bool:
     return True
 
 
-def _randomized(base: Changed, **ranges: Any) -> Changed:  # noqa: ANN401
-    task = base.config.task
-    task = replace(task, randomization=replace(task.randomization, **ranges))
-    return replace(base, config=replace(base.config, task=task))
+def _ranges(name: str, kind: type = float) -> Callable[[Changed, float], Changed]:
+    """A key of task.randomization at one value."""
 
+    def change(base: Changed, value: float) -> Changed:
+        task = base.config.task
+        task = replace(task, randomization=replace(task.randomization, **{name: [kind(value)] * 2}))
+        return replace(base, config=replace(base.config, task=task))
 
-def _payload(base: Changed, value: float) -> Changed:
-    return _randomized(base, payload=[value, value])
-
-
-def _servo_gain(base: Changed, value: float) -> Changed:
-    return _randomized(base, servo_gain=[value, value])
-
-
-def _friction(base: Changed, value: float) -> Changed:
-    return _randomized(base, joint_friction=[value, value])
-
-
-def _delay(base: Changed, value: float) -> Changed:
-    return _randomized(base, action_delay=[int(value), int(value)])
+    return change
 
 
 def _noise(base: Changed, value: float) -> Changed:

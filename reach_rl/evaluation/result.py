@@ -4,10 +4,10 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -141,31 +141,17 @@ class Evaluation:
             "goals": count,
             "success_rate": reached / count if count else None,
             "success_ci95": list(wilson(reached, count)),
-            "position_error_mm": spread(1e3 * self.position_error[rows]),
-            "orientation_error_deg": spread(np.degrees(self.orientation_error[rows])),
-            "time_to_success_s": spread(self.time_to_success[rows]),
-            "final_joint_speed_rad_s": spread(self.final_joint_speed[rows]),
-            "self_collision_rate": _mean(self.self_collision[rows]),
-            "table_collision_rate": _mean(self.table_collision[rows]),
-            "physics_reset_rate": _mean(self.physics_reset[rows]),
-            "max_joint_speed_of_limit": _max(self.max_speed_of_limit[rows]),
-            "share_above_speed_limit": _mean(self.share_above_speed_limit[rows]),
-            "share_outside_joint_range": _mean(self.share_outside_joint_range[rows]),
-            "max_torque_of_limit": _max(self.max_torque_of_limit[rows]),
-            "share_at_torque_limit": _mean(self.share_at_torque_limit[rows]),
-            "max_joint_acceleration_rad_s2": _max(self.max_joint_acceleration[rows]),
-            "action_rate": spread(self.action_rate[rows]),
-            "path_ratio": spread(self.path_ratio[rows]),
-            "jerk_rad_s3": spread(self.jerk[rows]),
+            **{name: f.of(getattr(self, f.array)[rows]) for name, f in FIGURES.items()},
         }
 
     def metrics(self, prefix: str = "eval") -> dict[str, float | int | None]:
         """The public figures as flat metrics `<prefix>/<figure>[_median|_p95|_low|_high]`."""
         flat: dict[str, float | int | None] = {}
         for name, value in self.figures().items():
-            if name not in _METRICS:
-                continue
-            if name in _WATCHED and not self.conditions.physics_records:
+            figure = FIGURES.get(name)
+            if figure and not (
+                figure.metric and self.conditions.physics_records >= figure.recorded
+            ):
                 continue
             if isinstance(value, Mapping):
                 flat |= {f"{prefix}/{name}_{part}": number for part, number in value.items()}
@@ -249,38 +235,6 @@ class Evaluation:
         return story + (f"; touched {' and '.join(touched)}" if touched else "")
 
 
-_WATCHED = (
-    "max_joint_speed_of_limit",
-    "share_above_speed_limit",
-    "share_outside_joint_range",
-    "max_torque_of_limit",
-    "share_at_torque_limit",
-    "max_joint_acceleration_rad_s2",
-)
-"""Figures that need the records of every physics step."""
-_METRICS = (
-    *_WATCHED,
-    "goals",
-    "success_rate",
-    "success_ci95",
-    "position_error_mm",
-    "orientation_error_deg",
-    "time_to_success_s",
-    "final_joint_speed_rad_s",
-    "self_collision_rate",
-    "table_collision_rate",
-    "physics_reset_rate",
-    "action_rate",
-)
-
-
-def joined(parts: list[Evaluation]) -> Evaluation:
-    """Evaluations under the same conditions as one."""
-    names = [f.name for f in fields(Evaluation) if f.name != "conditions"]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Evaluation(conditions=parts[0].conditions, **arrays)
-
-
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
@@ -291,6 +245,49 @@ def _mean(values: np.ndarray) -> float | None:
 
 def _max(values: np.ndarray) -> float | None:
     return _number(values.max()) if len(values) else None
+
+
+class EpisodeFigure(NamedTuple):
+    """How a public figure is taken of an array of the evaluation."""
+
+    array: str
+    of: Callable[[np.ndarray], Any]
+    recorded: bool = False
+    """It needs the records of every physics step."""
+    metric: bool = True
+    """It is a metric of a run too."""
+
+    def is_metric(self, at: Conditions) -> bool:
+        """Whether an evaluation under these conditions has it as a metric."""
+        return self.metric and (at.physics_records or not self.recorded)
+
+
+FIGURES: dict[str, EpisodeFigure] = {
+    "position_error_mm": EpisodeFigure("position_error", lambda m: spread(1e3 * m)),
+    "orientation_error_deg": EpisodeFigure("orientation_error", lambda r: spread(np.degrees(r))),
+    "time_to_success_s": EpisodeFigure("time_to_success", spread),
+    "final_joint_speed_rad_s": EpisodeFigure("final_joint_speed", spread),
+    "self_collision_rate": EpisodeFigure("self_collision", _mean),
+    "table_collision_rate": EpisodeFigure("table_collision", _mean),
+    "physics_reset_rate": EpisodeFigure("physics_reset", _mean),
+    "max_joint_speed_of_limit": EpisodeFigure("max_speed_of_limit", _max, True),
+    "share_above_speed_limit": EpisodeFigure("share_above_speed_limit", _mean, True),
+    "share_outside_joint_range": EpisodeFigure("share_outside_joint_range", _mean, True),
+    "max_torque_of_limit": EpisodeFigure("max_torque_of_limit", _max, True),
+    "share_at_torque_limit": EpisodeFigure("share_at_torque_limit", _mean, True),
+    "max_joint_acceleration_rad_s2": EpisodeFigure("max_joint_acceleration", _max, True),
+    "action_rate": EpisodeFigure("action_rate", spread),
+    "path_ratio": EpisodeFigure("path_ratio", spread, True, metric=False),
+    "jerk_rad_s3": EpisodeFigure("jerk", spread, True, metric=False),
+}
+"""The public figures beside success."""
+
+
+def joined(parts: list[Evaluation]) -> Evaluation:
+    """Evaluations under the same conditions as one."""
+    names = [f.name for f in fields(Evaluation) if f.name != "conditions"]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Evaluation(conditions=parts[0].conditions, **arrays)
 
 
 def save(path: Path, evaluation: Evaluation) -> None:

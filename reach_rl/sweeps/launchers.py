@@ -1,10 +1,25 @@
-"""How many trials run side by side, and how many threads each may use."""
+"""Hydra's launchers: how many jobs run side by side, with how many threads, and how they end."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reach_rl.sweeps.ledger import ask_to_stop
+from reach_rl.sweeps.trial import STOPPED, Signalled, in_the_sweep
+
+if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
 
 THREADS = "vec_env.threads"
+_KINDS = {
+    "JoblibLauncher": "joblib",
+    "LocalLauncher": "submitit_local",
+    "SlurmLauncher": "submitit_slurm",
+}
 
 
 def cores() -> int:
@@ -16,13 +31,7 @@ def cores() -> int:
 
 def kind(launcher: Mapping[str, Any]) -> str:
     """The launcher behind its configuration: basic, joblib, submitit_local or submitit_slurm."""
-    name = str(launcher.get("_target_", "")).rpartition(".")[2]
-    kinds = {
-        "JoblibLauncher": "joblib",
-        "LocalLauncher": "submitit_local",
-        "SlurmLauncher": "submitit_slurm",
-    }
-    return kinds.get(name, "basic")
+    return _KINDS.get(str(launcher.get("_target_", "")).rpartition(".")[2], "basic")
 
 
 def workers(launcher: Mapping[str, Any], asked: int | None = None) -> int:
@@ -62,3 +71,86 @@ def shares(launcher: Mapping[str, Any], parallel: int, overrides: Sequence[str] 
         return []
     threads = int(each) if what.startswith("submitit") and each else max(1, cores() // parallel)
     return [f"{THREADS}={threads}"]
+
+
+def returned(result: Any) -> tuple[Any, int]:  # noqa: ANN401  a JobReturn of Hydra
+    """What a job returned or raised, and the exit code of a stop by a signal, otherwise 0."""
+    value = getattr(result, "_return_value", None)
+    code = value.get("exit_code") if isinstance(value, dict) else None
+    return value, code if code in STOPPED else 0
+
+
+def in_slots(
+    parallel: int,
+    jobs: int,
+    slot: Callable[[], None],
+    over: Callable[[], bool],
+    running: Callable[[], Iterable[Path]],
+) -> None:
+    """Work through jobs, side by side in threads or, where one runs at once, here.
+
+    Args:
+        parallel: how many run at once.
+        jobs: how many there are.
+        slot: does one after the other until there is none.
+        over: whether to have what runs stopped.
+        running: the folders of what runs.
+    """
+    if parallel == 1:
+        slot()
+        return
+    count = min(parallel, jobs)
+    threads = [threading.Thread(target=slot, name=f"slot-{i}", daemon=True) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    asked: set[Path] = set()
+    while any(thread.is_alive() for thread in threads):
+        if over():
+            for folder in set(running()) - asked:
+                ask_to_stop(folder)
+                asked.add(folder)
+        threads[0].join(0.2) if threads[0].is_alive() else time.sleep(0.1)
+
+
+def launch_all(
+    launcher: "Launcher",
+    jobs: Sequence[tuple[Path, Sequence[str]]],
+    parallel: int,
+    stop: Signalled,
+) -> int:
+    """Have jobs run, and stopped when this process is; the exit code of a stop, otherwise 0.
+
+    Args:
+        launcher: of Hydra.
+        jobs: folder and overrides of each.
+        parallel: how many run at once.
+        stop: whether a signal asked to stop.
+
+    Raises:
+        Exception: what the launcher raised, such as for a worker that died.
+    """
+    left, running = deque(jobs), set[Path]()
+    errors: list[BaseException] = []
+    codes: list[int] = []
+
+    def over() -> bool:
+        return bool(stop.exit_code or errors or any(codes))
+
+    def slot() -> None:
+        while not over():
+            try:
+                folder, job = left.popleft()
+            except IndexError:
+                return
+            running.add(folder)
+            try:
+                codes.append(returned(launcher.launch([job], initial_job_idx=0)[0])[1])
+            except BaseException as error:
+                errors.append(error)
+            running.discard(folder)
+
+    with in_the_sweep():
+        in_slots(parallel, len(jobs), slot, over, running.copy)
+    for error in errors if not stop.exit_code else ():
+        raise error
+    return stop.exit_code or next(filter(None, codes), 0)

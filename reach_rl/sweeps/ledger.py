@@ -14,21 +14,26 @@ Numbers below the total are the only ones that run, so several processes, on sev
 never make more trials than there shall be. Where they share the sweep's folder a lock of the
 kernel keeps them from claiming at once; where they share a database alone, one that was too late
 leaves its number WAITING, for a larger total.
+
+Optuna's own heartbeat and retries are for databases alone, and begin a dead trial anew under
+another number; here the number is that of the job and of the folder with its checkpoints.
 """
 
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from reach_rl.rundir.status import now, process_start
+from reach_rl.rundir.status import process_start
 from reach_rl.sweeps.storage import locked
 
 if TYPE_CHECKING:
@@ -40,7 +45,6 @@ DEATHS = "deaths"  # how often its process died
 FOLDER = "folder"
 HOST = "host"
 PID = "pid"
-STARTED = "started"  # when it first began (ISO 8601)
 REASON = "reason"  # why it failed, was pruned or stopped
 EXIT_CODE = "exit_code"  # of the run: 0, or 3 for one that diverged
 ENV_STEPS = "env_steps"  # environment steps of all its runs
@@ -51,24 +55,17 @@ OVERRIDES = "overrides"  # of its job, all of them
 
 HEARTBEAT = "heartbeat"
 """File in a trial's folder that its process touches."""
+STOP = "stop"
+"""File in a trial's folder that asks its process to stop after saving."""
+BEAT_SECONDS = 10.0
+LOOK_SECONDS = 0.5
 STALE_SECONDS = 120.0
 """Age of the heartbeat from which on a process of another machine counts as dead."""
-
 
 _HELD: dict[tuple[int, str, str], set[int]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A trial that this process may run."""
-
-    number: int
-    id: int
-    fresh: bool
-    """Whether it has no folder yet; it gets one after its FOLDER is noted."""
-
-
-def me(job: bool = False) -> dict[str, Any]:
+def this_process(job: bool = False) -> dict[str, Any]:
     """This process as the owner of a trial."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "start": process_start(pid), "job": job}
@@ -85,7 +82,6 @@ class Ledger:
     """Numbers that this process holds, through whatever ledger."""
 
     def __post_init__(self) -> None:
-        """Share what this process holds."""
         self.held = _HELD.setdefault((os.getpid(), self.study.study_name, str(self.folder)), set())
 
     def lock(self) -> AbstractContextManager[None]:
@@ -102,22 +98,30 @@ class Ledger:
         trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
         return storage.get_trial(trial_id)
 
+    def owner(self, number: int) -> dict[str, Any]:
+        """Who holds a trial; empty where that is not known."""
+        return self.get(number).user_attrs.get(OWNER) or {}
+
     def trials(self) -> list[FrozenTrial]:
         """All trials as they are now; not to be changed."""
         storage = self.study._storage
         return storage.get_all_trials(self.study._study_id, deepcopy=False)
 
-    def set(self, trial: FrozenTrial | Claim, **attributes: Any) -> None:  # noqa: ANN401  JSON
-        """Set user attributes of a trial."""
-        number = trial.id if isinstance(trial, Claim) else trial._trial_id
-        for name, value in attributes.items():
-            self.study._storage.set_trial_user_attr(number, name, value)
+    def ended(self) -> int:
+        """How many trials are over."""
+        return sum(trial.state.is_finished() for trial in self.trials())
 
-    def claim(self, total: int) -> Claim | None:
+    def set(self, trial: FrozenTrial, **attributes: Any) -> None:  # noqa: ANN401  JSON
+        """Set user attributes of a trial."""
+        for name, value in attributes.items():
+            self.study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+    def claim(self, total: int) -> FrozenTrial | None:
         """A trial to run, of those below the total; None if there is none now.
 
-        A trial whose process died is not claimed while another such trial runs: should one of
-        them take its process down again, it is then clear which.
+        One without a FOLDER has no folder yet. A trial whose process died is not claimed while
+        another such trial runs: should one of them take its process down again, it is then clear
+        which.
         """
         self.reap()
         found = self.trials()
@@ -125,26 +129,24 @@ class Ledger:
         for trial in found:
             if trial.state != TrialState.WAITING or trial.number >= total:
                 continue
-            if risky and trial.user_attrs.get(DEATHS):
-                continue
-            if self._own(trial):
-                return Claim(trial.number, trial._trial_id, FOLDER not in trial.user_attrs)
+            if not (risky and trial.user_attrs.get(DEATHS)) and self._own(trial):
+                return trial
         while len(self.trials()) < total:
-            template = create_trial(state=TrialState.WAITING, user_attrs={OWNER: me()})
+            template = create_trial(state=TrialState.WAITING, user_attrs={OWNER: this_process()})
             new = self.study._storage.create_new_trial(self.study._study_id, template)
             trial = self.study._storage.get_trial(new)
             if trial.number < total and self._own(trial):
-                return Claim(trial.number, new, True)
+                return trial
         return None
 
     def _own(self, trial: FrozenTrial) -> bool:
         """Make a WAITING trial RUNNING and this process's own; False if another was quicker."""
         storage = self.study._storage
         try:
-            self.set(trial, **{OWNER: me()})
+            self.set(trial, **{OWNER: this_process()})
             if not storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                 return False
-            self.set(trial, **{OWNER: me()})
+            self.set(trial, **{OWNER: this_process()})
         except UpdateFinishedTrialError:
             return False
         self.held.add(trial.number)
@@ -162,10 +164,8 @@ class Ledger:
             owner = trial.user_attrs.get(OWNER) or {}
             if owner.get("job") and owner.get("pid") != os.getpid() and self.alive(trial):
                 return None
-            mine = me(job=True)
+            mine = this_process(job=True)
             self.set(trial, **{OWNER: mine, HOST: mine["host"], PID: mine["pid"]})
-            if STARTED not in trial.user_attrs:
-                self.set(trial, **{STARTED: now()})
             self.held.add(number)
             return self.get(number)
 
@@ -187,19 +187,13 @@ class Ledger:
         self._leave(number, state, reason, values)
 
     def _leave(
-        self,
-        number: int,
-        state: TrialState,
-        reason: str,
-        values: Sequence[float] | None = None,
+        self, number: int, state: TrialState, reason: str, values: Sequence[float] | None = None
     ) -> None:
         trial = self.get(number)
-        try:
+        with suppress(UpdateFinishedTrialError):
             if trial.state == TrialState.RUNNING:
                 self.set(trial, **{REASON: reason})
                 self.study._storage.set_trial_state_values(trial._trial_id, state, values)
-        except UpdateFinishedTrialError:
-            pass
         self.held.discard(number)
 
     def bury(self, number: int, reason: str) -> None:
@@ -222,13 +216,8 @@ class Ledger:
         Those that this process holds are left to whoever launched them: buried here, they could
         be claimed by a second slot before the first one sees its job fail, and run twice.
         """
-        dead = [
-            trial.number
-            for trial in self.trials()
-            if trial.state == TrialState.RUNNING
-            and trial.number not in self.held
-            and not self.alive(trial)
-        ]
+        running = [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
+        dead = [t.number for t in running if t.number not in self.held and not self.alive(t)]
         for number in dead:
             self.bury(number, "its process died")
         return dead
@@ -238,12 +227,11 @@ class Ledger:
         owner = trial.user_attrs.get(OWNER)
         if not isinstance(owner, dict):
             return True  # not one of ours
-        if owner.get("host") == socket.gethostname():
-            here = (owner.get("pid"), owner.get("start"))
-            if here == (os.getpid(), process_start(os.getpid())):
-                return trial.number in self.held
-            return process_start(int(owner.get("pid") or 0)) == owner.get("start")
-        return not self.stale(trial.number)
+        if owner.get("host") != socket.gethostname():
+            return not self.stale(trial.number)
+        if (owner.get("pid"), owner.get("start")) == (os.getpid(), process_start(os.getpid())):
+            return trial.number in self.held
+        return process_start(int(owner.get("pid") or 0)) == owner.get("start")
 
     def stale(self, number: int) -> bool:
         """Whether the heartbeat of a trial stopped; False where its folder is not shared."""
@@ -264,3 +252,52 @@ def _now_there(folder: Path) -> float:
         return time.time()
     finally:
         probe.unlink(missing_ok=True)
+
+
+class Heartbeat:
+    """Touches the heartbeat of a trial while it runs, and hands a wish to stop to its process.
+
+    Both are files, which any machine can see that shares the sweep's folder.
+    """
+
+    def __init__(self, folder: Path, listens: bool) -> None:
+        """Of the trial in this folder; `listens`: a wish to stop concerns this process."""
+        self.folder = folder
+        self.listens = listens
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.listens:  # earlier wishes to stop are void
+            (self.folder / STOP).unlink(missing_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        since = BEAT_SECONDS
+        while True:
+            if since >= BEAT_SECONDS:
+                since = 0.0
+                _touch(self.folder / HEARTBEAT)
+            if self.listens and (self.folder / STOP).exists():
+                (self.folder / STOP).unlink(missing_ok=True)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if self._over.wait(LOOK_SECONDS):
+                return
+            since += LOOK_SECONDS
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Have the process of a trial stop after saving."""
+    _touch(folder / STOP)
+
+
+def _touch(path: Path) -> None:
+    with suppress(OSError):
+        path.touch()

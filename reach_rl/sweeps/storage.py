@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 JOURNAL = "study.journal"
-_GRACE_SECONDS = 30.0
 _TRIES = 8
 _SQLITE_SECONDS = 60
 
@@ -41,33 +40,30 @@ def hushed() -> Iterator[None]:
 class KillSafeLock(JournalFileSymlinkLock):
     """Optuna's lock of a journal, which a process that dies with it does not leave behind.
 
-    Other programs, such as optuna-dashboard, hold a journal by a link beside it and wait half a
-    minute for one that was left. Ours take a lock of the kernel first: who has that and finds a
-    link of ours knows that its owner is dead.
+    Optuna's own is a link beside the journal. One that a kill left holds everybody up for half a
+    minute, and a line that the kill cut short makes the whole journal unreadable as soon as the
+    next is written behind it. Here a lock of the kernel comes first: who has that and finds a link
+    of ours knows that its owner is dead; and what does not end as a line is cut off. Other
+    programs, such as optuna-dashboard, and we still wait for one another's links.
     """
 
     def __init__(self, journal: Path) -> None:
         """Guard this file."""
         super().__init__(str(journal))
+        self.journal = journal
         self.guard = journal.with_name(f"{journal.name}.guard")
         self.link = journal.with_name(f"{journal.name}.lock")
+        self._lock_target_file = self.guard.name  # which tells our links from others'
         self._held: int | None = None
 
     def acquire(self) -> bool:
         """Wait for the lock."""
-        self._held, safe = _flock(self.guard)
-        waited, pause = 0.0, 0.001
-        while True:
-            try:
-                os.symlink(self.guard.name, self.link)
-                return True
-            except FileExistsError:
-                ours = self.link.is_symlink() and os.readlink(self.link) == self.guard.name
-                if (safe and ours) or waited > _GRACE_SECONDS:
-                    self.link.unlink(missing_ok=True)
-                    continue
-            time.sleep(pause)
-            waited, pause = waited + pause, min(2 * pause, 0.1)
+        self._held, safe = _kernel_lock(self.guard)
+        if safe and self.link.is_symlink() and os.readlink(self.link) == self.guard.name:
+            self.link.unlink(missing_ok=True)
+        super().acquire()
+        _cut_off_what_is_no_line(self.journal)
+        return True
 
     def release(self) -> None:
         """Let the next one have it."""
@@ -77,28 +73,8 @@ class KillSafeLock(JournalFileSymlinkLock):
             self._held = None
 
 
-class KillSafeJournal(JournalFileBackend):
-    """A journal whose last line, if a kill cut it short, goes before the next is written."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or make the file."""
-        self._path = path
-        self._own_lock = KillSafeLock(path)
-        super().__init__(str(path), lock_obj=self._own_lock)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write these lines."""
-        self._own_lock.acquire()
-        try:
-            _mend(self._path)
-        finally:
-            self._own_lock.release()
-        super().append_logs(logs)
-
-
-def _mend(path: Path) -> None:
-    """Cut off a line that does not end."""
-    with path.open("rb+") as file:
+def _cut_off_what_is_no_line(path: Path) -> None:
+    with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             return
@@ -109,7 +85,7 @@ def _mend(path: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def _flock(path: Path) -> tuple[int, bool]:
+def _kernel_lock(path: Path) -> tuple[int, bool]:
     """A file held by the kernel's lock; False where the file system knows none."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -123,7 +99,7 @@ def _flock(path: Path) -> tuple[int, bool]:
 def locked(path: Path) -> Iterator[None]:
     """Alone among all processes that share a file system; a process that dies lets go."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, _ = _flock(path)
+    handle, _ = _kernel_lock(path)
     try:
         yield
     finally:
@@ -150,7 +126,7 @@ def _open(url: str, _pid: int) -> BaseStorage:
     if "://" not in url:
         path = Path(url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(KillSafeJournal(path))
+        return JournalStorage(JournalFileBackend(url, lock_obj=KillSafeLock(path)))
     scheme = url.partition("://")[0].partition("+")[0]
     try:
         if scheme == "grpc":
@@ -188,18 +164,17 @@ def _relational(url: str, scheme: str) -> BaseStorage:
 
 def _patient(make: Callable[[], BaseStorage]) -> BaseStorage:
     """Make a storage; two processes that lay out one database at once get in each other's way."""
-    for attempt in range(_TRIES):
+    known = ("already exists", "locked", "duplicate", "unique", "concurrently")
+    for attempt in range(1, _TRIES):
         try:
             return make()
         except ImportError:
             raise
         except Exception as error:
-            known = ("already exists", "locked", "duplicate", "unique", "concurrently")
-            text = f"{error} {error.__cause__ or ''}".lower()
-            if attempt == _TRIES - 1 or not any(word in text for word in known):
+            if not any(word in f"{error} {error.__cause__ or ''}".lower() for word in known):
                 raise
-            time.sleep(random.uniform(0.05, 0.3) * (attempt + 1))
-    raise AssertionError("never reached")
+            time.sleep(random.uniform(0.05, 0.3) * attempt)
+    return make()
 
 
 def open_study(url: str, name: str, **options: Any) -> "Study":  # noqa: ANN401  of load_study
@@ -222,10 +197,9 @@ def make_study(
     Raises:
         ConfigError: the storage cannot be used.
     """
-    storage = open_storage(url)
     study = optuna.create_study(
         study_name=name,
-        storage=storage,
+        storage=open_storage(url),
         directions=[StudyDirection[direction.upper()] for direction in directions],
         load_if_exists=True,
     )

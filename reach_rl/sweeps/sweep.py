@@ -1,7 +1,6 @@
 """The sweep: asks Optuna for trials, has them run, and goes on until the study has its total."""
 
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from reach_rl.config.context import CONFIG_DIR
@@ -19,14 +18,21 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
 from reach_rl.config.search import Search, read
 from reach_rl.rundir.atomic import write_atomic
-from reach_rl.sweeps import launchers, results
-from reach_rl.sweeps.begin import Job, begin, notes, parse
-from reach_rl.sweeps.ending import finish
-from reach_rl.sweeps.heartbeat import Heart, ask_to_stop
-from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, OWNER, REASON, Claim, Ledger
-from reach_rl.sweeps.sampling import points, sampler, suggest
-from reach_rl.sweeps.table import Watch
-from reach_rl.sweeps.trial import STOPPED, Listening, Signalled
+from reach_rl.sweeps import results
+from reach_rl.sweeps.launchers import in_slots, returned, shares, workers
+from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, REASON, Heartbeat, Ledger
+from reach_rl.sweeps.study import (
+    SearchSpace,
+    begin,
+    combinations,
+    notes,
+    sampler,
+    search_space,
+    suggest,
+)
+from reach_rl.sweeps.table import StudyTable
+from reach_rl.sweeps.trial import Listening, Signalled
+from reach_rl.sweeps.winner import finish
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -45,7 +51,7 @@ LEAST_ENDED = 4
 def sweep(
     config: "DictConfig",
     launcher: "Launcher",
-    task: Any,  # noqa: ANN401  config.task.Task
+    task: Any,  # noqa: ANN401  what the front door hands to Hydra
     context: "HydraContext",
     arguments: Sequence[str],
     listening: Listening,
@@ -67,19 +73,14 @@ def sweep(
 
     CONFIG_DIR.set(task.config_dir)
     try:
-        tree = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        assert isinstance(tree, dict)
-        search = read({str(key): value for key, value in tree.items()})
-        job = parse(context, search, arguments)
+        search = read(_tree(config.hydra.sweeper))
+        space = search_space(context, search, arguments)
         folder = Path(config.hydra.sweep.dir).absolute()
-        study = begin(search, job, folder)
-        text = OmegaConf.to_yaml(config)
-        write_atomic(folder / "multirun.yaml", redact(text))
-        of_launcher = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-        assert isinstance(of_launcher, dict)
-        own = {str(key): value for key, value in of_launcher.items()}
+        study = begin(search, space, folder)
+        write_atomic(folder / "multirun.yaml", redact(OmegaConf.to_yaml(config)))
+        own = _tree(config.hydra.launcher)
         with listening() as stop:
-            code = Sweep(search, job, study, folder, launcher, own, stop).run()
+            code = Sweep(search, space, study, folder, launcher, own, stop).run()
     except ConfigError as error:
         task.error = error
         return
@@ -87,12 +88,20 @@ def sweep(
         raise SystemExit(code)
 
 
+def _tree(part: "DictConfig") -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.to_container(part, resolve=True)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
 @dataclass(slots=True)
 class Sweep:
     """A sweep under way in this process; other processes may work on its study too."""
 
     search: Search
-    job: Job
+    space: SearchSpace
     study: "Study"
     folder: Path
     launcher: "Launcher"
@@ -110,22 +119,19 @@ class Sweep:
     console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False))
 
     def __post_init__(self) -> None:
-        """Count."""
         self.ledger = Ledger(self.study, self.folder, self.search.retries)
         self.total = self.search.n_trials
         if self.search.sampler.name == "grid":
-            self.total = min(self.total, points(self.job.space))
-        self.parallel = launchers.workers(self.of_launcher, self.search.n_jobs)
+            self.total = min(self.total, combinations(self.space.searched))
+        self.parallel = workers(self.of_launcher, self.search.n_jobs)
 
     def run(self) -> int:
         """All trials that are left; the exit code."""
-        for note in notes(self.search, self.job):
-            self.console.print(note, markup=False, soft_wrap=True)
-        with Watch(self.study, self.total, self.parallel, self.console):
-            if self.parallel == 1:
-                self._slot()
-            else:
-                self._slots()
+        for note in notes(self.search, self.space):
+            self._say(note)
+        with StudyTable(self.study, self.total, self.parallel, self.console):
+            left = self.total - self.ledger.ended()
+            in_slots(self.parallel, left, self._slot, self._over, self._running_folders)
         results.write(self.study, self.folder)
         if self.error is not None:
             raise self.error
@@ -141,40 +147,21 @@ class Sweep:
                 file=sys.stderr,
             )
             return 1
-        return self._finish()
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
-
-    def _finish(self) -> int:
-        """Once all trials are over, see which is best; the exit code."""
-        over = sum(trial.state.is_finished() for trial in self.ledger.trials())
-        if over < self.total:
+        if self.ledger.ended() < self.total:
             self._say(f"nothing left to claim; other processes go on with {self.folder}")
             return 0
         launcher, parallel = self.launcher, self.parallel
         return finish(self.study, self.folder, self.search, launcher, parallel, self.stop)
 
-    def _slots(self) -> None:
-        """As many trials side by side as the launcher runs."""
-        todo = self.total - sum(t.state.is_finished() for t in self.ledger.trials())
-        threads = [
-            threading.Thread(target=self._slot, name=f"slot-{i}", daemon=True)
-            for i in range(min(self.parallel, todo))
-        ]
-        for thread in threads:
-            thread.start()
-        asked: set[int] = set()
-        while any(thread.is_alive() for thread in threads):
-            if self._over():
-                for number in set(self.running) - asked:
-                    ask_to_stop(self.ledger.place(number))
-                    asked.add(number)
-            threads[0].join(0.2) if threads[0].is_alive() else time.sleep(0.1)
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def _over(self) -> bool:
         """Whether to claim no more, and to have what runs stopped."""
         return bool(self.stop.exit_code or self.code or self.error)
+
+    def _running_folders(self) -> list[Path]:
+        return [self.ledger.place(number) for number in self.running.copy()]
 
     def _slot(self) -> None:
         """Trial after trial."""
@@ -198,108 +185,103 @@ class Sweep:
         )
         return waiting or bool(self.running)
 
-    def _claim(self) -> tuple[Claim, list[str]] | None:
+    def _claim(self) -> tuple[int, list[str]] | None:
         """The next trial and the overrides of its job, alone among all processes."""
         with self.ledger.lock():
-            claim = self.ledger.claim(self.total)
-            if claim is None:
+            trial = self.ledger.claim(self.total)
+            if trial is None:
                 return None
-            folder = self.ledger.place(claim.number)
-            if claim.fresh and folder.exists() and any(folder.iterdir()):
-                self.ledger.give_up(claim.number, "its folder is another's")
+            folder = self.ledger.place(trial.number)
+            if FOLDER not in trial.user_attrs and folder.exists() and any(folder.iterdir()):
+                self.ledger.give_up(trial.number, "its folder is another's")
                 raise ConfigError(f"{folder}: is there already; name another hydra.sweep.dir=")
-            drawn = self._draw(claim)
-            overrides = [*self.job.fixed, *drawn, *self._shares()]
-            if not any(text.startswith("wandb.group=") for text in self.job.fixed):
+            overrides = [*self.space.fixed, *self._draw(trial), *self._threads()]
+            if not any(text.startswith("wandb.group=") for text in self.space.fixed):
                 overrides.append(f"wandb.group={self.search.study_name}")
-            self.ledger.set(claim, **{OVERRIDES: overrides, FOLDER: str(folder)})
-            self.running.add(claim.number)
-            return claim, overrides
+            self.ledger.set(trial, **{OVERRIDES: overrides, FOLDER: str(folder)})
+            self.running.add(trial.number)
+            return trial.number, overrides
 
-    def _shares(self) -> list[str]:
+    def _threads(self) -> list[str]:
         """Threads of a trial, so that those side by side share the cores."""
-        given = [*self.job.fixed, *(f"{key}=" for key in self.job.texts)]
-        return launchers.shares(self.of_launcher, self.parallel, given)
+        given = [*self.space.fixed, *(f"{key}=" for key in self.space.texts)]
+        return shares(self.of_launcher, self.parallel, given)
 
-    def _draw(self, claim: Claim) -> list[str]:
+    def _draw(self, claimed: FrozenTrial) -> list[str]:
         """The values of the searched keys, drawn or as they were drawn before."""
-        before = self.ledger.get(claim.number).params
-        if any(dimension.key not in before for dimension in self.job.space):
+        searched = self.space.searched
+        values = self.ledger.get(claimed.number).params
+        if any(dimension.key not in values for dimension in searched):
             study = optuna.load_study(  # afresh: one that is kept remembers trials of before
                 study_name=self.study.study_name,
                 storage=self.study._storage,
-                sampler=sampler(self.search, self.job.space, claim.number),
+                sampler=sampler(self.search, searched, claimed.number),
                 pruner=self.study.pruner,
             )
-            trial = optuna.Trial(study, claim.id)
-            before = {d.key: suggest(trial, d) for d in self.job.space}
-        return [dimension.override(before[dimension.key]) for dimension in self.job.space]
+            trial = optuna.Trial(study, claimed._trial_id)
+            values = {dimension.key: suggest(trial, dimension) for dimension in searched}
+        return [dimension.override(values[dimension.key]) for dimension in searched]
 
-    def _run(self, claim: Claim, overrides: list[str]) -> None:
+    def _run(self, number: int, overrides: list[str]) -> None:
         """Launch a trial and see to it that it does not stay RUNNING."""
-        number, died, result = claim.number, "", None
+        died, result = "", None
         try:
-            with Heart(self.ledger.place(number), listens=False):
+            with Heartbeat(self.ledger.place(number), listens=False):
                 result = self.launcher.launch([overrides], initial_job_idx=number)[0]
         except (KeyboardInterrupt, SystemExit):
             self.ledger.give_up(number, "stopped at once")
             raise
         except Exception as error:
-            died = (
-                f"its process died ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
-            )
+            text = " ".join(str(error).split())[:300]
+            died = f"its process died ({type(error).__name__}: {text})"
         finally:
             self.running.discard(number)
-        value = getattr(result, "_return_value", None)
-        code = value.get("exit_code") if isinstance(value, dict) else None
-        if code in STOPPED:
-            self.code = self.code or code
+        value, code = returned(result)
+        self.code = self.code or code
         self._settle(number, died, value)
 
     def _settle(self, number: int, died: str, value: Any) -> None:  # noqa: ANN401  of the job
-        trial = self.ledger.get(number)
-        if trial.state != TrialState.RUNNING:
+        if self.ledger.get(number).state != TrialState.RUNNING:
             self.ledger.held.discard(number)
         elif self._over():
             self.ledger.give_up(number, "stopped")
         elif died or self._lost(number, value):
             self._wait_for_its_end(number)
-            died = died or "its process died"
-            if self._began(number) or self._not_begun[number] >= LAUNCHES:
-                with self.ledger.lock():
-                    self.ledger.bury(number, died)
-                return
-            self._not_begun[number] += 1
-            time.sleep(PATIENCE_SECONDS)  # the launcher may need a moment to replace its workers
-            self.ledger.give_up(number, died)
+            self._left_behind(number, died or "its process died")
         else:
             self.ledger.tell(number, TrialState.FAIL, redact(_reason(value)))
 
-    def _began(self, number: int) -> bool:
-        """Whether a process of its own has taken the trial since it was claimed."""
-        return bool((self.ledger.get(number).user_attrs.get(OWNER) or {}).get("job"))
+    def _left_behind(self, number: int, died: str) -> None:
+        if self.ledger.owner(number).get("job") or self._not_begun[number] >= LAUNCHES:
+            with self.ledger.lock():
+                self.ledger.bury(number, died)
+            return
+        self._not_begun[number] += 1  # no process of its own has taken it since it was claimed
+        time.sleep(PATIENCE_SECONDS)  # the launcher may need a moment to replace its workers
+        self.ledger.give_up(number, died)
 
     def _lost(self, number: int, value: Any) -> bool:  # noqa: ANN401  of the job
         """Whether a job came back without a result because its own process is gone."""
-        trial = self.ledger.get(number)
-        owner = trial.user_attrs.get(OWNER) or {}
-        gone = bool(owner.get("job")) and not self.ledger.alive(trial)
-        return isinstance(value, BrokenExecutor) or (value is None and gone)
+        broken = isinstance(value, BrokenExecutor)
+        return broken or (value is None and not self._works(number, unknown=True))
+
+    def _works(self, number: int, unknown: bool) -> bool:
+        """Whether a trial's own process is there; `unknown` where it has none."""
+        own = bool(self.ledger.owner(number).get("job"))
+        return self.ledger.alive(self.ledger.get(number)) if own else unknown
 
     def _wait_for_its_end(self, number: int) -> None:
         """Give the process of a trial that a launcher gave up a moment to go."""
         for _ in range(100):
-            owner = self.ledger.get(number).user_attrs.get(OWNER) or {}
-            if not owner.get("job") or not self.ledger.alive(self.ledger.get(number)):
+            if not self._works(number, unknown=False):
                 return
             time.sleep(0.1)
 
-    def _failed(self) -> "list[optuna.trial.FrozenTrial]":
+    def _failed(self) -> list[FrozenTrial]:
         return [trial for trial in self.ledger.trials() if trial.state == TrialState.FAIL]
 
     def _too_many_failures(self, least: int = LEAST_ENDED) -> bool:
-        ended = sum(trial.state.is_finished() for trial in self.ledger.trials())
-        return len(self._failed()) > self.search.failure_rate * max(ended, least)
+        return len(self._failed()) > self.search.failure_rate * max(self.ledger.ended(), least)
 
 
 def _reason(value: Any) -> str:  # noqa: ANN401  what a job returned

@@ -1,9 +1,12 @@
-"""One trial in its process: its runs one after the other, judged on the way, told at the end."""
+"""One job of a sweep in its process: a trial, run by run, judged on the way, told at the end.
+
+A trial is one run, or one with each of several seeds and variants. Beside the trials there are
+runs that confirm the best of them, in `<sweep>/confirm/...`, of which Optuna does not hear.
+"""
 
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import signal
 import traceback
@@ -16,6 +19,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from reach_rl.cli.runs import last_record
 from reach_rl.config import context
 from reach_rl.config.load import compose
 from reach_rl.config.redact import redact
@@ -23,15 +27,29 @@ from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search, Wilcoxon
 from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.status import Status, read_status
-from reach_rl.sweeps.heartbeat import Heart
-from reach_rl.sweeps.ledger import ENV_STEPS, EXIT_CODE, OWNER, RUNS, SEED_VALUES, SEEDS, Ledger
-from reach_rl.sweeps.objective import combined, figure
-from reach_rl.sweeps.sampling import pruner
+from reach_rl.sweeps.ledger import (
+    ENV_STEPS,
+    EXIT_CODE,
+    RUNS,
+    SEED_VALUES,
+    SEEDS,
+    Heartbeat,
+    Ledger,
+)
+from reach_rl.sweeps.results import combined, figure
 from reach_rl.sweeps.storage import open_study, url_of
+from reach_rl.sweeps.study import pruner
 
+CONFIRM = "confirm"
 STOPPED = (130, 143)
+_SWEEPS: set[int] = set()
+"""The id of this process while a sweep in it has confirming runs launched."""
+_MOST_EVALUATIONS = 1000
+"""Reports of a trial's second run begin here."""
+
 Observer = Callable[[int, float, dict[str, Any]], bool]
-Train = Callable[[Config, Path, Observer], dict[str, Any] | int]
+Train = Callable[..., dict[str, Any] | int]
+"""See training.session.train: of a configuration, in a folder, looked at by an observer."""
 
 
 class Signalled(Protocol):
@@ -46,39 +64,30 @@ class Signalled(Protocol):
 Listening = Callable[[], contextlib.AbstractContextManager[Signalled]]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One of the runs of a trial."""
-
-    name: str
-    """Its folder within the trial's; empty for the only one, which is the trial's own."""
-    config: Config
-
-
-def run_trial(
-    config: Config,
-    folder: Path,
-    search: Search,
-    number: int,
-    train: Train,
-    listening: Listening,
+def run_job(
+    config: Config, folder: Path, search: Search, number: int, train: Train, listening: Listening
 ) -> dict[str, Any]:
-    """Run a trial that the sweep claimed, and tell Optuna what came of it.
+    """Run a trial that the sweep claimed and tell Optuna what came of it, or a confirming run.
 
     Args:
-        config: of the trial.
-        folder: of the trial.
+        config: of the job.
+        folder: of the job.
         search: what the sweep searches.
         number: of the trial.
-        train: makes one run; see learning.session.train.
-        listening: notes signals; see learning.signals.
+        train: makes one run.
+        listening: notes signals; see training.signals.
 
     Returns:
-        number and state, and where the process was asked to stop its `exit_code`.
+        Of a trial number and state, of a confirming run the figures of summary.json; where the
+        process was asked to stop its `exit_code`.
 
     Raises:
         Exception: what a run raised, after the trial was told as failed.
     """
+    if CONFIRM in folder.parts:
+        with _watched(folder, search, listening, os.getpid() in _SWEEPS):
+            outcome = train(going_on(config, folder), folder)
+        return {"exit_code": outcome} if isinstance(outcome, int) else outcome
     study = open_study(
         url_of(search.storage, folder.parent),
         search.study_name,
@@ -86,25 +95,39 @@ def run_trial(
         pruner=pruner(search.pruner),
     )
     ledger = Ledger(study, folder.parent, search.retries)
-    here = _claimed_here(ledger, number)
+    claimed_here = ledger.owner(number).get("pid") == os.getpid()
     trial = ledger.take(number)
     if trial is None:
         return {"number": number, "state": "another's"}
-    elsewhere = contextlib.nullcontext() if here else worker(listening)
-    quiet = (
-        contextlib.nullcontext() if search.verbose else contextlib.redirect_stdout(io.StringIO())
-    )
-    with Heart(folder, listens=True), elsewhere as stop, quiet:
-        return Job(search, ledger, trial, folder, train, stop).run(config)
-
-
-def _claimed_here(ledger: Ledger, number: int) -> bool:
-    """Whether the sweep itself is this process."""
-    return (ledger.get(number).user_attrs.get(OWNER) or {}).get("pid") == os.getpid()
+    with _watched(folder, search, listening, claimed_here) as stop:
+        return _TrialRuns(search, ledger, trial, folder, train, stop).run(config)
 
 
 @contextlib.contextmanager
-def worker(listening: Listening) -> Iterator[Signalled]:
+def in_the_sweep() -> Iterator[None]:
+    """Confirming runs in this process leave its signals to the sweep."""
+    _SWEEPS.add(os.getpid())
+    try:
+        yield
+    finally:
+        _SWEEPS.discard(os.getpid())
+
+
+@contextlib.contextmanager
+def _watched(
+    folder: Path, search: Search, listening: Listening, in_sweep: bool
+) -> Iterator[Signalled | None]:
+    """Keep the heartbeat, listen for signals and keep what runs print off the terminal."""
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(Heartbeat(folder, listens=True))
+        stop = None if in_sweep else stack.enter_context(_worker(listening))
+        stack.enter_context(contextlib.nullcontext() if search.verbose else quiet)
+        yield stop
+
+
+@contextlib.contextmanager
+def _worker(listening: Listening) -> Iterator[Signalled]:
     """A process that a launcher keeps: it stops when the sweep says so, not for a key press.
 
     A key press reaches all processes of a terminal; one that has nothing to save would die of it
@@ -116,8 +139,17 @@ def worker(listening: Listening) -> Iterator[Signalled]:
         yield stop
 
 
+@dataclass(frozen=True, slots=True)
+class SeedRun:
+    """One of the runs of a trial."""
+
+    name: str
+    """Its folder within the trial's; empty for the only one, which is the trial's own."""
+    config: Config
+
+
 @dataclass(slots=True)
-class Job:
+class _TrialRuns:
     """A trial under way."""
 
     search: Search
@@ -126,7 +158,7 @@ class Job:
     folder: Path
     train: Train
     stop: Signalled | None
-    done: list[Run] = field(default_factory=list)
+    done: list[SeedRun] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
     summaries: list[Mapping[str, Any]] = field(default_factory=list)
     enough: bool = False
@@ -136,27 +168,27 @@ class Job:
         """All runs, and the verdict."""
         number = self.trial.number
         try:
-            code = self._runs(plan(config, self.search))
+            code = self._run_by_run(runs_of(config, self.search))
         except (KeyboardInterrupt, SystemExit):
             self.ledger.give_up(number, "stopped at once")
             raise
         except BaseException as error:
             text = str(error) or traceback.format_exc().strip().splitlines()[-1]
             kind = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
-            line = f"{kind}: {' '.join(text.split())}"[:500]
-            self._tell(TrialState.FAIL, redact(line))
+            self._tell(TrialState.FAIL, redact(f"{kind}: {' '.join(text.split())}"[:500]))
             raise
         state = self.ledger.get(number).state.name.lower()
         return {"number": number, "state": state} | ({"exit_code": code} if code else {})
 
-    def _runs(self, runs: Sequence[Run]) -> int:
-        """Run by run until the trial is over; the exit code of a stop, otherwise 0."""
+    def _run_by_run(self, runs: Sequence[SeedRun]) -> int:
+        """Until the trial is over; the exit code of a stop, otherwise 0."""
         for index, run in enumerate(runs):
             folder = self.folder / run.name
             code = self.stop.exit_code if self.stop is not None else 0
             if not code and read_status(folder).get("state") == "pruned":
                 return self._pruned(folder)
-            outcome = code or self.train(going_on(run.config, folder), folder, self._look(index))
+            observe = self._observer(index)
+            outcome = code or self.train(going_on(run.config, folder), folder, observe)
             self.done.append(run)
             if outcome in STOPPED:
                 self._note()
@@ -199,18 +231,16 @@ class Job:
 
     def _note(self) -> None:
         """Keep what is known of the runs so far."""
-        single = [run[0] if len(run) == 1 else run for run in self.values]
-        self.ledger.set(
-            self.trial,
-            **{
-                RUNS: [run.name for run in self.done],
-                SEEDS: [run.config.seed for run in self.done],
-                SEED_VALUES: single,
-                ENV_STEPS: sum(map(steps_of, {self.folder / r.name for r in self.done})),
-            },
-        )
+        names = [run.name for run in self.done]
+        known = {
+            RUNS: names,
+            SEEDS: [run.config.seed for run in self.done],
+            SEED_VALUES: [run[0] if len(run) == 1 else run for run in self.values],
+            ENV_STEPS: sum(last_record(self.folder / n).get("global_step", 0) for n in names),
+        }
+        self.ledger.set(self.trial, **known)
 
-    def _look(self, index: int) -> Observer:
+    def _observer(self, index: int) -> Observer:
         """What a run is to call at its periodic evaluations."""
         name = self.search.objective[0]
 
@@ -221,7 +251,7 @@ class Job:
                 return False
             return self._report(value, index * _MOST_EVALUATIONS + evaluation)
 
-        return observe if self.search.prunes else lambda evaluation, score, figures: False
+        return observe if self.search.prunes else lambda *_: False
 
     def _enough(self, index: int) -> bool:
         """Whether the runs so far say enough, run by run."""
@@ -237,11 +267,7 @@ class Job:
         return self.enough
 
 
-_MOST_EVALUATIONS = 1000
-"""Reports of a trial's second run begin here."""
-
-
-def plan(config: Config, search: Search) -> list[Run]:
+def runs_of(config: Config, search: Search) -> list[SeedRun]:
     """The runs of a trial: each variant with each seed."""
     seeds = range(config.seed, config.seed + search.seeds)
     variants = [(_word(text), _variant(text)) for text in search.each] or [("", config)]
@@ -249,7 +275,7 @@ def plan(config: Config, search: Search) -> list[Run]:
     for word, variant in variants:
         for seed in seeds:
             words = [word] * bool(word) + [f"seed_{seed}"] * (len(seeds) > 1)
-            found.append(Run("_".join(words), dataclasses.replace(variant, seed=seed)))
+            found.append(SeedRun("_".join(words), dataclasses.replace(variant, seed=seed)))
     return found
 
 
@@ -272,23 +298,6 @@ def going_on(config: Config, folder: Path) -> Config:
     if before.get("state") == "running" and before.get("pid") != os.getpid():
         Status(folder).set("stopped", "its process died")  # take() has seen to that
     return dataclasses.replace(config, resume="auto")
-
-
-def steps_of(folder: Path) -> int:
-    """Environment steps of a run, by its records."""
-    try:
-        with (folder / "metrics.jsonl").open("rb") as file:
-            size = file.seek(0, io.SEEK_END)
-            file.seek(max(0, size - 65536))
-            lines = file.read().splitlines()
-    except OSError:
-        return 0
-    for line in reversed(lines):
-        with contextlib.suppress(ValueError):
-            step = json.loads(line).get("global_step")
-            if isinstance(step, int):
-                return step
-    return 0
 
 
 def _write_mean(folder: Path, summaries: Sequence[Mapping[str, Any]], seeds: list[int]) -> None:

@@ -7,25 +7,32 @@
 Both are made anew when the study goes on to a better trial; runs that are complete stay.
 """
 
+import fcntl
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from reach_rl import __version__
+from reach_rl.config.context import CONFIG_DIR
 from reach_rl.config.search import Search
 from reach_rl.evaluation.statistics import mean_interval
 from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.provenance import git_state
 from reach_rl.rundir.status import now
 from reach_rl.sweeps import preset, results
-from reach_rl.sweeps.fresh import CONFIRM
+from reach_rl.sweeps.launchers import launch_all
 from reach_rl.sweeps.ledger import ENV_STEPS, OVERRIDES, SEEDS
-from reach_rl.sweeps.objective import combined, figure
+from reach_rl.sweeps.results import combined, figure
+from reach_rl.sweeps.trial import CONFIRM, Signalled
 
 if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -33,11 +40,12 @@ _RATE = "evaluation.success_rate"
 FIRST_SEED = 1000
 """Of the fresh seeds; those that trials used are left out."""
 
-Launch = Callable[[Sequence[Sequence[str]]], object]
+Launch = Callable[[Sequence[tuple[Path, Sequence[str]]]], object]
+"""Runs jobs, each with its folder and its overrides, and returns when all have ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class SeedMean:
     """A mean over seeds and its 95 % interval; the interval is None with fewer than two seeds."""
 
     values: list[float]
@@ -45,8 +53,8 @@ class Estimate:
     interval: tuple[float, float] | None
 
     @classmethod
-    def of(cls, values: Sequence[float], lowest: float | None = None) -> "Estimate":
-        """The estimate from one value per seed; `lowest` and 1 bound that of a share."""
+    def of(cls, values: Sequence[float], lowest: float | None = None) -> "SeedMean":
+        """From one value per seed; `lowest` and 1 bound the interval of a share."""
         mean, low, high = mean_interval(values)
         if lowest is not None:
             low, high = max(low, lowest), min(high, 1.0)
@@ -70,8 +78,87 @@ class Winner:
 
     trial: "FrozenTrial"
     seeds: list[int]
-    estimates: dict[str, Estimate]
+    estimates: dict[str, SeedMean]
     """Objective, and `success rate` -> estimate."""
+
+
+def finish(
+    study: "Study",
+    folder: Path,
+    search: Search,
+    launcher: "Launcher",
+    parallel: int,
+    stop: Signalled,
+) -> int:
+    """Confirm the best trial of a sweep that has its trials, keep it, and say so.
+
+    Of several processes that share a study, the one whose trial ends last does this.
+
+    Args:
+        study: that has its trials.
+        folder: of the sweep.
+        search: `hydra.sweeper`.
+        launcher: of Hydra.
+        parallel: how many runs at once.
+        stop: whether a signal asked to stop.
+
+    Returns:
+        The exit code of a stop meanwhile, otherwise 0.
+    """
+    with _alone(folder / "confirm.lock") as alone:
+        if not alone or results.trials(study, "RUNNING"):
+            return 0
+        code = 0
+
+        def run(jobs: Sequence[tuple[Path, Sequence[str]]]) -> None:
+            nonlocal code
+            runs = f"{len(jobs)} run{'s' * (len(jobs) != 1)}"
+            print(f"training the best trial again with fresh seeds: {runs}", flush=True)
+            code = launch_all(launcher, jobs, parallel, stop)
+
+        found = confirm(study, folder, search, run)
+        if found is None:
+            _say_why(study, folder, stopped=bool(code))
+            return code
+        path = keep(study, folder, search, found, CONFIG_DIR.get())
+    print(f"best: trial {found.trial.number}, {_values(study, found.trial)}")
+    for name, estimate in found.estimates.items():
+        print(f"on fresh seeds: {name} {estimate.words()}")
+    print(f"train with it: {preset.command(path)}", flush=True)
+    return 0
+
+
+def _say_why(study: "Study", folder: Path, stopped: bool) -> None:
+    """There is no winner, and this is why."""
+    best = results.best(study)
+    if stopped:
+        print(f"stopped; the same command goes on with {folder}", flush=True)
+    elif best is None:
+        print(f"no trial is complete; see {folder / 'results.csv'}", flush=True)
+    else:
+        place = folder / CONFIRM / f"trial_{best.number}"
+        print(
+            f"warning: trial {best.number} is the best, but not every run with a fresh seed ended "
+            f"well; no preset was written, see {place}",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Whether no other process is within this."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    alone = True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        alone = False
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield alone
+    finally:
+        os.close(handle)
 
 
 def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Winner | None:
@@ -81,7 +168,7 @@ def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Win
         study: that is done.
         folder: of the sweep.
         search: `hydra.sweeper`; its confirm_seeds says how many fresh seeds, 0 trusts the search.
-        launch: runs jobs, each given by its overrides, and returns when all have ended.
+        launch: has the runs made that are missing.
 
     Returns:
         None if no trial is complete, or a run of a fresh seed did not end well.
@@ -95,10 +182,7 @@ def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Win
         for seed in seeds
     }
     jobs = [
-        [
-            *(*_overrides(best), *([each] if each else [])),
-            *(f"seed={seed}", f"hydra.sweep.subdir={place.relative_to(folder)}"),
-        ]
+        (place, [*_overrides(best), *filter(None, [each]), f"seed={seed}", _subdir(folder, place)])
         for seed, places in runs.items()
         for each, place in places.items()
         if not _summary(place)
@@ -123,12 +207,23 @@ def keep(
         winner: its best trial.
         config_dir: the user's folder of groups, if the sweep had one.
     """
-    write_json(folder / "winner.json", _tree(study, winner))
+    trial = winner.trial
+    tree = {
+        "study": study.study_name,
+        "trial": trial.number,
+        "params": trial.params,
+        "overrides": _overrides(trial),
+        "values": trial.values,
+        "front": [other.number for other in results.front(study)],
+        "seeds": winner.seeds,
+        "fresh": {name: estimate.tree() for name, estimate in winner.estimates.items()},
+        "written": now(),
+    }
+    write_json(folder / "winner.json", tree)
     given = search.preset_dir
     into = Path(given) / "experiment" if given else preset.default_folder(folder, config_dir)
-    overrides, about = _overrides(winner.trial), facts(study, winner, folder)
-    searched = tuple(winner.trial.params)
-    return preset.write(study.study_name, overrides, about, into, config_dir, searched)
+    about, searched = _facts(study, winner, folder), tuple(trial.params)
+    return preset.write(study.study_name, _overrides(trial), about, into, config_dir, searched)
 
 
 def _place(folder: Path, number: int, seed: int, each: str) -> Path:
@@ -136,9 +231,13 @@ def _place(folder: Path, number: int, seed: int, each: str) -> Path:
     return folder / CONFIRM / f"trial_{number}" / name
 
 
+def _subdir(folder: Path, place: Path) -> str:
+    return f"hydra.sweep.subdir={place.relative_to(folder)}"
+
+
 def _estimates(
     search: Search, per_seed: Sequence[Sequence[Mapping[str, Any]]]
-) -> dict[str, Estimate]:
+) -> dict[str, SeedMean]:
     """Each objective and the success rate over seeds; the runs of a seed count together."""
     values = [
         combined(search, [[figure(run, name) for name in search.objective] for run in runs])
@@ -146,10 +245,10 @@ def _estimates(
     ]
     columns = zip(*values, strict=True)
     named = zip(search.objective, columns, strict=True)
-    found = {name: Estimate.of(column) for name, column in named}
+    found = {name: SeedMean.of(column) for name, column in named}
     together = min if search.combine == "worst" else fmean
     rates = [together([figure(run, _RATE) for run in runs]) for runs in per_seed]
-    return found | {"success rate": Estimate.of(rates, lowest=0.0)}
+    return found | {"success rate": SeedMean.of(rates, lowest=0.0)}
 
 
 def fresh_seeds(study: "Study", count: int) -> list[int]:
@@ -163,47 +262,36 @@ def _overrides(trial: "FrozenTrial") -> list[str]:
     return list(trial.user_attrs.get(OVERRIDES) or ())
 
 
+def _values(study: "Study", trial: "FrozenTrial") -> str:
+    named = zip(results.objectives(study), trial.values, strict=True)
+    return ", ".join(f"{objective.name} {value:.4g}" for objective, value in named)
+
+
 def _summary(place: Path) -> dict[str, Any]:
     summary = read_json(place / "summary.json")
     return summary if "evaluation" in summary else {}
 
 
-def facts(study: "Study", winner: Winner, folder: Path) -> dict[str, str]:
+def _facts(study: "Study", winner: Winner, folder: Path) -> dict[str, str]:
     """Where a preset comes from, as lines of its head."""
-    trial, attrs = winner.trial, study.user_attrs
-    names = [objective.name for objective in results.objectives(study)]
-    found = zip(names, trial.values, strict=True)
-    git = git_state() or {}
+    trial, git = winner.trial, git_state() or {}
     steps = trial.user_attrs.get(ENV_STEPS)
     lines = {
         "study": f"{study.study_name} in {_shown(folder)}",
         "trial": f"{trial.number} of {len(results.trials(study))}",
         "environment steps": f"{steps:,}" if steps else "",
-        "in the search": ", ".join(f"{name} {value:.4g}" for name, value in found),
+        "in the search": _values(study, trial),
         **{f"{name} on fresh seeds": e.words() for name, e in winner.estimates.items()},
         "fresh seeds": ", ".join(map(str, winner.seeds)) or "none were asked for",
-        "command": str(attrs.get("command", "")),
+        "command": str(study.user_attrs.get("command", "")),
         "version": f"reach_rl {__version__} {str(git.get('commit') or '')[:12]}",
         "written": now(),
     }
-    if len(names) > 1:
-        others = ", ".join(str(other.number) for other in results.front(study))
-        lines["trial"] += f", of the Pareto front ({others}) the best in {names[0]}"
+    first, *others = results.objectives(study)
+    if others:
+        front = ", ".join(str(other.number) for other in results.front(study))
+        lines["trial"] += f", of the Pareto front ({front}) the best in {first.name}"
     return {key: text for key, text in lines.items() if text}
-
-
-def _tree(study: "Study", winner: Winner) -> dict[str, Any]:
-    return {
-        "study": study.study_name,
-        "trial": winner.trial.number,
-        "params": winner.trial.params,
-        "overrides": _overrides(winner.trial),
-        "values": winner.trial.values,
-        "front": [trial.number for trial in results.front(study)],
-        "seeds": winner.seeds,
-        "fresh": {name: estimate.tree() for name, estimate in winner.estimates.items()},
-        "written": now(),
-    }
 
 
 def _shown(folder: Path) -> str:

@@ -31,12 +31,9 @@ def job(config: Config, folder: Path) -> dict[str, Any] | int:
     """As reach_rl.train.job, with a quick run."""
     trial = current()
     assert trial is not None
-    from reach_rl.sweeps import fresh
-    from reach_rl.sweeps.trial import run_trial
+    from reach_rl.sweeps.trial import run_job
 
-    if fresh.is_fresh(folder):
-        return fresh.run(config, folder, trial[0], count, listening)
-    return run_trial(config, folder, *trial, count, listening)
+    return run_job(config, folder, *trial, count, listening)
 
 
 def count(config: Config, folder: Path, observe: Observer | None = None) -> dict[str, Any] | int:

@@ -11,7 +11,7 @@ from reach_rl.config.load import compose
 from reach_rl.monitoring.record import Opening
 from reach_rl.monitoring.wandb import about
 from reach_rl.sweeps import launchers, results
-from reach_rl.sweeps.ending import finish
+from reach_rl.sweeps.winner import finish
 
 GAMMA = "ppo.gamma=interval(0.5,1)"
 FRESH = "hydra.sweeper.confirm_seeds=2"
@@ -71,7 +71,7 @@ def test_a_winner_that_fails_on_fresh_seeds_is_told_of_and_not_kept(
 ):
     monkeypatch.setattr("reach_rl.sweeps.sweep.finish", finish)
     words = (GAMMA, total(1), FRESH, "hydra/sweeper/pruner=none")
-    monkeypatch.setattr("reach_rl.sweeps.fresh.going_on", _broken)
+    monkeypatch.setattr("reach_rl.sweeps.trial.going_on", _broken)
     assert quick(*words) == 0
     assert "not every run with a fresh seed ended well; no preset" in capsys.readouterr().err
     assert not list(here.rglob("tuned_*"))

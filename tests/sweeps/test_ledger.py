@@ -8,11 +8,21 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from reach_rl.sweeps.heartbeat import BEAT_SECONDS, Heart, ask_to_stop
-from reach_rl.sweeps.ledger import DEATHS, HEARTBEAT, OWNER, STALE_SECONDS, Ledger, me
+from reach_rl.sweeps.ledger import (
+    BEAT_SECONDS,
+    DEATHS,
+    FOLDER,
+    HEARTBEAT,
+    OWNER,
+    STALE_SECONDS,
+    Heartbeat,
+    Ledger,
+    ask_to_stop,
+    this_process,
+)
 from reach_rl.sweeps.storage import make_study, open_study
 
-GONE = {"host": me()["host"], "pid": 2**22 + 1, "start": "1", "job": True}
+GONE = {"host": this_process()["host"], "pid": 2**22 + 1, "start": "1", "job": True}
 ELSEWHERE = {"host": "another-machine", "pid": 1, "start": "1", "job": True}
 
 
@@ -54,13 +64,13 @@ def test_who_is_too_late_leaves_its_number_for_a_larger_total(ledger: Ledger, mo
     assert ledger.claim(1) is None
     claim = ledger.claim(2)
     assert claim is not None
-    assert (claim.number, claim.fresh) == (1, True)
+    assert claim.number == 1 and FOLDER not in claim.user_attrs
 
 
 def test_a_stopped_trial_is_next_with_its_number_and_values(ledger: Ledger):
     first, second = ledger.claim(3), ledger.claim(3)
     assert first is not None and second is not None
-    trial = optuna.Trial(ledger.study, first.id)
+    trial = optuna.Trial(ledger.study, first._trial_id)
     value = trial.suggest_float("x", 0, 1)
     trial.report(0.5, 0)
     ledger.set(first, folder=str(ledger.place(0)))
@@ -68,7 +78,7 @@ def test_a_stopped_trial_is_next_with_its_number_and_values(ledger: Ledger):
     ledger.give_up(0, "stopped")
     again = ledger.claim(3)
     assert again is not None
-    assert (again.number, again.fresh) == (0, False)
+    assert again.number == 0 and FOLDER in again.user_attrs
     assert ledger.get(0).params == {"x": value}
     assert ledger.get(0).intermediate_values == {0: 0.5}
 
@@ -95,7 +105,7 @@ def test_a_trial_whose_job_died_is_left_to_the_slot_that_launched_it(ledger: Led
 
 def test_trials_of_the_living_are_left_alone(ledger: Ledger):
     ledger.claim(5)
-    owned_by(ledger, me() | {"pid": os.getppid(), "start": _start(os.getppid())})
+    owned_by(ledger, this_process() | {"pid": os.getppid(), "start": _start(os.getppid())})
     owned_by(ledger, ELSEWHERE)  # no shared folder: nothing is known
     assert ledger.reap() == []
     assert states(ledger) == ["RUNNING"] * 3
@@ -108,7 +118,7 @@ def _start(pid: int) -> str | None:
 
 
 def test_a_process_id_that_was_given_away_again_is_another_process(ledger: Ledger):
-    owned_by(ledger, me() | {"pid": os.getppid(), "start": "1"})
+    owned_by(ledger, this_process() | {"pid": os.getppid(), "start": "1"})
     assert ledger.reap() == [0]
 
 
@@ -153,7 +163,9 @@ def test_of_two_suspects_one_runs_at_a_time(ledger: Ledger):
 
 
 def test_a_job_that_comes_late_leaves_a_trial_alone(ledger: Ledger):
-    number = owned_by(ledger, me(job=True) | {"pid": os.getppid(), "start": _start(os.getppid())})
+    number = owned_by(
+        ledger, this_process(job=True) | {"pid": os.getppid(), "start": _start(os.getppid())}
+    )
     assert ledger.take(number) is None
     assert ledger.claim(2) is not None
     ledger.tell(1, TrialState.COMPLETE, "", [1.0])
@@ -169,14 +181,12 @@ def test_what_is_told_once_stays(ledger: Ledger):
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 1.0)
 
 
-def test_a_heart_beats_and_hears_a_wish_to_stop(tmp_path: Path, monkeypatch):
+def test_a_heartbeat_beats_and_hears_a_wish_to_stop(tmp_path: Path, monkeypatch):
     heard: list[int] = []
-    monkeypatch.setattr(
-        "reach_rl.sweeps.heartbeat.os.kill", lambda pid, number: heard.append(number)
-    )
-    monkeypatch.setattr("reach_rl.sweeps.heartbeat.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("reach_rl.sweeps.ledger.os.kill", lambda pid, number: heard.append(number))
+    monkeypatch.setattr("reach_rl.sweeps.ledger.LOOK_SECONDS", 0.01)
     ask_to_stop(tmp_path)  # of an earlier time
-    with Heart(tmp_path, listens=True):
+    with Heartbeat(tmp_path, listens=True):
         time.sleep(0.1)
         assert heard == []
         assert (tmp_path / HEARTBEAT).exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from reach_rl.sweeps.objective import score
+from reach_rl.sweeps.results import score
 from reach_rl.sweeps.storage import open_study
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from reach_rl.config import search
 from reach_rl.config.composition import Composer
 from reach_rl.config.prove_search import space
 from reach_rl.config.verbs import VERBS
-from reach_rl.sweeps.sampling import pruner, sampler, suggest
+from reach_rl.sweeps.study import pruner, sampler, suggest
 
 LINES = ["ppo.gamma=interval(0.5,1)", "ppo.n_epochs=range(1,9)", "robot=ur3e,ur5e,ur10e"]
 

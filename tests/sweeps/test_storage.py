@@ -8,10 +8,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.sweeps.storage import (
-    KillSafeJournal,
     KillSafeLock,
     locked,
     make_study,
@@ -33,7 +34,8 @@ def test_a_line_cut_short_is_mended(tmp_path: Path):
     with open(path, "a") as file:
         file.write('{"op_code":4,"stud')
     again = optuna.load_study(
-        study_name="s", storage=optuna.storages.JournalStorage(KillSafeJournal(Path(path)))
+        study_name="s",
+        storage=JournalStorage(JournalFileBackend(path, lock_obj=KillSafeLock(Path(path)))),
     )
     again.tell(again.ask(), 2.0)
     assert [trial.value for trial in again.trials] == [1.0, 2.0]

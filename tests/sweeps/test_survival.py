@@ -95,8 +95,8 @@ def test_a_kill_before_a_trial_begins_loses_nothing(here: Path, quick, monkeypat
     """The folder is there, the job has not begun."""
     from reach_rl.sweeps import sweep
 
-    def killed(self, claim, overrides) -> None:
-        folder = self.ledger.place(claim.number)
+    def killed(self, number, overrides) -> None:
+        folder = self.ledger.place(number)
         folder.mkdir()
         (folder / "heartbeat").touch()
         self.ledger.held.clear()

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from reach_rl.sweeps import results
-from reach_rl.sweeps.table import Watch, clock, table, time_left
+from reach_rl.sweeps.table import StudyTable, clock, table, time_left
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 KEYS = ("learning_rate", "gamma", "clip_range", "ent_coef", "vf_coef", "max_grad_norm")
@@ -32,7 +32,7 @@ def drawn(study, width, height=24, n_trials=20):
 def test_off_a_terminal_each_trial_is_told_once_when_it_ends():
     study = grown(2)
     console = Console(file=io.StringIO(), width=200)
-    with Watch(study, 5, console=console) as watch:
+    with StudyTable(study, 5, console=console) as watch:
         trial = study.ask()
         watch.update()
         assert console.file.getvalue() == ""
@@ -49,7 +49,7 @@ def test_off_a_terminal_each_trial_is_told_once_when_it_ends():
 def test_trials_of_other_processes_appear_without_being_told():
     study = grown(1)
     console = Console(file=io.StringIO(), width=200)
-    with Watch(study, 5, console=console):
+    with StudyTable(study, 5, console=console):
         study.tell(study.ask(), 0.5)
         end = time.monotonic() + 10.0
         while not console.file.getvalue() and time.monotonic() < end:
@@ -78,7 +78,7 @@ def test_the_table_fits_the_terminal_and_says_what_it_left_out():
 def test_a_terminal_gets_a_table_and_a_line_for_each_failure():
     study = grown(2)
     console = Console(file=io.StringIO(), width=100, height=20, force_terminal=True)
-    with Watch(study, 5, console=console):
+    with StudyTable(study, 5, console=console):
         failed = study.ask()
         failed.set_user_attr("reason", "out of memory")
         study.tell(failed, state=TrialState.FAIL)

@@ -37,10 +37,10 @@ class Runs:
         self.sweep, self.broken, self.jobs = sweep, broken, []
 
     def __call__(self, jobs):
-        for job in jobs:
+        for folder, job in jobs:
             said = dict(text.partition("=")[::2] for text in job)
             self.jobs.append(said)
-            folder = self.sweep / said["hydra.sweep.subdir"]
+            assert folder == self.sweep / said["hydra.sweep.subdir"]
             folder.mkdir(parents=True, exist_ok=True)
             if int(said["seed"]) in self.broken:
                 continue

@@ -1,0 +1,247 @@
+"""What a command searches and the study of it, new or to go on with; how trials are drawn."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler
+from optuna.trial import FrozenTrial
+
+from reach_rl import __version__
+from reach_rl.config.load import compose
+from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.prove_search import space as dimensions
+from reach_rl.config.redact import redact
+from reach_rl.config.search import Dimension, Hyperband, Search, Value
+from reach_rl.config.verbs import VERBS
+from reach_rl.sweeps.storage import hushed, locked, make_study, url_of
+
+if TYPE_CHECKING:
+    from hydra.types import HydraContext
+    from optuna.study import Study
+
+HARMLESS = ("wandb", "progress", "picture", "profile", "torch_threads", "vec_env.threads")
+"""Keys that may differ when a study goes on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """What is the same for every trial, and what Optuna chooses."""
+
+    fixed: list[str]
+    """Overrides."""
+    searched: list[Dimension]
+    texts: dict[str, str]
+    """Searched key -> its range as it was given."""
+
+
+def search_space(context: "HydraContext", search: Search, arguments: Sequence[str]) -> SearchSpace:
+    """What the command line and the sweep's file fix, and what they let Optuna choose.
+
+    Raises:
+        ConfigError: a range is none.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create(config_loader=context.config_loader)
+    lines = [f"{key}={value}" for key, value in search.params.items()]
+    parsed = parser.parse_overrides([*lines, *arguments])
+    last = {override.key_or_group: override for override in parsed}  # the command line's wins
+    swept = [override for override in last.values() if override.is_sweep_override()]
+    fixed = [
+        f"{override.get_key_element()}={override.get_value_element_as_str()}"
+        if not override.is_delete()
+        else str(override.input_line)
+        for override in last.values()
+        if not override.is_sweep_override()
+    ]
+    searched, problems = dimensions(VERBS["train"], swept)
+    if problems:
+        raise ConfigError(problems)
+    texts = {o.key_or_group: str(o.input_line).partition("=")[2] for o in swept}
+    return SearchSpace(fixed, searched, texts)
+
+
+def begin(search: Search, space: SearchSpace, folder: Path) -> "Study":
+    """The study, new or to go on with.
+
+    Raises:
+        ConfigError: the storage cannot be used, or the study searches something else.
+    """
+    about = {
+        "space": space.texts,
+        "overrides": sorted(space.fixed),
+        "objective": search.objective,
+        "seeds": search.seeds,
+        "each": search.each,
+        "combine": search.combine,
+        "command": redact(shlex.join(["python", "-m", *sys.argv])),
+        "version": __version__,
+    }
+    url = url_of(search.storage, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "claim.lock"):
+        study = make_study(url, search.study_name, search.directions, search.objective, about)
+        _refuse_another(study, search, about, folder)
+    study.pruner = pruner(search.pruner)
+    return study
+
+
+def _refuse_another(study: "Study", search: Search, about: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a study that searches something else, and folders of another one."""
+    before = study.user_attrs
+    given = {**about, "overrides": _telling(about["overrides"])}
+    known = {**before, "overrides": _telling(before.get("overrides", []))}
+    other = f"for a new one add hydra.sweeper.study_name={search.study_name}_2"
+    for key in ("space", "overrides", "objective", "seeds", "each", "combine"):
+        if given[key] != known.get(key):
+            raise ConfigError(
+                f"hydra.sweeper.study_name={search.study_name}: that study was begun "
+                f"{_difference(key, known.get(key), given[key])}; {other}"
+            )
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != search.directions:
+        raise ConfigError(
+            f"hydra.sweeper.direction={','.join(search.directions)}: study {search.study_name} "
+            f"has {','.join(directions)}; {other}"
+        )
+    old = any(path.name.isdecimal() for path in folder.iterdir())
+    if old and not study.get_trials(deepcopy=False):
+        raise ConfigError(f"hydra.sweep.dir={folder}: holds runs of another sweep; {other}")
+
+
+def _telling(overrides: Sequence[str]) -> list[str]:
+    """The overrides that make a difference to what a trial is worth."""
+    keys = tuple(f"{key}{end}" for key in HARMLESS for end in "=.")
+    return [text for text in overrides if not text.lstrip("+~").startswith(keys)]
+
+
+def _difference(key: str, old: Any, new: Any) -> str:  # noqa: ANN401  JSON
+    """In words, the first item in which what a study was made with differs from what is asked."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        old, new = ([f"{k}={v}" for k, v in tree.items()] for tree in (old, new))
+    if isinstance(old, list) and isinstance(new, list):
+        lost = [item for item in old if item not in new]
+        more = [item for item in new if item not in old]
+        if lost or more:
+            return f"with {lost[0]}" if lost else f"without {more[0]}"
+    return f"with {key}={show(old)}"
+
+
+def notes(search: Search, space: SearchSpace) -> Iterator[str]:
+    """What a user may not expect."""
+    if not search.prunes:
+        return
+    config = compose(space.fixed)
+    every, total = config.evaluation.every, config.total_timesteps
+    if every == 0 or every >= total:
+        yield (
+            f"note: evaluation.every={every} looks at no trial before its end, so none is pruned; "
+            f"try evaluation.every={max(1, total // 5)}"
+        )
+
+
+def combinations(space: Sequence[Dimension]) -> int:
+    """How many points a space without plain ranges has."""
+    return int(np.prod([len(dimension.values) for dimension in space], dtype=object))
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """The distribution of Optuna for a searched key."""
+    if dimension.kind == "choice":
+        return CategoricalDistribution(dimension.choices)
+    if dimension.kind == "int":
+        step = int(dimension.step or 1)
+        return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, step)
+    return FloatDistribution(dimension.low, dimension.high, dimension.log, dimension.step)
+
+
+def suggest(trial: optuna.Trial, dimension: Dimension) -> Value:
+    """Draw the value of a searched key."""
+    key, of = dimension.key, distribution(dimension)
+    if isinstance(of, CategoricalDistribution):
+        return trial.suggest_categorical(key, dimension.choices)
+    if isinstance(of, IntDistribution):
+        return trial.suggest_int(key, of.low, of.high, step=of.step, log=of.log)
+    assert isinstance(of, FloatDistribution)
+    return trial.suggest_float(key, of.low, of.high, step=of.step, log=of.log)
+
+
+class Sobol(QMCSampler):
+    """QMC that knows its space from the start instead of from the first finished trial.
+
+    So each number of a study has the same point, whatever else is running.
+    """
+
+    def __init__(self, space: dict[str, BaseDistribution], **options: Any) -> None:  # noqa: ANN401
+        """Cover the numbers of a space; choices are drawn independently."""
+        super().__init__(**options)
+        self._space = {k: v for k, v in space.items() if not isinstance(v, CategoricalDistribution)}
+
+    def infer_relative_search_space(
+        self, study: "Study", trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space that it was made for."""
+        return self._space
+
+
+def sampler(wanted: Search, space: Sequence[Dimension], number: int) -> BaseSampler:
+    """The sampler that draws the trial of a number.
+
+    It gets its own random numbers from the configured seed and the trial's number, so that a study
+    that goes on, in this process or another, draws what it would have drawn without a break, and
+    nothing twice.
+    """
+    options, name = _arguments(wanted.sampler), wanted.sampler.name
+    seed = options["seed"]
+    own = None if seed is None else int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    if name == "grid":
+        return GridSampler({d.key: d.values for d in space}, seed=seed)
+    if name in ("qmc", "gp", "cmaes"):
+        options |= {"independent_sampler": RandomSampler(seed=own)}
+        options |= {"warn_independent_sampling": False}
+    with hushed():
+        if name == "qmc":
+            points = {d.key: distribution(d) for d in space}
+            return Sobol(points, **options, warn_asynchronous_seeding=False)
+        kinds: dict[str, type[BaseSampler]] = {
+            "tpe": optuna.samplers.TPESampler,
+            "gp": optuna.samplers.GPSampler,
+            "cmaes": optuna.samplers.CmaEsSampler,
+            "nsgaii": optuna.samplers.NSGAIISampler,
+            "random": RandomSampler,
+        }
+        return kinds[name](**options | {"seed": own})
+
+
+def pruner(wanted: Any) -> optuna.pruners.BasePruner:  # noqa: ANN401  a Pruner of config.search
+    """The pruner of a search."""
+    options = _arguments(wanted)
+    if isinstance(wanted, Hyperband) and wanted.max_resource is None:
+        options["max_resource"] = "auto"
+    kinds: dict[str, type[optuna.pruners.BasePruner]] = {
+        "none": optuna.pruners.NopPruner,
+        "median": optuna.pruners.MedianPruner,
+        "percentile": optuna.pruners.PercentilePruner,
+        "hyperband": optuna.pruners.HyperbandPruner,
+        "wilcoxon": optuna.pruners.WilcoxonPruner,
+    }
+    with hushed():
+        return kinds[wanted.name](**options)
+
+
+def _arguments(part: Any) -> dict[str, Any]:  # noqa: ANN401  a dataclass of config.search
+    """The arguments of Optuna's constructor."""
+    names = [field.name for field in dataclasses.fields(part) if field.name != "name"]
+    return {name: getattr(part, name) for name in names}
