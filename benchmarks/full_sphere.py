@@ -38,7 +38,7 @@ def main() -> None:
 def judged(args: argparse.Namespace) -> Figures:
     """Who -> figures on the same goals, and under which conditions."""
     from reach_rl.config.load import compose
-    from reach_rl.evaluation.drivers import inverse_kinematics, straight_in_the_joints
+    from reach_rl.evaluation.drivers import make_driver
     from reach_rl.evaluation.protocol import evaluate, held_out_goals
     from reach_rl.robots import load_robot
     from reach_rl.training.trained import load
@@ -51,9 +51,9 @@ def judged(args: argparse.Namespace) -> Figures:
     # the yardstick finds the pose in the tool's own frame; a policy's key points are its own
     common = {"threads": args.threads, "robot": robot, "seed": args.seed}
     found: Figures = {}
-    for name, yardstick in (("dls", inverse_kinematics), ("straight", straight_in_the_joints)):
-        there, pilot = yardstick(replace(config, task=task), robot)
-        found[name] = evaluate(pilot, there, goals, **common).summary()
+    for name, yardstick in (("dls", "ik"), ("straight", "straight")):
+        there, driver = make_driver(yardstick, replace(config, task=task), robot)
+        found[name] = evaluate(driver, there, goals, **common).summary()
     if subject:
         result = evaluate(subject.policy, config, goals, **common)
         found["policy"] = result.summary(subject.folder.name)

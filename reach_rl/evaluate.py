@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reach_rl.config.schema import Config
-    from reach_rl.evaluation.protocol import Evaluation, Pilot, Policy
+    from reach_rl.evaluation.protocol import Driver, Evaluation, Policy
     from reach_rl.evaluation.recording import Watcher
     from reach_rl.mdp.goals import Goals
     from reach_rl.robots import RobotModel
     from reach_rl.training.trained import TrainedPolicy
+
+YARDSTICK = "yardstick"
 
 
 def main() -> None:
@@ -90,7 +92,7 @@ class Judge:
         """What export has written, through the protocol."""
         from reach_rl.config.load import load_run
         from reach_rl.deploy.bundle import Bundle, BundleError
-        from reach_rl.evaluation.bundles import BundlePilot
+        from reach_rl.evaluation.drivers import make_driver
 
         try:
             bundle = Bundle(folder)
@@ -109,7 +111,8 @@ class Judge:
             robot=replace(config.robot, servo_lag=self.wanted.servo_lag or config.robot.servo_lag),
         )
         robot, goals = self._scene(config)
-        result = self.judge(BundlePilot(bundle), config, robot, goals)
+        config, driver = make_driver("bundle", config, robot, bundle)
+        result = self.judge(driver, config, robot, goals)
         summary = result.summary(bundle.contract.checkpoint)
         self._show(summary, self._yardstick(config, robot, goals))
         return summary
@@ -117,8 +120,8 @@ class Judge:
     def several(self) -> dict[str, Any]:
         """Runs on the same goals, and whether they differ by more than noise."""
         from reach_rl.evaluation.comparison import compare, labels
-        from reach_rl.evaluation.tables import motion
         from reach_rl.monitoring.tables import evaluation_table
+        from reach_rl.monitoring.verdict_tables import motion
         from reach_rl.training.trained import load
 
         names = labels(self.wanted.runs)
@@ -155,14 +158,14 @@ class Judge:
 
     def judge(
         self,
-        policy: "Policy | Pilot",
+        driver: "Driver | Policy",
         config: "Config",
         robot: "RobotModel",
         goals: "Goals",
         label: str = "evaluate",
         watcher: "Watcher | None" = None,
     ) -> "Evaluation":
-        """One policy through the protocol, with a bar."""
+        """One driver through the protocol, with a bar."""
         import torch
 
         from reach_rl.evaluation.protocol import evaluate
@@ -171,7 +174,7 @@ class Judge:
         torch.manual_seed(self.wanted.seed)  # evaluation.deterministic=false samples
         with self._bar(len(goals) * config.task.episode_steps, label) as progress:
             return evaluate(
-                policy,
+                driver,
                 config,
                 goals,
                 threads=self.threads,
@@ -191,13 +194,13 @@ class Judge:
     def _yardstick(
         self, config: "Config", robot: "RobotModel", goals: "Goals"
     ) -> dict[str, Any] | None:
-        from reach_rl.evaluation.drivers import NAME, inverse_kinematics
+        from reach_rl.evaluation.drivers import make_driver
 
         if not self.wanted.yardstick:
             return None
-        there, pilot = inverse_kinematics(config, robot)
-        summary = self.judge(pilot, there, robot, goals, NAME).summary(None)
-        return {"name": NAME, **{k: v for k, v in summary.items() if k != "checkpoint"}}
+        there, driver = make_driver("ik", config, robot)
+        summary = self.judge(driver, there, robot, goals, YARDSTICK).summary(None)
+        return {"name": YARDSTICK, **{k: v for k, v in summary.items() if k != "checkpoint"}}
 
     def _robustness(
         self,
@@ -209,7 +212,7 @@ class Judge:
     ) -> None:
         """Sweep, tell, and write robustness.json and robustness.png."""
         from reach_rl.evaluation import perturbations
-        from reach_rl.evaluation.tables import robustness_table
+        from reach_rl.monitoring.verdict_tables import robustness_table
         from reach_rl.robots.family import rated_payload
         from reach_rl.rundir import atomic
         from reach_rl.viz.robustness import draw
@@ -246,8 +249,8 @@ class Judge:
 
     def _show(self, summary: dict[str, Any], yardstick: dict[str, Any] | None) -> None:
         """Print the tables; the yardstick becomes part of the summary."""
-        from reach_rl.evaluation.tables import by_region, motion, worst_goals
         from reach_rl.monitoring.tables import evaluation_table
+        from reach_rl.monitoring.verdict_tables import by_region, motion, worst_goals
 
         columns = {summary["region"]: summary}
         others: dict[str, Any] = {}

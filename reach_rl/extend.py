@@ -25,6 +25,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "metric": ("reach_rl.monitoring.metrics",),
     "metric_family": ("reach_rl.monitoring.metrics",),
     "figure": ("reach_rl.monitoring.metrics",),
+    "driver": ("reach_rl.evaluation.drivers",),
     "writer": ("reach_rl.monitoring.tensorboard", "reach_rl.monitoring.wandb"),
 }
 """Noun -> the modules that register ours."""
@@ -98,3 +99,9 @@ def keys_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The keys that a term takes: its keyword-only arguments."""
     parameters = signature(function).parameters.values()
     return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+
+
+def driver(function: F) -> F:
+    """Register (config, robot, loaded) -> (config, evaluation.protocol.Driver) as who may drive."""
+    register("driver", function.__name__, function)
+    return function

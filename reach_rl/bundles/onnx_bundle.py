@@ -18,7 +18,7 @@ from reach_rl.config.schema import Config
 from reach_rl.config.validation import to_tree
 from reach_rl.deploy.bundle import FORMAT, Bundle
 from reach_rl.envs.physics import arm_of
-from reach_rl.evaluation.bundles import BundlePilot
+from reach_rl.evaluation.drivers import make_driver
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import RobotModel, load_robot
 from reach_rl.rundir import atomic
@@ -110,8 +110,8 @@ def judge(
 ) -> dict[str, Any]:
     """The figures of a bundle on held-out goals, as `evaluate bundle=` gives them."""
     held_out = held_out_goals(config, robot, goals, seed, threads)
-    pilot = BundlePilot(bundle)
-    result = evaluate(pilot, config, held_out, threads=threads, robot=robot, seed=seed)
+    config, driver = make_driver("bundle", config, robot, bundle)
+    result = evaluate(driver, config, held_out, threads=threads, robot=robot, seed=seed)
     return result.summary(bundle.contract.checkpoint)
 
 

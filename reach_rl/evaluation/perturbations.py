@@ -8,7 +8,7 @@ import numpy as np
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config, ObservationConfig, RandomizationConfig
-from reach_rl.evaluation.protocol import Pilot, Policy, evaluate
+from reach_rl.evaluation.protocol import Driver, Policy, evaluate
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel, load_robot
 
@@ -101,7 +101,7 @@ def nominal(config: Config) -> Config:
 
 
 def sweep(
-    policy: Policy | Pilot,
+    driver: Driver | Policy,
     config: Config,
     robot: RobotModel,
     goals: Goals,
@@ -111,10 +111,10 @@ def sweep(
     seed: int,
     progress: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Judge a policy with one thing changed at a time; plain JSON values.
+    """Judge a driver with one thing changed at a time; plain JSON values.
 
     Args:
-        policy: what is judged.
+        driver: what is judged.
         config: the run.
         robot: its arm.
         goals: judged on at each point.
@@ -135,7 +135,7 @@ def sweep(
         for value in factor.values:
             there = base if value == factor.nominal else factor.change(base, value)
             result = evaluate(
-                policy,
+                driver,
                 there.config,
                 goals,
                 threads=threads,

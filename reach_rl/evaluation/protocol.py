@@ -1,6 +1,5 @@
 """The protocol: one episode for each held-out goal, judged by the task's own rule of success."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,25 +13,34 @@ from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel, load_robot
 
-__all__ = ["Evaluation", "Pilot", "Policy", "evaluate", "held_out_goals"]
+__all__ = ["Driver", "Evaluation", "Policy", "evaluate", "held_out_goals"]
 
 Policy = Callable[[np.ndarray], np.ndarray]
 """Observations (n, d) float32 to actions (n, j) in [-1, 1], normalisation included."""
 
 
-class Pilot(ABC):
-    """A policy that looks at the arms themselves, not at an observation of them."""
+class Driver:
+    """Whatever moves the arms of an evaluation; evaluation.drivers has those with names."""
 
     targets: Array | None = None
     """(s, n, j) of the servos (rad) beside the last action, in place of what that asks for."""
 
-    @abstractmethod
     def begin(self, batch: JudgedBatch) -> None:
         """An episode of these arms begins: starts and goals are set, nothing has moved."""
 
-    @abstractmethod
     def __call__(self, observation: np.ndarray) -> np.ndarray:
-        """Actions (n, j) in [-1, 1] of the batch's present state."""
+        """Actions (n, j) in [-1, 1] of the batch's present state, observed as (n, d)."""
+        raise NotImplementedError
+
+
+class PolicyDriver(Driver):
+    """Drives by what is observed and nothing else."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        return self.policy(observation)
 
 
 Progress = Callable[[int, float], None]
@@ -67,7 +75,7 @@ def held_out_goals(
 
 
 def evaluate(
-    policy: Policy | Pilot,
+    driver: Driver | Policy,
     config: Config,
     goals: Goals,
     *,
@@ -79,14 +87,14 @@ def evaluate(
     progress: Progress | None = None,
     watcher: Watcher = NOBODY,
 ) -> Evaluation:
-    """Judge a policy: one episode for each goal, from the task's start, with its thresholds.
+    """Judge a driver: one episode for each goal, from the task's start, with its thresholds.
 
     Success is the task's: position and orientation errors below the thresholds for the hold time
     without a break, within the episode. The goal does not change, there is no curriculum. The
-    result depends on neither threads nor chunk, as long as the policy's own rounding does not.
+    result depends on neither threads nor chunk, as long as the driver's own rounding does not.
 
     Args:
-        policy: what is judged.
+        driver: what is judged; a plain policy is one.
         config: the run; its task is the one judged.
         goals: the goals.
         threads: physics threads.
@@ -100,6 +108,7 @@ def evaluate(
     Raises:
         ConfigError: the robot cannot be made.
     """
+    driver = driver if isinstance(driver, Driver) else PolicyDriver(driver)
     robot = robot or load_robot(config.robot, config.task.physics_step)
     config = replace(config, task=replace(config.task, goal_change=GoalChange.NEVER))
     seeds = np.random.default_rng([_STARTS, seed]).integers(2**63, size=len(goals))
@@ -115,12 +124,12 @@ def evaluate(
             physics_records=physics_records,
         )
         told = _later(progress, results, goals)
-        results.append(_judge(policy, batch, first, conditions, told, watcher))
+        results.append(_judge(driver, batch, first, conditions, told, watcher))
     return joined(results)
 
 
 def _judge(
-    policy: Policy | Pilot,
+    driver: Driver,
     batch: JudgedBatch,
     first: int,
     conditions: Conditions,
@@ -132,13 +141,11 @@ def _judge(
     reached_at = np.full(batch.n, np.nan)
     action_rate = np.zeros(batch.n)
     observation = batch.begin(first)
-    if isinstance(policy, Pilot):
-        policy.begin(batch)
+    driver.begin(batch)
     watcher.begin(batch, first, len(batch.goals))
     for step in range(1, task.episode_steps + 1):
-        action = policy(observation)
-        targets = policy.targets if isinstance(policy, Pilot) else None
-        observation = batch.step_on(action, targets)
+        action = driver(observation)
+        observation = batch.step_on(action, driver.targets)
         reached_at[state.completed] = step * task.control_period
         action_rate += np.square(state.action - state.last_action).sum(axis=1)
         watcher.look()

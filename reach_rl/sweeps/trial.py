@@ -75,7 +75,7 @@ def run_job(
         search: what the sweep searches.
         number: of the trial.
         train: makes one run.
-        listening: notes signals; see training.signals.
+        listening: notes signals; see training.stopping.
 
     Returns:
         Of a trial number and state, of a confirming run the figures of summary.json; where the

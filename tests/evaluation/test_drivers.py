@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.evaluation.drivers import inverse_kinematics, straight_in_the_joints
+from reach_rl.evaluation.drivers import make_driver
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import load_robot
 
@@ -33,7 +33,7 @@ def tool(robot, joints):
 def test_paths_lead_to_the_goal_within_range_and_speed(arm):
     config, robot = arm
     goals = held_out_goals(config, robot, 20, 7)
-    config, pilot = inverse_kinematics(config, robot)
+    config, pilot = make_driver("ik", config, robot)
     period, arrived = config.task.control_period, 0
     for row in range(20):
         path = pilot.solver.path(robot.home, goals.position[row], goals.quaternion[row], 150)
@@ -51,7 +51,7 @@ def test_paths_lead_to_the_goal_within_range_and_speed(arm):
 def test_it_is_judged_as_a_policy_is(arm):
     config, robot = arm
     goals = held_out_goals(config, robot, 24, 7)
-    there, pilot = inverse_kinematics(config, robot)
+    there, pilot = make_driver("ik", config, robot)
     assert there.task == config.task and there.action.speed == config.action.speed
     result = evaluate(pilot, there, goals, threads=1, robot=robot, seed=7, chunk=10)
     assert result.success.mean() >= 0.9
@@ -67,7 +67,7 @@ def test_straight_in_the_joints_there_are_no_dead_ends(arm):
     config, robot = arm
     config = replace(config, task=compose(["task=full_sphere", "task.episode_steps=200"]).task)
     goals = held_out_goals(config, robot, 60, 7)
-    there, policy = straight_in_the_joints(config, robot)
+    there, policy = make_driver("straight", config, robot)
     assert there.task == config.task and there.action.speed == config.action.speed
     result = evaluate(policy, there, goals, threads=1, robot=robot, seed=7)
     assert result.success.mean() >= 0.97
@@ -91,7 +91,7 @@ def test_joints_that_are_not_the_policys_stand_still():
     )
     robot = load_robot(config.robot, config.task.physics_step)
     goals = held_out_goals(config, robot, 6, 7)
-    config, pilot = inverse_kinematics(config, robot)
+    config, pilot = make_driver("ik", config, robot)
     for row in range(6):
         path = pilot.solver.path(robot.home, goals.position[row], goals.quaternion[row], 150)
         position, _ = tool(robot, path[-1])  # with the seventh joint at home

@@ -4,12 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import Box
 from rich.table import Table
 from rich.text import Text
 
-PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""A rule of dashes below the header and nothing else, so that piped text stays text."""
+from reach_rl.monitoring.tables import PLAIN
 
 
 def motion(columns: Mapping[str, Mapping[str, Any]]) -> Table:
