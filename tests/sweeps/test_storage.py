@@ -1,5 +1,6 @@
 """The journal that a kill cannot break, and the ways into a study."""
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -40,6 +41,19 @@ def test_a_line_cut_short_is_mended(tmp_path: Path):
     again.tell(again.ask(), 2.0)
     assert [trial.value for trial in again.trials] == [1.0, 2.0]
     assert '{"op_code":4,"stud{' not in Path(path).read_text()
+
+
+def test_optunas_own_journal_cannot_be_read_after_it(tmp_path: Path):
+    """Why ours is not left to Optuna: once this fails, KillSafeLock need not cut lines off."""
+    path = str(tmp_path / "study.journal")
+    study = optuna.create_study(study_name="s", storage=JournalStorage(JournalFileBackend(path)))
+    with open(path, "a") as file:
+        file.write('{"op_code":4,"stud')
+    for _ in range(2):
+        with contextlib.suppress(ValueError, AttributeError):
+            study.tell(study.ask(), 1.0)
+    with pytest.raises(ValueError):
+        optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(path)))
 
 
 def test_a_lock_of_a_dead_process_is_taken_over_at_once(tmp_path: Path):
