@@ -1,8 +1,7 @@
 """What trials are worth and what a study found, as plain data: results.csv, results.json.
 
-Everything here only reads a study; nothing imports a plotting library. For a page about a sweep:
-`find(folder)` opens its study; `header`, `rows`, `history`, `parallel`, `slices`, `importance`,
-`pruning_curves` and `front` give numbers, texts, lists and dictionaries that JSON can hold.
+Everything here only reads a study. `find(folder)` opens the study of a sweep; `header`, `rows`,
+`importance` and `front` give numbers, texts, lists and dictionaries that JSON can hold.
 """
 
 import csv
@@ -187,85 +186,9 @@ def header(study: "Study") -> dict[str, Any]:
     }
 
 
-def history(study: "Study") -> dict[str, dict[str, list[Any]]]:
-    """Objective -> number, value and best so far of the complete trials, as they ended."""
-    done = sorted(trials(study, "COMPLETE"), key=_ended)
-    return {o.name: _history(o, i, done) for i, o in enumerate(objectives(study))}
-
-
-def _ended(trial: "FrozenTrial") -> tuple[float, int]:
-    at = trial.datetime_complete
-    return (0.0 if at is None else at.timestamp(), trial.number)
-
-
-def _history(objective: Objective, index: int, done: "list[FrozenTrial]") -> dict[str, list[Any]]:
-    values = [_finite(trial.values[index]) for trial in done]
-    top: float | None = None
-    bests: list[float | None] = []
-    for value in values:
-        if value is not None and (top is None or objective.better(value, top)):
-            top = value
-        bests.append(top)
-    return {"number": [trial.number for trial in done], "value": values, "best": bests}
-
-
-def parallel(study: "Study") -> dict[str, Any]:
-    """For parallel coordinates: `number`, `values` (objective -> list) and `axes`.
-
-    An axis has `name`, `log`, `values` (one a trial; None where the trial lacks the key) and
-    `choices`, the texts of a categorical key in their order, whose values are then indices.
-    """
-    done = trials(study, "COMPLETE")
-    return {
-        "number": [trial.number for trial in done],
-        "values": {
-            o.name: [_finite(trial.values[i]) for trial in done]
-            for i, o in enumerate(objectives(study))
-        },
-        "axes": [_axis(name, done) for name in searched(study)],
-    }
-
-
 def searched(study: "Study") -> list[str]:
     """The searched keys, in the order in which trials have them."""
     return list(dict.fromkeys(name for trial in trials(study) for name in trial.params))
-
-
-def _axis(name: str, done: "list[FrozenTrial]") -> dict[str, Any]:
-    kinds = [trial.distributions[name] for trial in done if name in trial.distributions]
-    choices = getattr(kinds[0], "choices", None) if kinds else None
-    values = [trial.params.get(name) for trial in done]
-    if choices is not None:
-        places = {choice: place for place, choice in enumerate(choices)}
-        values = [places.get(value) for value in values]
-    return {
-        "name": name,
-        "log": bool(kinds) and bool(getattr(kinds[0], "log", False)),
-        "choices": None if choices is None else [str(choice) for choice in choices],
-        "values": values,
-    }
-
-
-def slices(study: "Study") -> list[dict[str, Any]]:
-    """One axis as in `parallel` per searched key, with `number`, and `objective` (name -> list).
-
-    Only the complete trials that have the key.
-    """
-    every = parallel(study)
-    found = []
-    for axis in every["axes"]:
-        has = [i for i, value in enumerate(axis["values"]) if value is not None]
-        found.append(
-            axis
-            | {
-                "values": [axis["values"][i] for i in has],
-                "number": [every["number"][i] for i in has],
-                "objective": {
-                    name: [values[i] for i in has] for name, values in every["values"].items()
-                },
-            }
-        )
-    return found
 
 
 def importance(study: "Study") -> dict[str, dict[str, float]]:
@@ -313,20 +236,6 @@ class _Smallest:
     def __call__(self, trial: "FrozenTrial") -> float:
         value = trial.values[self.index]
         return -value if self.maximise else value
-
-
-def pruning_curves(study: "Study") -> list[dict[str, Any]]:
-    """Per trial with reports: number, state, and reported `values` at evaluation `indices`."""
-    return [
-        {
-            "number": trial.number,
-            "state": state(trial),
-            "indices": list(reports),
-            "values": [_finite(value) for value in reports.values()],
-        }
-        for trial in trials(study)
-        if (reports := dict(sorted(trial.intermediate_values.items())))
-    ]
 
 
 def write(study: "Study", folder: Path) -> None:

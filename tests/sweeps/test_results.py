@@ -65,44 +65,6 @@ def test_importance_names_the_key_that_matters(study):
     assert results.importance(optuna.create_study()) == {"value": {}}
 
 
-def test_history_keeps_the_best_so_far(study):
-    history = results.history(study)["value"]
-    assert history["number"] == list(range(10))
-    assert history["best"] == [max(history["value"][: i + 1]) for i in range(10)]
-
-
-def test_axes_know_their_scale_and_their_choices(study):
-    rate, robot = results.parallel(study)["axes"]
-    assert (rate["log"], rate["choices"]) == (True, None)
-    assert robot["choices"] == ["ur5e", "ur20"]
-    assert set(robot["values"]) <= {0, 1}
-    first = results.slices(study)[0]
-    assert first["values"] == rate["values"]
-    assert first["objective"]["value"] == [trial.value for trial in study.trials[:10]]
-
-
-def test_a_slice_leaves_out_trials_without_its_key():
-    made = optuna.create_study()
-    even = optuna.distributions.IntDistribution(0, 9)
-    for number in range(4):
-        params = {"x": number} if number % 2 else {}
-        distributions = {"x": even} if number % 2 else {}
-        made.add_trial(
-            optuna.trial.create_trial(value=number, params=params, distributions=distributions)
-        )
-    (only,) = results.slices(made)
-    assert (only["number"], only["values"]) == ([1, 3], [1, 3])
-    assert only["objective"] == {"value": [1.0, 3.0]}
-
-
-def test_pruning_curves_are_the_reports(study):
-    curves = {curve["number"]: curve for curve in results.pruning_curves(study)}
-    assert curves[0]["indices"] == [0, 1, 2]
-    assert curves[10]["state"] == "pruned"
-    assert curves[10]["values"] == [0.05]
-    assert 11 not in curves
-
-
 def test_the_files_hold_every_trial(study, tmp_path):
     results.write(study, tmp_path)
     tree = json.loads((tmp_path / "results.json").read_text())
