@@ -98,7 +98,8 @@ def completed(schema: type, tree: Mapping[str, Any], default: Mapping[str, Any])
 
 def _at(tree: Any, parts: Iterable[Any]) -> Any:  # noqa: ANN401  plain trees
     for part in parts:
-        inside = isinstance(tree, list) or (isinstance(tree, Mapping) and part in tree)
+        listed = isinstance(tree, list) and isinstance(part, int)
+        inside = listed or (isinstance(tree, Mapping) and part in tree)
         tree = tree[part] if inside else None
     return tree
 

@@ -85,17 +85,15 @@ class Guard:
         steps = math.ceil(HISTORY / seconds_per_step)
         self._history = _History(self._batch, steps, substeps, len(self._joints))
 
-    def note(self, targets: Array, action: Array, position: Array, quaternion: Array) -> None:
+    def note(self, *done: Array) -> None:
         """Remember what is about to be done.
 
         Args:
-            targets: (substeps, n, j) of the servos.
-            action: (n, j).
-            position: (n, 3) of the goals.
-            quaternion: (n, 4) of the goals.
+            done: targets (substeps, n, j) of the servos, actions (n, j), and the goals' positions
+                (n, 3) and quaternions (n, 4).
         """
         if self._history is not None:
-            self._history.note(targets, action, position, quaternion)
+            self._history.note(*done)
 
     def forgive(self, rows: Ints | slice) -> None:
         """These simulations have been set up anew."""
@@ -186,9 +184,8 @@ class _History:
             "goal_quaternion": np.zeros((steps, n, 4)),
         }
 
-    def note(self, targets: Array, action: Array, position: Array, quaternion: Array) -> None:
-        moving = self._batch.state[:, : self._moving]
-        values = (moving, targets, action, position, quaternion)
+    def note(self, *done: Array) -> None:
+        values = (self._batch.state[:, : self._moving], *done)
         slot = self._tick % self._steps
         for ring, value in zip(self._ring.values(), values, strict=True):
             ring[slot] = value

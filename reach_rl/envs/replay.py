@@ -10,11 +10,12 @@ import hashlib
 import io
 import json
 import sys
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import mujoco
 import numpy as np
@@ -31,6 +32,7 @@ from reach_rl.rundir.atomic import write_json
 
 FORMAT = 1
 _ARRAYS = ("states", "targets", "actions", "goal_position", "goal_quaternion")
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, BadZipFile, MemoryError, RecursionError)
 _KNOWN = ("step", "environment", "warning", "joint", "model_sha256", "config")
 
 
@@ -122,13 +124,10 @@ def replay(arrays: Mapping[str, np.ndarray], robot: RobotModel) -> Replayed:
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What is known of an incident, and its arrays. Raises ConfigError."""
-    try:
+    with _readable(path, "cannot be read"):
         known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, MemoryError, RecursionError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"{path}: cannot be read ({text})") from None
     if not isinstance(known, dict) or known.get("format") != FORMAT:
         raise ConfigError(f"{path}: not a physics_reset file of this version")
     whole = set(_ARRAYS) <= arrays.keys() and set(_KNOWN) <= known.keys()
@@ -141,38 +140,40 @@ def report(path: Path) -> tuple[str, bool]:
     """The replay of a file in words, and whether it came to the same end. Raises ConfigError."""
     known, arrays = read(path)
     config = to_config_of_any_age(known["config"])
-    robot = load_robot(config.robot, config.task.physics_step)
+    robot, period = load_robot(config.robot, config.task.physics_step), config.task.control_period
     width = mujoco.mj_stateSize(robot.model, mujoco.mjtState.mjSTATE_INTEGRATION)
-    if arrays["states"].shape[1:] != (width,) or len(arrays["targets"]) != len(arrays["states"]):
-        raise ConfigError(f"{path}: its arrays are not those of {config.robot.name}")
-    period = config.task.control_period
-    try:
+    with _readable(path, f"does not fit {robot.name}"):
+        if arrays["states"].shape[1:] != (width,):
+            raise ValueError(f"states of {arrays['states'].shape[1:]}, not ({width},)")
         seen = replay(arrays, robot)
-    except (ValueError, TypeError, IndexError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"{path}: does not fit {config.robot.name} ({text})") from None
+    steps, substeps = arrays["targets"].shape[:2]
     lines = [
-        f"{config.robot.name}, environment {known['environment']} at step {known['step']:,}: "
-        f"{known['warning']} at {known['joint']} after the last {len(arrays['states'])} control "
-        f"steps ({len(arrays['states']) * period:.2f} s)"
+        f"{robot.name}, environment {known['environment']} at step {known['step']:,}: "
+        f"{known['warning']} at {known['joint']} after the last {steps} control steps "
+        f"({steps * period:.2f} s)"
     ]
     if known["model_sha256"] != _fingerprint(robot.model):
         lines.append("note: the model has changed since, or another MuJoCo compiled it")
     lines += [f"note: something else wrote into the state before step {i}" for i in seen.disturbed]
-    first = max(0, len(seen.fastest) - 5)
-    for i, speed in enumerate(seen.fastest[first:], first):
+    for i, speed in [*enumerate(seen.fastest)][-5:]:
         lines.append(f"step {i:3d}  t = {i * period:5.2f} s  fastest joint {speed:.4g} rad/s")
-    same = (seen.warning, seen.joint) == (known["warning"], known["joint"])
-    same = same and seen.steps == len(arrays["states"])
     if seen.warning is None:
-        lines.append("not reproduced: the numbers stay good")
-    else:
-        word = "reproduced" if same else "not reproduced, but"
-        lines.append(
-            f"{word} {seen.warning} at {seen.joint} in control step {seen.steps - 1}, "
-            f"physics step {seen.substep} of {arrays['targets'].shape[1]}"
-        )
+        return "\n".join([*lines, "not reproduced: the numbers stay good"]), False
+    same = (seen.warning, seen.joint, seen.steps) == (known["warning"], known["joint"], steps)
+    lines.append(
+        f"{'reproduced' if same else 'not reproduced, but'} {seen.warning} at {seen.joint} in "
+        f"control step {seen.steps - 1}, physics step {seen.substep} of {substeps}"
+    )
     return "\n".join(lines), same
+
+
+@contextmanager
+def _readable(path: Path, what: str) -> Iterator[None]:
+    """What a damaged file makes of a block is one line."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise ConfigError(f"{path}: {what} ({' '.join(str(error).split())})") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.vec_env import VecNormalize
@@ -17,57 +18,29 @@ _CACHED = 2**16
 """Numbers that a core has at hand."""
 
 
-class Rows:
-    """The last rows of numbers, in one array that is written round and round."""
-
-    def __init__(self, size: int, width: int) -> None:
-        """Keep the last `size` rows of `width` numbers."""
-        self._ring = np.zeros((size, width))
-        self._count = 0
-
-    def __len__(self) -> int:
-        return min(self._count, len(self._ring))
-
-    def extend(self, rows: np.ndarray | Sequence[Sequence[float]]) -> None:
-        """Take in rows, the newest last. Raises ValueError: of another width."""
-        newest = rows[-len(self._ring) :]
-        if not len(newest):
-            return
-        places = np.arange(len(newest)) + self._count
-        self._ring[places % len(self._ring)] = newest
-        self._count += len(newest)
-
-    def array(self) -> np.ndarray:
-        """The rows, the newest last; sums over them do not depend on where the ring began."""
-        begin = self._count % len(self._ring)
-        if self._count <= len(self._ring):
-            return self._ring[: self._count]
-        return np.concatenate((self._ring[begin:], self._ring[:begin]))
-
-
 class Window:
     """The last goals and episodes, and what they say."""
 
     def __init__(self, size: int, terms: Sequence[str]) -> None:
         """Keep the last `size` goals and the last `size` episodes."""
-        self.terms = tuple(terms)
-        self.goals = Rows(size, len(GOAL))
-        self.episodes = Rows(size, _HEAD + len(MOTION) + len(self.terms))
+        self.terms, self.size = tuple(terms), size
+        self.goals = np.zeros((0, len(GOAL)))
+        self.episodes = np.zeros((0, _HEAD + len(MOTION) + len(self.terms)))
         self.physics_resets = 0
 
     def add(self, finished: Finished) -> None:
         """Take in what finished."""
         self.physics_resets += finished.physics_resets
-        self.goals.extend(finished.goals)
-        self.episodes.extend(finished.episodes)
+        self.goals = np.concatenate((self.goals, finished.goals))[-self.size :]
+        self.episodes = np.concatenate((self.episodes, finished.episodes))[-self.size :]
 
     def metrics(self) -> dict[str, float]:
         """Means under rollout/ and reward/; nothing that has no sample yet."""
         out: dict[str, float] = {"health/physics_resets": self.physics_resets}
         if len(self.goals):
-            out |= _of_goals(self.goals.array())
+            out |= _of_goals(self.goals)
         if len(self.episodes):
-            rows = self.episodes.array()
+            rows = self.episodes
             sums: list[float] = rows.sum(axis=0).tolist()
             means = [total / len(rows) for total in sums]
             out |= {f"rollout/{n}": v for n, v in zip(_MEANS, means, strict=False)}
@@ -80,16 +53,17 @@ class Window:
     def state(self) -> dict[str, object]:
         """Plain JSON values."""
         return {
-            "goals": self.goals.array().tolist(),
-            "episodes": self.episodes.array().tolist(),
+            "goals": self.goals.tolist(),
+            "episodes": self.episodes.tolist(),
             "physics_resets": self.physics_resets,
         }
 
-    def load(self, state: dict[str, object]) -> None:
-        """Go on from a state."""
-        self.goals.extend(state["goals"])  # type: ignore[arg-type]
-        self.episodes.extend(state["episodes"])  # type: ignore[arg-type]
-        self.physics_resets = int(state["physics_resets"])  # type: ignore[call-overload]
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state. Raises ValueError: it is of other terms."""
+        for name in ("goals", "episodes"):
+            rows = np.array(state[name][-self.size :], float)
+            setattr(self, name, rows.reshape(len(rows), getattr(self, name).shape[1]))
+        self.physics_resets = int(state["physics_resets"])
 
 
 def _of_goals(rows: np.ndarray) -> dict[str, float]:

@@ -10,12 +10,10 @@ import pytest
 from reach_rl.envs.episodes import Finished
 from reach_rl.training.rollout_metrics import Window, learner_metrics
 
-NOTHING = np.zeros((0, 13))
 
-
-def goals(*outcomes):
+def goals(*outcomes, terms=0):
     rows = np.array(outcomes, float)
-    return Finished(rows, np.arange(len(rows)), NOTHING, np.zeros(0, int), 0)
+    return Finished(rows, np.arange(len(rows)), np.zeros((0, 13 + terms)), np.zeros(0, int), 0)
 
 
 def episode(total, length, count, shares, touched=(False, False), resets=0, motion=(0,) * 7):
@@ -77,13 +75,13 @@ def test_episodes():
 
 def test_a_window_goes_on_from_its_state():
     window = Window(3, ("a",))
-    window.add(goals((True, 0.1, 0.2, 1.0), (False, 0.3, 0.4, 0.0)))
+    window.add(goals((True, 0.1, 0.2, 1.0), (False, 0.3, 0.4, 0.0), terms=1))
     window.add(episode(1.0, 10, 1, (2.0,), resets=2, motion=(1, 2, 3, 4, 5, 6, 7)))
     other = Window(3, ("a",))
     other.load(json.loads(json.dumps(window.state())))
     assert other.metrics() == window.metrics()
     for w in (window, other):
-        w.add(goals((True, 0.5, 0.5, 1.0), (True, 0.6, 0.6, 2.0)))
+        w.add(goals((True, 0.5, 0.5, 1.0), (True, 0.6, 0.6, 2.0), terms=1))
     assert other.metrics() == window.metrics()
 
 
@@ -98,8 +96,8 @@ def many(rng, goal_count, episode_count):
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (3, 2), (7, 5), (5, 0), (19, 23)])
-def test_a_ring_holds_what_a_queue_would(counts):
-    """Wherever the ring begins: the rows in their order, and figures of them to the last bit."""
+def test_a_window_holds_what_a_queue_would(counts):
+    """The rows in their order, and figures of them."""
     rng, size = np.random.default_rng(0), 7
     window, rows = Window(size, ("a", "b")), deque(maxlen=size)
     for _ in range(9):
