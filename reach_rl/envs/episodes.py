@@ -101,19 +101,11 @@ class Episodes:
             self._table,
             reward,
             shares,
-            state.completed,
-            state.self_contact,
-            state.table_contact,
-            self._goal_age,
-            self._reached_age,
-            state.joint_velocity,
-            self._velocity,
-            self._acceleration,
-            state.action,
-            state.last_action,
-            state.tool_position,
-            self._tool,
-            state.inside_steps,
+            (state.completed, state.self_contact, state.table_contact),
+            (state.inside_steps, self._goal_age, self._reached_age),
+            (state.joint_velocity, self._velocity, self._acceleration),
+            (state.action, state.last_action),
+            (state.tool_position, self._tool),
             self.arm.velocity_limits,
             1.0 / self.arm.control_period,
         )
@@ -179,31 +171,28 @@ def _joined(found: Sequence[tuple[int, Array]], width: int) -> tuple[Array, Ints
 
 
 @compiled(
-    "void(f8[:,::1], f8[:], f8[:,:], b1[:], b1[:], b1[:], i8[:], i8[:], f8[:,:], f8[:,:], f8[:,:],"
-    " f8[:,:], f8[:,:], f8[:,:], f8[:,:], i8[:], f8[:], f8)"
+    "void(f8[:,::1], f8[:], f8[:,:], UniTuple(b1[:], 3), UniTuple(i8[:], 3), UniTuple(f8[:,:], 3),"
+    " UniTuple(f8[:,:], 2), UniTuple(f8[:,:], 2), f8[:], f8)"
 )
 def _add(
     table: Array,
     reward: Array,
     shares: Array,
-    completed: Bools,
-    self_contact: Bools,
-    table_contact: Bools,
-    goal_age: Ints,
-    reached_age: Ints,
-    velocity: Array,
-    velocity_before: Array,
-    acceleration: Array,
-    action: Array,
-    last_action: Array,
-    tool: Array,
-    tool_before: Array,
-    inside_steps: Ints,
+    happened: tuple[Bools, Bools, Bools],
+    steps: tuple[Ints, Ints, Ints],
+    joints: tuple[Array, Array, Array],
+    actions: tuple[Array, Array],
+    tools: tuple[Array, Array],
     limits: Array,
     per_second: float,
 ) -> None:
     """Add a step to the sums (n, 13 + terms), in the order of EPISODE, MOTION and the terms."""
-    n, joints = velocity.shape
+    completed, self_contact, table_contact = happened
+    inside_steps, goal_age, reached_age = steps
+    velocity, velocity_before, acceleration = joints
+    action, last_action = actions
+    tool, tool_before = tools
+    n, count = velocity.shape
     for i in range(n):
         row = table[i]
         goal_age[i] += 1
@@ -217,7 +206,7 @@ def _add(
         if table_contact[i]:
             row[4] = 1.0
         jerk, change, speed, full = 0.0, 0.0, 0.0, 0
-        for k in range(joints):
+        for k in range(count):
             v = velocity[i, k]
             now = (v - velocity_before[i, k]) * per_second
             jerk += (now - acceleration[i, k]) ** 2
@@ -232,7 +221,7 @@ def _add(
         row[6] += math.sqrt(way) * per_second
         row[7] += change
         row[8] += jerk * per_second * per_second
-        row[9] += full / joints
+        row[9] += full / count
         if inside_steps[i] > 0:
             row[10] += 1.0
             row[11] += math.sqrt(speed)

@@ -183,22 +183,11 @@ def _bad_parameter(policy: ActorCriticPolicy) -> str | None:
 
 def _first_bad(array: np.ndarray) -> int:
     """The first step of a rollout (t, n, ...) with a number that is not finite; t if none has."""
-    if _sound(array):
-        return len(array)
     good = np.isfinite(array).reshape(len(array), -1).all(axis=1)
     return len(array) if good.all() else int(np.argmin(good))
-
-
-def _sound(array: np.ndarray) -> bool:
-    """Whether all numbers are certainly finite, from one sum; False if a sum cannot tell."""
-    flat = array.ravel()
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(flat.dot(flat)))
 
 
 def _seen(incidents: Iterable[Incident]) -> str:
     """What went bad where, in words."""
     kinds = [f"{incident.warning} at {incident.joint}" for incident in incidents]
-    if len(kinds) < 2:
-        return "".join(kinds)
-    return f"{kinds[0]} and {len(kinds) - 1} more"
+    return "".join(kinds[:1]) + (f" and {len(kinds) - 1} more" if len(kinds) > 1 else "")
