@@ -1,6 +1,10 @@
 """Forward kinematics of the arm, and the pool of goals that it gives."""
 
 import copy
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import mujoco
@@ -18,6 +22,8 @@ TRAINING, HELD_OUT, VALIDATION = 1, 2, 3
 """Goals to train on, to report on and to choose the best checkpoint by: never one random stream."""
 
 _CHUNK = 512
+PATIENCE = 1.0
+"""Sampling that takes longer says how it goes (s)."""
 
 
 def kinematics(robot: RobotModel, threads: int = 1, clearance: float = 0.0) -> Kinematics:
@@ -54,6 +60,25 @@ def kinematics(robot: RobotModel, threads: int = 1, clearance: float = 0.0) -> K
     return poses
 
 
+@contextmanager
+def _progress(what: str, wanted: int, on: bool) -> Iterator[Callable[[int, int], None]]:
+    """Where sampling takes its time, a line on the terminal, which goes in the end."""
+    end, shown = time.monotonic() + PATIENCE, False
+
+    def told(kept: int, tried: int) -> None:
+        nonlocal shown
+        if on and sys.stderr.isatty() and time.monotonic() > end:
+            shown = True
+            fit = f"{kept:,} of {wanted:,}, {kept / tried:.1%} of {tried:,} samples fit"
+            print(f"\r\x1b[K{what}: {fit}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield told
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def goal_pool(
     config: Config,
     robot: RobotModel,
@@ -76,18 +101,20 @@ def goal_pool(
     Raises:
         ConfigError: the region cannot be reached.
     """
-    region = config.task.region
+    region, wanted = config.task.region, count or config.task.region.pool
     poses = kinematics(robot, threads, region.clearance)
-    goals = sample(
-        region,
-        count or region.pool,
-        np.random.default_rng([stream, config.seed if seed is None else seed]),
-        poses,
-        joint_range(region, robot.home, robot.low, robot.high),
-        robot.home,
-        robot.base_position,
-        robot.reach,
-    )
+    with _progress(f"sampling goals of {region.name}", wanted, config.progress) as told:
+        goals = sample(
+            region,
+            wanted,
+            np.random.default_rng([stream, config.seed if seed is None else seed]),
+            poses,
+            joint_range(region, robot.home, robot.low, robot.high),
+            robot.home,
+            robot.base_position,
+            robot.reach,
+            told,
+        )
     if stream == TRAINING and config.reward.terms.get("joint_progress") is not None:
         goals = replace(goals, others=other_ways(robot, goals, poses))
     return goals

@@ -118,6 +118,7 @@ def sample(
     home: Array,
     base: Array,
     reach: float,
+    told: Callable[[int, int], None] = lambda kept, tried: None,
 ) -> Goals:
     """Draw goals until there are enough.
 
@@ -130,6 +131,7 @@ def sample(
         home: (j,) home joint angles (rad).
         base: (3,) origin of the base frame in the world (m).
         reach: reach of the arm (m).
+        told: how many samples are kept so far, of how many.
 
     Raises:
         ConfigError: fewer than one sample in a thousand is kept.
@@ -144,6 +146,7 @@ def sample(
         found.append((joints, poses, rows))
         kept += len(rows)
         tried += len(joints)
+        told(kept, tried)
         if tried >= 20_000 and kept < LEAST_SHARE * tried:
             raise ConfigError(
                 [

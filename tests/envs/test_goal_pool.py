@@ -1,5 +1,6 @@
 """Sampled goals of every robot: reachable, clear, inside their region, and in disjoint sets."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -104,3 +105,26 @@ def test_an_unreachable_region_says_how_much_of_it_is_reached(base: Config) -> N
     config = replace(base, task=replace(base.task, region=region))
     with pytest.raises(ConfigError, match=r"task\.region=sky: only 0 of \d+ sampled"):
         goal_pool(config, load_robot(config.robot))
+
+
+@pytest.mark.parametrize(("terminal", "progress"), [(True, True), (False, True), (True, False)])
+def test_sampling_that_takes_its_time_says_how_it_goes(
+    make: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+    progress: bool,
+) -> None:
+    config = replace(make(), progress=progress)
+    robot = load_robot(config.robot, config.task.physics_step)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    goal_pool(config, robot)
+    assert capsys.readouterr().err == ""  # not where it is quick
+    monkeypatch.setattr("reach_rl.envs.pool.PATIENCE", 0.0)
+    goal_pool(config, robot)
+    told = capsys.readouterr().err
+    if not (terminal and progress):
+        assert told == ""
+        return
+    assert re.search(r"sampling goals of front: [\d,]+ of 64, \d+\.\d% of 1,024 samples fit", told)
+    assert told.endswith("\r\x1b[K")
