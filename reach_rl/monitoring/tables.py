@@ -1,7 +1,7 @@
 """Tables in the terminal: what a run is at its start, what it achieved at its end."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.box import Box
@@ -15,27 +15,24 @@ from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule of dashes below the header and nothing else, so that piped text stays text."""
 
+Slices = Mapping[str, slice]
+"""Observation term -> its place in the observation, in order."""
 
-def startup(
-    config: Config,
-    observation_slices: Mapping[str, slice] | Iterable[tuple[str, slice]],
-    console: Console,
-    kept: float | None = None,
-) -> None:
+Cell = Callable[[Mapping[str, Any]], str]
+"""Of an evaluation as in summary.json: what a table shows, `-` where it has none."""
+
+
+def startup(config: Config, slices: Slices, console: Console, kept: float | None = None) -> None:
     """Print the run in words, then its observation, reward and curriculum.
 
     Args:
         config: of the run.
-        observation_slices: term -> its place in the observation, in order.
+        slices: of its observation.
         console: where to.
         kept: share of the sampled goals that were in the region and clear of contact.
     """
-    for section in (
-        run_table(config, kept),
-        observation_table(config, observation_slices),
-        reward_table(config),
-        *curriculum_tables(config),
-    ):
+    tables = (run_table(config, kept), observation_table(config, slices), reward_table(config))
+    for section in (*tables, *curriculum_tables(config)):
         console.print(section)
 
 
@@ -47,62 +44,42 @@ def run_table(config: Config, kept: float | None = None) -> Group:
     for subject, sentence in in_words(config).items():
         table.add_row(subject, sentence)
         if subject == "task" and kept is not None:
-            table.add_row(
-                "goals", f"pool of {config.task.region.pool:,}, {kept:.1%} of the samples kept"
-            )
+            pool = f"pool of {config.task.region.pool:,}, {kept:.1%} of the samples kept"
+            table.add_row("goals", pool)
     return _section("Run", table)
 
 
 def in_words(config: Config) -> dict[str, str]:
     """The derived numbers and the main choices, as subject -> sentence."""
     d, ppo, task = derive(config), config.ppo, config.task
+    episode = f"{task.episode_steps:,} steps ({task.episode_steps * task.control_period:g} s)"
+    least = "at least" if task.goal_change is GoalChange.HOLD else "about"
+    environments = f"{config.vec_env.n_envs:,} environments ({config.vec_env.kind.value})"
+    minibatches = f"{d.minibatches:,} minibatches of {ppo.batch_size:,}"
     return {
         "robot": f"{config.robot.name}, {len(config.robot.joints)} joints",
-        "task": _task(config),
+        "task": (
+            f"{task.region.name}: within {task.position_threshold * 1000:g} mm and "
+            f"{math.degrees(task.orientation_threshold):.1f} deg for {task.hold_time:g} s, "
+            f"{1 / task.control_period:g} Hz control"
+        ),
         "steps": _steps(config, d),
-        "rollout": (
-            f"{d.rollout:,} steps = {ppo.n_steps:,} x {config.vec_env.n_envs:,} environments "
-            f"({config.vec_env.kind.value})"
-        ),
-        "update": _update(config, d),
-        "learning rate": _schedule(ppo.learning_rate, config),
-        "episodes": (
-            f"about {d.episodes:,.0f} of {task.episode_steps:,} steps "
-            f"({task.episode_steps * task.control_period:g} s), "
-            f"{'at least' if task.goal_change is GoalChange.HOLD else 'about'} "
-            f"{d.goals:,.0f} goals"
-        ),
+        "rollout": f"{d.rollout:,} steps = {ppo.n_steps:,} x {environments}",
+        "update": f"{d.gradient_steps:,} gradient steps = {ppo.n_epochs:,} passes x {minibatches}",
+        "learning rate": _schedule(config),
+        "episodes": f"about {d.episodes:,.0f} of {episode}, {least} {d.goals:,.0f} goals",
         "evaluation": _evaluation(config),
         "seed": f"{config.seed}; held-out goals from seed {config.evaluation.seed}",
     }
 
 
-def _task(config: Config) -> str:
-    task = config.task
-    return (
-        f"{task.region.name}: within {task.position_threshold * 1000:g} mm and "
-        f"{math.degrees(task.orientation_threshold):.1f} deg for {task.hold_time:g} s, "
-        f"{1 / task.control_period:g} Hz control"
-    )
-
-
 def _steps(config: Config, d: Derived) -> str:
-    asked = f"{config.total_timesteps:,}"
-    if d.total_steps == config.total_timesteps:
-        return f"{asked} in {d.rollouts:,} rollouts"
-    return f"{d.total_steps:,} in {d.rollouts:,} rollouts ({asked}, rounded up to whole rollouts)"
+    asked, done = config.total_timesteps, f"{d.total_steps:,} in {d.rollouts:,} rollouts"
+    return done if d.total_steps == asked else f"{done} ({asked:,}, rounded up to whole rollouts)"
 
 
-def _update(config: Config, d: Derived) -> str:
-    ppo = config.ppo
-    return (
-        f"{d.gradient_steps:,} gradient steps = {ppo.n_epochs:,} passes x {d.minibatches:,} "
-        f"minibatches of {ppo.batch_size:,}"
-    )
-
-
-def _schedule(start: float, config: Config) -> str:
-    schedule = config.ppo.learning_rate_schedule
+def _schedule(config: Config) -> str:
+    start, schedule = config.ppo.learning_rate, config.ppo.learning_rate_schedule
     match schedule.kind:
         case ScheduleKind.CONSTANT:
             return f"{start:g}, constant"
@@ -120,41 +97,28 @@ def _evaluation(config: Config) -> str:
     return f"{evaluation.periodic_goals:,} goals every {evaluation.every:,} steps, {final}"
 
 
-def observation_table(
-    config: Config, observation_slices: Mapping[str, slice] | Iterable[tuple[str, slice]]
-) -> Group:
+def observation_table(config: Config, slices: Slices) -> Group:
     """The observation: term, index range, size, scales, noise."""
-    slices = dict(observation_slices)
     total = max((place.stop for place in slices.values()), default=0)
     observation = config.observation
     how = f", normalised, clipped to +-{observation.clip:g}" if observation.normalize else ""
     table = _table("term", ">index", ">size", "tanh widths", ">noise")
     for name, place in slices.items():
-        term = observation.terms[name]
-        table.add_row(
-            name,
-            f"{place.start}-{place.stop - 1}" if place.stop - place.start > 1 else f"{place.start}",
-            f"{place.stop - place.start}",
-            _numbers(term.scales if term else None),
-            f"+-{term.noise:g}" if term and term.noise else "-",
-        )
+        term, size, last = observation.terms[name], place.stop - place.start, place.stop - 1
+        index = f"{place.start}-{last}" if size > 1 else f"{last}"
+        noise = f"+-{term.noise:g}" if term and term.noise else "-"
+        table.add_row(name, index, f"{size}", _numbers(term.scales if term else None), noise)
     return _section(f"Observation: {total} numbers{how}", table)
 
 
 def reward_table(config: Config) -> Group:
     """The reward: term, weight, widths, ramp of the weight."""
     table = _table("term", ">weight", "widths", "ramp")
-    ramps = config.curriculum.ramps
     for name, term in config.reward.terms.items():
-        if term is None or (term.weight == 0 and name not in ramps):
-            continue
-        ramp = ramps.get(name)
-        table.add_row(
-            name,
-            f"{term.weight:g}",
-            _numbers(term.scales),
-            f"{ramp.start:g} to {ramp.end:g}" if ramp else "-",
-        )
+        ramp = config.curriculum.ramps.get(name)
+        if term is not None and (term.weight != 0 or ramp):
+            grows = f"{ramp.start:g} to {ramp.end:g}" if ramp else "-"
+            table.add_row(name, f"{term.weight:g}", _numbers(term.scales), grows)
     reward = config.reward
     how = f", divided by the return's deviation, clipped to +-{reward.clip:g}"
     return _section(f"Reward per step{how if reward.normalize else ''}", table)
@@ -162,12 +126,8 @@ def reward_table(config: Config) -> Group:
 
 def curriculum_tables(config: Config) -> list[Group]:
     """The ramps and the stages of the curriculum; nothing without a curriculum."""
-    tables = []
-    if config.curriculum.ramps:
-        tables.append(_ramp_table(config))
-    if config.curriculum.stages:
-        tables.append(_stage_table(config))
-    return tables
+    ramps = [_ramp_table(config)] if config.curriculum.ramps else []
+    return ramps + ([_stage_table(config)] if config.curriculum.stages else [])
 
 
 def _ramp_table(config: Config) -> Group:
@@ -181,10 +141,8 @@ def _ramp_table(config: Config) -> Group:
     for name, ramp in curriculum.ramps.items():
         final = ramp.start + reached * (ramp.end - ramp.start)
         table.add_row(name, f"{ramp.start:g}", f"{ramp.end:g}", f"{final:.4g}")
-    title = (
-        f"Curriculum: weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
-    )
-    return _section(title, table)
+    over = f"weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
+    return _section(f"Curriculum: {over}", table)
 
 
 def _stage_table(config: Config) -> Group:
@@ -198,9 +156,8 @@ def _stage_table(config: Config) -> Group:
             f"{stage.region_share:.0%}",
             "-" if number == len(stages) - 1 else f"{stage.advance_at:.0%} success",
         )
-    return _section(
-        f"Curriculum: stages, by success over {config.curriculum.window:,} goals", table
-    )
+    window = f"{config.curriculum.window:,} goals"
+    return _section(f"Curriculum: stages, by success over {window}", table)
 
 
 def evaluation_table(
@@ -237,7 +194,7 @@ def _interval(evaluation: Mapping[str, Any]) -> str:
     return "-" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
 
 
-def _share(key: str) -> Any:  # noqa: ANN401
+def _share(key: str) -> Cell:
     return lambda e: "-" if e.get(key) is None else f"{e[key]:.1%}"
 
 
@@ -248,7 +205,7 @@ def _limits(evaluation: Mapping[str, Any]) -> str:
     return f"{' / '.join(known)} %" if len(known) == len(names) else "-"
 
 
-def _pair(key: str, unit: str) -> Any:  # noqa: ANN401
+def _pair(key: str, unit: str) -> Cell:
     def cell(evaluation: Mapping[str, Any]) -> str:
         figures = evaluation.get(key) or {}
         if figures.get("median") is None:

@@ -2,19 +2,15 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
 from reach_rl.config.derived import derive
 from reach_rl.config.schema import Config
 from reach_rl.mdp.arrays import Array
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 LEAST = 3
 """Records of which a mean is taken, at least."""
@@ -28,72 +24,30 @@ ERRORS = ("rollout/position_error_mm", "rollout/orientation_error_deg")
 
 
 class Column:
-    """Finite numbers in the order of their steps.
+    """Finite numbers in the order of their steps, in an array that grows by doubling."""
 
-    They go to an array, which grows by doubling, when somebody looks: few columns are looked at.
-    """
-
-    __slots__ = ("_least", "_most", "_new", "_room", "_seen", "steps")
+    __slots__ = ("_room", "steps")
 
     def __init__(self) -> None:
-        """Begin without numbers."""
         self.steps: list[int] = []
-        self._new: list[float] = []
-        self._room, self._seen = np.empty(64), 0
-        self._least, self._most = math.nan, math.nan
+        self._room = np.empty(64)
 
     def put(self, step: int, number: float) -> None:
         """Append a number."""
+        count = len(self.steps)
+        if count == len(self._room):
+            self._room = np.concatenate((self._room, np.empty(count)))
+        self._room[count] = number
         self.steps.append(step)
-        self._new.append(number)
-
-    def numbers(self, begin: int = 0, end: int | None = None) -> Array:
-        """Those from one place up to another; a view, to be left as it is."""
-        self._take_in()
-        return self._room[begin : self._seen if end is None else end]
 
     @property
-    def least(self) -> float:
-        """The smallest, NaN without any."""
-        self._take_in()
-        return self._least
-
-    @property
-    def most(self) -> float:
-        """The largest, NaN without any."""
-        self._take_in()
-        return self._most
-
-    def _take_in(self) -> None:
-        if not self._new:
-            return
-        count = self._seen + len(self._new)
-        if count > len(self._room):
-            self._room = np.concatenate((self._room[: self._seen], np.empty(count)))
-        self._room[self._seen : count] = self._new
-        least, most = min(self._new), max(self._new)
-        self._least = least if self._seen == 0 else min(self._least, least)
-        self._most = most if self._seen == 0 else max(self._most, most)
-        self._seen = count
-        self._new = []
+    def numbers(self) -> Array:
+        """A view, to be left as it is."""
+        return self._room[: len(self.steps)]
 
 
 NONE = Column()
 """Of a metric that was never recorded."""
-
-
-def once(ask: Callable[Concatenate["History", P], R]) -> Callable[Concatenate["History", P], R]:
-    """Ask the same only once of each record; the checks share most of what they ask."""
-
-    @wraps(ask)
-    def answer(history: "History", *args: P.args, **kwargs: P.kwargs) -> R:
-        key = (ask, *args, *kwargs.items())
-        answers = history.answers
-        if key not in answers:
-            answers[key] = ask(history, *args, **kwargs)
-        return answers[key]
-
-    return answer
 
 
 class History:
@@ -105,14 +59,11 @@ class History:
         self.total = derive(config).total_steps
         self.records = 0
         self.step = 0
-        self.answers: dict[tuple[Any, ...], Any] = {}
-        """What was asked since the newest record; see once()."""
         self._columns: dict[str, Column] = {}
         self._families: dict[str, list[str]] = {}
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
         """Take in a record; text and what is not finite is left out."""
-        self.answers.clear()
         self.records += 1
         self.step = step
         for name, value in values.items():
@@ -142,14 +93,12 @@ class History:
         """Metrics of a family, which is what a name has up to its first slash."""
         return iter(self._families.get(prefix, ()))
 
-    @once
     def between(self, name: str, begin: float, end: float) -> Array:
         """Values recorded between two shares of the run, ends included; a view."""
         column = self._column(name)
         first = bisect_left(column.steps, begin * self.total)
-        return column.numbers(first, bisect_left(column.steps, end * self.total + 1))
+        return column.numbers[first : bisect_left(column.steps, end * self.total + 1)]
 
-    @once
     def recent(self, name: str, share: float | None = None) -> Array:
         """Values of the last share of the run, at least LEAST where there are so many; a view.
 
@@ -160,46 +109,52 @@ class History:
         column = self._column(name)
         share = self.config.health.persistence if share is None else share
         first = bisect_left(column.steps, self.step - share * self.total)
-        return column.numbers(max(0, min(first, len(column.steps) - LEAST)))
+        return column.numbers[max(0, min(first, len(column.steps) - LEAST)) :]
 
-    @once
     def mean(self, name: str, share: float | None = None) -> float:
         """Mean of the recent values, NaN without any; NaN is neither above nor below anything."""
         return _mean(self.recent(name, share))
 
-    @once
     def early(self, name: str, begin: float = 0.03, width: float = 0.06) -> float:
         """Mean of the values soon after the start, NaN without any."""
         return _mean(self.between(name, begin, begin + width))
 
-    @once
     def gain(self, name: str, share: float) -> float:
         """How much the mean of the last third of a share is above that of its first third."""
+        first, last = self._thirds(name, share)
+        return last - first
+
+    def fall(self, name: str, share: float) -> float:
+        """By what fraction a positive metric fell over a share of the run, as gain counts it."""
+        first, last = self._thirds(name, share)
+        return 1.0 - last / max(first, 1e-12)
+
+    def _thirds(self, name: str, share: float) -> tuple[float, float]:
+        """Mean of the first and of the last third of a share of the run, NaN without any."""
         values = self.between(name, self.progress - share, self.progress)
         third = len(values) // 3
-        if third < 1:
-            return math.nan
-        return _mean(values[-third:]) - _mean(values[:third])
+        return _mean(values[:third]), _mean(values[len(values) - third :])
 
     def last(self, name: str) -> float:
         """The newest value, NaN without any."""
-        column = self._column(name)
-        return float(column.numbers()[-1]) if column.steps else math.nan
+        numbers = self._column(name).numbers
+        return float(numbers[-1]) if len(numbers) else math.nan
 
     def most(self, name: str) -> float:
         """The largest value so far, NaN without any."""
-        return self._column(name).most
+        numbers = self._column(name).numbers
+        return float(numbers.max()) if len(numbers) else math.nan
 
     def least(self, name: str) -> float:
         """The smallest value so far, NaN without any."""
-        return self._column(name).least
+        numbers = self._column(name).numbers
+        return float(numbers.min()) if len(numbers) else math.nan
 
     def best_low(self, name: str) -> float:
         """The least mean of any twentieth of the run so far, NaN without any."""
         means = self.parts(name)
         return float(means.min()) if len(means) else math.nan
 
-    @once
     def parts(self, name: str, count: int = 20) -> Array:
         """Mean of each twentieth (or other part) of the run that is over."""
         column = self._column(name)
@@ -207,18 +162,16 @@ class History:
         pairs = [(a, b) for a, b in pairwise(edges) if b > a]
         if not pairs:
             return np.empty(0)
-        sums = np.add.reduceat(column.numbers(0, edges[-1]), [a for a, _ in pairs])
+        sums = np.add.reduceat(column.numbers[: edges[-1]], [a for a, _ in pairs])
         return sums / [b - a for a, b in pairs]
 
     @property
-    @once
     def success(self) -> float:
         """Success rate now: that of training or, if larger, that of the newest evaluation."""
         found = (self.mean("rollout/success_rate"), self.last("eval/success_rate"))
         return max((rate for rate in found if not math.isnan(rate)), default=0.0)
 
     @property
-    @once
     def arriving(self) -> bool:
         """Success rises, or the final errors fall; training explores and may long reach nothing."""
         if self.gain("rollout/success_rate", 0.2) > 0.03 or self._evaluations_rise():
@@ -230,21 +183,11 @@ class History:
         """Fewer than half of the goals are reached, and nothing gets better."""
         return self.success < 0.5 and not self.arriving
 
-    @once
-    def fall(self, name: str, share: float) -> float:
-        """By what fraction a positive metric fell over a share of the run, as gain counts it."""
-        values = self.between(name, self.progress - share, self.progress)
-        third = len(values) // 3
-        if third < 1:
-            return math.nan
-        return 1.0 - _mean(values[-third:]) / max(_mean(values[:third]), 1e-12)
-
     def _evaluations_rise(self) -> bool:
-        numbers = self._column("eval/success_rate").numbers()
+        numbers = self._column("eval/success_rate").numbers
         return len(numbers) > 1 and bool(numbers[-1] > numbers[:-1].max() + 0.02)
 
     @property
-    @once
     def moving(self) -> bool:
         """The curriculum changes the task now, or has lately."""
         curriculum = self.config.curriculum
