@@ -1,7 +1,8 @@
-"""One training run: from a configuration to a judged policy and a folder with everything in it."""
+"""The loop of a training run: rollout, update, evaluation on the way, record, checkpoint."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
+from reach_rl.mdp.goals import Goals
 from reach_rl.monitoring.health.diagnosis import Diagnosis
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.tables import startup
@@ -26,14 +28,15 @@ from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.disk import Disk
 from reach_rl.rundir.folder import RunFolder
-from reach_rl.training import rollback, snapshot
+from reach_rl.training import snapshot
 from reach_rl.training.collecting import Collector
 from reach_rl.training.divergence import Diverged, DivergenceWatch
 from reach_rl.training.profiling import IterationClock, few_collections
 from reach_rl.training.rollout_metrics import Window, learner_metrics
-from reach_rl.training.saving import Save, Saver
+from reach_rl.training.saving import Save, Saver, learning_rate_factor
 from reach_rl.training.stopping import StopRequest
-from reach_rl.training.trained import score_of
+from reach_rl.training.trained import acting
+from reach_rl.training.verdict import score_of
 from reach_rl.viz.video.training import TrainingFilms
 
 
@@ -59,7 +62,7 @@ says whether to stop the run."""
 
 
 class TrainingLoop:
-    """Environments, learner and records of one run."""
+    """Environments, learner and records of one run, from rollout to rollout."""
 
     def __init__(
         self, config: Config, folder: Path, console: Console, home: RunFolder | None = None
@@ -75,59 +78,45 @@ class TrainingLoop:
         Raises:
             ConfigError: the robot or the region cannot be made.
         """
-        self.config = config
-        self.folder = folder
-        self.console = console
+        self.config, self.folder, self.console = config, folder, console
         self.observe: Observer | None = None
-        self.checkpoints = folder / "checkpoints"
         self.threads = threads_of(config.vec_env.threads)
         load_all(console.print)
         self.robot = load_robot(config.robot, config.task.physics_step)
         self.env = normalized(make_vec_env(config, self.robot), config)
         self.model = make_model(config, self.env)
-        self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
+        self.model.learning_rate.start *= learning_rate_factor(folder)  # type: ignore[union-attr]
         self.template = self.env.batch
+        self.validation = self._validation_goals()
+        self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
         self.window = Window(config.ppo.stats_window_size, self.template.reward.names)
+        self.watch = DivergenceWatch(config, folder, self.template)
+        self.diagnosis = Diagnosis(config)
+        self.films = TrainingFilms(config, folder, self._say)
         self.marks = Marks(
             next_evaluation=config.evaluation.every, next_checkpoint=config.checkpoint.every
         )
-        self.validation = goal_pool(
-            config,
-            self.robot,
-            self.threads,
-            count=config.evaluation.periodic_goals,
-            seed=config.evaluation.seed,
-            stream=VALIDATION,
-        )
-        self.watch = DivergenceWatch(config, folder, self.template)
-        rollback.slow_down(self.model, folder)
         self._collector = Collector(self.watch)
         self._tend = home.tend if home is not None else lambda: False
         disk = home.disk if home is not None else Disk(console.print)
-        self.saver = Saver(self.checkpoints, config.checkpoint.keep, disk)
-        self._best: Path | None = None
-        self.diagnosis = Diagnosis(config)
-        self.films = TrainingFilms(config, folder, self._say)
+        self.saver = Saver(folder / "checkpoints", config.checkpoint.keep, disk)
 
     def announce(self) -> None:
         """Print what is about to happen."""
-        startup(
-            self.config, self.template.observe.slices, self.console, kept=self.template.goals.kept
-        )
+        slices, kept = self.template.observe.slices, self.template.goals.kept
+        startup(self.config, slices, self.console, kept)
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Go on from a checkpoint of an equally configured run."""
         self._prepare()
         snapshot.put(self.model, self.env, saved)
-        progress = saved.progress
-        self.curriculum.load(progress["curriculum"])  # type: ignore[arg-type]
-        self.window.load(progress["window"])  # type: ignore[arg-type]
-        if "watch" in progress:
-            self.watch.load(progress["watch"])  # type: ignore[arg-type]
-        self.marks = Marks(**progress["marks"])  # type: ignore[arg-type]
+        for name, part in self._remembering().items():
+            if name in saved.progress:
+                part.load(saved.progress[name])
+        self.marks = Marks(**saved.progress["marks"])  # type: ignore[arg-type]
         self._apply_curriculum()
-        self.saver.step = self.saver.newest = self.model.num_timesteps
-        self.films.begin(self.model.num_timesteps)
+        self.saver.step = self.saver.newest = self.step
+        self.films.begin(self.step)
 
     def learn(
         self, record: Record, stop: StopRequest, tick: Callable[[], object] = lambda: None
@@ -144,87 +133,102 @@ class TrainingLoop:
             WorkerLost: an environment's process has died; what was before is saved.
             NotSaved: the disk does not take the last checkpoint.
         """
-        config, model = self.config, self.model
-        self.saver.before, self.saver.after = record.sync, record.checkpoint
-        if model._last_obs is None:
-            self._prepare()
-        before = self.marks.seconds
-        started = time.perf_counter()
-        total = derive(config).total_steps
-        bar = Progress(total, config.progress, self.console, model.num_timesteps)
-        with few_collections(), bar as progress:
-            self._collector.told = progress.update
-            self.diagnosis.replay(self.folder / "metrics.jsonl")
-            while model.num_timesteps < config.total_timesteps:
-                if stop.asked or self.diagnosis.stop:
-                    break
+        self._begin(record)
+        with few_collections(), self._progress(), self._timing() as time_so_far:
+            while not (self.done or stop.asked or self.diagnosis.stop):
                 values = self._iterate_or_save(record)
                 tick()
-                evaluation, pointers = self._evaluate_when_due(stop)
-                self.marks.seconds = before + time.perf_counter() - started
-                values |= evaluation | self._time()
-                # the record first: a run that goes on from a checkpoint lacks none before it
-                record.write(model.num_timesteps, values)
-                for title, text in self.watch.told():
-                    self._say(f"warning: {title}: {text}")
-                    record.alert(model.num_timesteps, title, text)
-                self.diagnosis.report(record, model.num_timesteps, values, self._say)
-                self._collector.tell(values)
-                self.films.tell(record)
-                self._save_when_due(record, pointers)
-            self.marks.seconds = before + time.perf_counter() - started
-        if self.saver.newest != model.num_timesteps:
-            self._save(record)
-        self.saver.finish()
-        if self.diagnosis.stop and self.observe is None:
-            raise Diverged(self.diagnosis.stop)
-        stop.pruned = stop.pruned or self.diagnosis.stop or ""
+                evaluation, best = self._evaluate_when_due(stop)
+                values |= evaluation | time_so_far()
+                self._tell(record, values)
+                self._save_when_due(record, best)
+        self._end(record, stop)
 
-    def _time(self) -> dict[str, Any]:
-        """Steps and seconds so far, under time/."""
-        steps, seconds = self.model.num_timesteps, self.marks.seconds
-        return {
-            "time/fps": steps / seconds,
-            "time/time_elapsed": seconds,
-            "time/total_timesteps": steps,
-            "time/iterations": steps // (self.model.n_steps * self.env.num_envs),
-        }
+    @property
+    def step(self) -> int:
+        """Environment steps so far."""
+        return self.model.num_timesteps
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.config.total_timesteps
+
+    def policy(self) -> Policy:
+        """The policy as it is now."""
+        arrays = snapshot.normalizer_arrays(self.env)
+        deterministic = self.config.evaluation.deterministic
+        return acting(self.model.policy, arrays, self.config.observation, deterministic)
+
+    def best(self) -> Path:
+        """The checkpoint to judge: the best, or the latest if none was evaluated."""
+        folder = self.folder / "checkpoints"
+        there = (checkpoint.whole(folder, name, self._say) for name in ("best", "latest"))
+        return next(filter(None, there), None) or checkpoint.resolve(folder, "latest")
+
+    def close(self) -> None:
+        """Release the environments, and film no more."""
+        self.films.close()
+        self.env.close()
+
+    def _validation_goals(self) -> Goals:
+        """The fixed goals of the periodic evaluations."""
+        protocol = self.config.evaluation
+        return goal_pool(
+            self.config,
+            self.robot,
+            self.threads,
+            count=protocol.periodic_goals,
+            seed=protocol.seed,
+            stream=VALIDATION,
+        )
+
+    def _remembering(self) -> dict[str, Any]:
+        """What has a state of its own beside networks and environments, by its name in it."""
+        return {"curriculum": self.curriculum, "window": self.window, "watch": self.watch}
 
     def _prepare(self) -> None:
         """SB3's start of learn(): reset the environments, set up the counters."""
         self.model._setup_learn(self.config.total_timesteps, callback=self._collector)
         self._apply_curriculum()
 
-    def _iterate(self) -> dict[str, Any]:
-        """One rollout and one update; everything there is to record of it."""
-        model = self.model
-        clock = IterationClock(self.env, model)
-        model.collect_rollouts(
-            self.env, self._collector, model.rollout_buffer, n_rollout_steps=model.n_steps
-        )
-        clock.collected()
-        model._update_current_progress_remaining(model.num_timesteps, self.config.total_timesteps)
-        self.watch.check_rollout(model, self.env)
-        model.train()
-        self.watch.check_update(model, self.env)
-        finished = self.env.drain()
-        self.window.add(finished)
-        steps, outcomes = model.n_steps * self.env.num_envs, finished.goals[:, 0].tolist()
-        self.curriculum.count(steps, len(finished.episodes), outcomes)
-        self._apply_curriculum()
-        values = {k: v for k, v in model.logger.name_to_value.items() if isinstance(v, int | float)}
-        model.logger.name_to_value.clear()
-        std = model.policy.log_std.detach().exp().tolist()
-        if not model.use_sde:
-            joints = zip(self.robot.joint_names, std, strict=True)
-            values |= {f"std/{name}": s for name, s in joints}
-        values |= learner_metrics(model, self.env, self.template.observe.slices)
-        values |= self.window.metrics() | self.curriculum.metrics() | clock.shares()
-        values |= self.watch.metrics()
-        return values
-
     def _apply_curriculum(self) -> None:
         self.env.apply(self.curriculum.setting())
+
+    def _begin(self, record: Record) -> None:
+        self.saver.before, self.saver.after = record.sync, record.checkpoint
+        if self.model._last_obs is None:
+            self._prepare()
+        self.diagnosis.replay(self.folder / "metrics.jsonl")
+
+    @contextmanager
+    def _progress(self) -> Iterator[None]:
+        total = derive(self.config).total_steps
+        with Progress(total, self.config.progress, self.console, self.step) as progress:
+            self._collector.told = progress.update
+            yield
+
+    @contextmanager
+    def _timing(self) -> Iterator[Callable[[], dict[str, Any]]]:
+        """Counts the time spent learning; gives what tells it, under time/."""
+        before, started = self.marks.seconds, time.perf_counter()
+
+        def so_far() -> dict[str, Any]:
+            self.marks.seconds = before + time.perf_counter() - started
+            return self._time()
+
+        yield so_far
+        so_far()
+
+    def _time(self) -> dict[str, Any]:
+        """Steps and seconds so far, under time/."""
+        seconds = self.marks.seconds
+        return {
+            "time/fps": self.step / seconds,
+            "time/time_elapsed": seconds,
+            "time/total_timesteps": self.step,
+            "time/iterations": self.step // (self.model.n_steps * self.env.num_envs),
+        }
 
     def _iterate_or_save(self, record: Record) -> dict[str, Any]:
         """A rollout and its update; what was before it is saved if a process dies meanwhile."""
@@ -237,25 +241,46 @@ class TrainingLoop:
                 self.saver.add(before)
             raise
 
-    def policy(self) -> Policy:
-        """The policy as it is now."""
-        normal = snapshot.normalizer_arrays(self.env)
-        on = self.config.observation.normalize
-        return Policy(
-            self.model.policy,
-            normal["obs_mean"] if on else None,
-            normal["obs_var"] if on else None,
-            self.config.observation.clip,
-            deterministic=self.config.evaluation.deterministic,
-        )
+    def _iterate(self) -> dict[str, Any]:
+        """One rollout and one update; everything there is to record of it."""
+        model, env = self.model, self.env
+        clock = IterationClock(env, model)
+        model.collect_rollouts(env, self._collector, model.rollout_buffer, model.n_steps)
+        clock.collected()
+        model._update_current_progress_remaining(self.step, self.config.total_timesteps)
+        self.watch.check_rollout(model, env)
+        model.train()
+        self.watch.check_update(model, env)
+        finished = env.drain()
+        self.window.add(finished)
+        steps, outcomes = model.n_steps * env.num_envs, finished.goals[:, 0].tolist()
+        self.curriculum.count(steps, len(finished.episodes), outcomes)
+        self._apply_curriculum()
+        values = self._logged() | self._deviations()
+        values |= learner_metrics(model, env, self.template.observe.slices)
+        values |= self.window.metrics() | self.curriculum.metrics() | clock.shares()
+        return values | self.watch.metrics()
 
-    def _evaluate_when_due(self, stop: StopRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The periodic evaluation on the fixed goals; and `best` if it was the best so far."""
-        every, step = self.config.evaluation.every, self.model.num_timesteps
-        done = step >= self.config.total_timesteps
-        if every == 0 or not (step >= self.marks.next_evaluation or done):
-            return {}, ()
-        self.marks.next_evaluation = (step // every + 1) * every
+    def _logged(self) -> dict[str, Any]:
+        """What SB3 has logged of the update."""
+        logged = self.model.logger.name_to_value
+        values = {k: v for k, v in logged.items() if isinstance(v, int | float)}
+        logged.clear()
+        return values
+
+    def _deviations(self) -> dict[str, float]:
+        """Exploration of each joint, under std/; with gSDE it depends on the state."""
+        if self.model.use_sde:
+            return {}
+        std = self.model.policy.log_std.detach().exp().tolist()
+        return {f"std/{name}": s for name, s in zip(self.robot.joint_names, std, strict=True)}
+
+    def _evaluate_when_due(self, stop: StopRequest) -> tuple[dict[str, Any], bool]:
+        """The periodic evaluation on the fixed goals, and whether it was the best so far."""
+        every, step, marks = self.config.evaluation.every, self.step, self.marks
+        if every == 0 or not (step >= marks.next_evaluation or self.done):
+            return {}, False
+        marks.next_evaluation = (step // every + 1) * every
         self.model.policy.set_training_mode(False)
         watcher = self.films.watcher()
         result = evaluate(
@@ -269,60 +294,59 @@ class TrainingLoop:
             watcher=watcher,
         )
         score = score_of(result, self.config)
-        self.films.evaluated(step, watcher, best=score > self.marks.best_score)
+        best = score > marks.best_score
+        if best:
+            marks.best_score = score
+        self.films.evaluated(step, watcher, best=best)
         if self.observe is not None:
             figures = {"evaluation": result.summary()}
-            if self.observe(self.marks.evaluations, score, figures) and not done:
-                stop.pruned = f"after evaluation {self.marks.evaluations}"
-        self.marks.evaluations += 1
-        values = result.metrics() | {"eval/score": score}
-        if score <= self.marks.best_score:
-            return values, ()
-        self.marks.best_score = score
-        return values, ("best",)
+            if self.observe(marks.evaluations, score, figures) and not self.done:
+                stop.pruned = f"after evaluation {marks.evaluations}"
+        marks.evaluations += 1
+        return result.metrics() | {"eval/score": score}, best
 
-    def _save_when_due(self, record: Record, pointers: tuple[str, ...]) -> None:
-        every, step = self.config.checkpoint.every, self.model.num_timesteps
-        due = every > 0 and step >= self.marks.next_checkpoint
+    def _tell(self, record: Record, values: dict[str, Any]) -> None:
+        """Record the rollout and what goes wrong, and show both.
+
+        The record comes before the checkpoint: a run that goes on from that lacks none before it.
+        """
+        record.write(self.step, values)
+        for title, text in self.watch.told():
+            self._say(f"warning: {title}: {text}")
+            record.alert(self.step, title, text)
+        self.diagnosis.report(record, self.step, values, self._say)
+        self._collector.tell(values)
+        self.films.tell(record)
+
+    def _save_when_due(self, record: Record, best: bool) -> None:
+        config, marks = self.config.checkpoint, self.marks
+        due = config.every > 0 and self.step >= marks.next_checkpoint
         if due:
-            self.marks.next_checkpoint = (step // every + 1) * every
-            self.marks.checkpoints += 1
-        nth = self.config.checkpoint.keep_every
-        keep = due and nth > 0 and self.marks.checkpoints % nth == 0
+            marks.next_checkpoint = (self.step // config.every + 1) * config.every
+            marks.checkpoints += 1
+        keep = due and config.keep_every > 0 and marks.checkpoints % config.keep_every == 0
         gone = self._tend()
-        if due or pointers or gone:
-            self._save(record, *pointers, keep=keep)
+        if due or best or gone:
+            pointers = ("latest", "best") if best else ("latest",)
+            self.saver.add(self._captured(record, *pointers, keep=keep))
         else:
             self.saver.retry()
 
-    def _save(self, record: Record, *pointers: str, keep: bool = False) -> None:
-        """Save a checkpoint, now or once the disk takes it; `latest` and these pointers name it."""
-        self.saver.add(self._captured(record, "latest", *pointers, keep=keep))
+    def _end(self, record: Record, stop: StopRequest) -> None:
+        """Save what is not saved, and say why the run was stopped."""
+        if self.saver.newest != self.step:
+            self.saver.add(self._captured(record, "latest"))
+        self.saver.finish()
+        if self.diagnosis.stop and self.observe is None:
+            raise Diverged(self.diagnosis.stop)
+        stop.pruned = stop.pruned or self.diagnosis.stop
 
     def _captured(self, record: Record, *pointers: str, keep: bool = False) -> Save:
-        """The run as it is at a rollout boundary."""
-        progress = {
-            "curriculum": self.curriculum.state(),
-            "window": self.window.state(),
-            "watch": self.watch.state(),
-            "marks": asdict(self.marks),
-            "record": record.state(),
-        }
+        """The run as it is at a rollout boundary, and the pointers that are to name it."""
+        progress = {name: part.state() for name, part in self._remembering().items()}
+        progress |= {"marks": asdict(self.marks), "record": record.state()}
         saved = snapshot.take(self.config, self.model, self.env, progress)
-        return Save(self.model.num_timesteps, saved, [*pointers], keep)
-
-    def close(self) -> None:
-        """Release the environments, and film no more."""
-        self.films.close()
-        self.env.close()
-
-    def best(self) -> Path:
-        """The checkpoint to judge: the best, or the latest if none was evaluated."""
-        if self._best is None:
-            names = ("best", "latest")
-            there = (checkpoint.whole(self.checkpoints, name, self._say) for name in names)
-            self._best = next(filter(None, there), None)
-        return self._best or checkpoint.resolve(self.checkpoints, "latest")
+        return Save(self.step, saved, [*pointers], keep)
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

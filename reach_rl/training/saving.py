@@ -1,4 +1,8 @@
-"""Checkpoints on their way to a disk that may refuse them for a while."""
+"""Checkpoints on their way to a disk that may refuse them for a while, and the way back to one.
+
+The way back is taken once, with a lower learning rate, where guard.rollback asks for it. That it
+was taken is written into the run's folder first, so that it holds for every process that goes on.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,9 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from reach_rl.config.schema import Config
 from reach_rl.rundir import checkpoint
+from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.rundir.disk import Disk
+from reach_rl.training.divergence import FOLDER, Diverged
+
+Say = Callable[[str], None]
 
 WHAT = "a checkpoint"
 PATIENCE = 60.0
@@ -109,3 +118,52 @@ class Saver:
         self.step = max(self.step, save.step)
         self.after(save.step, folder, tuple(save.pointers))
         checkpoint.prune(self.checkpoints, self.keep)
+
+
+def roll_back(config: Config, folder: Path, error: Diverged, say: Say) -> Checkpoint | None:
+    """The last good checkpoint to go on from; None where there is no going back.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        error: why the run cannot go on.
+        say: told of it.
+    """
+    note = _rollback(folder)
+    if not (config.guard.rollback and error.learning) or note.exists():
+        return None
+    saved = checkpoint.newest(folder / "checkpoints", say)
+    if saved is None:
+        return None
+    factor, step = config.guard.rollback_factor, int(str(saved.progress["num_timesteps"]))
+    note.parent.mkdir(exist_ok=True)
+    text = f"{error}; back to step {step:,} with the learning rate times {factor:g}"
+    write_json(note, {"factor": factor, "step": step, "text": text, "told": False})
+    say(f"warning: {text}")
+    return saved
+
+
+def learning_rate_factor(folder: Path) -> float:
+    """What a run's learning rate is multiplied by: less than 1 after it was rolled back."""
+    return float(read_json(_rollback(folder)).get("factor", 1.0))
+
+
+def tell_of_rollback(folder: Path, alert: Callable[[str, str], None]) -> None:
+    """Record the rollback, if nobody has yet."""
+    known = read_json(_rollback(folder))
+    if known and not known["told"]:
+        alert("rolled back", str(known["text"]))
+        write_json(_rollback(folder), known | {"told": True})
+
+
+def what_is_left(folder: Path) -> str:
+    """What is left of a run that cannot go on, in words."""
+    checkpoints = folder / "checkpoints"
+    if not checkpoint.points(checkpoints, "latest"):
+        return "no checkpoint was saved before"
+    name = checkpoint.resolve(checkpoints, "latest").name
+    return f"{name} is good; go on from it with: python -m reach_rl.train resume={folder}"
+
+
+def _rollback(folder: Path) -> Path:
+    return folder / FOLDER / "rollback.json"

@@ -1,19 +1,16 @@
-"""What a run has trained: a policy with its configuration, and the verdict on it."""
+"""What a run has trained: a policy with its normalisation and its configuration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from reach_rl.config.load import ConfigError, load_run
-from reach_rl.config.schema import Config, TaskConfig
-from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
+from reach_rl.config.schema import Config, ObservationConfig, TaskConfig
 from reach_rl.learning.policy import Policy, bare_network
-from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.checkpoint import Checkpoint
+from reach_rl.rundir.checkpoint import Arrays, Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,51 +63,21 @@ def load(run: Path, name: str = "best") -> TrainedPolicy:
 
 def policy_of(saved: Checkpoint, *, deterministic: bool = True) -> Policy:
     """The policy of a checkpoint that has been read, with its normalisation."""
-    normalizer, config = saved.normalizer, saved.config
-    network = bare_network(
-        config, len(normalizer["obs_mean"]), len(saved.policy["action_net.bias"])
-    )
+    arrays, config = saved.normalizer, saved.config
+    network = bare_network(config, len(arrays["obs_mean"]), len(saved.policy["action_net.bias"]))
     network.load_state_dict({name: torch.from_numpy(v) for name, v in saved.policy.items()})
     network.set_training_mode(False)
-    on = config.observation.normalize
-    return Policy(
-        network,
-        normalizer["obs_mean"] if on else None,
-        normalizer["obs_var"] if on else None,
-        config.observation.clip,
-        deterministic=deterministic,
-    )
+    return acting(network, arrays, config.observation, deterministic)
 
 
-def judge(
-    folder: Path, config: Config, threads: int, progress: Callable[[int, float], None] | None = None
-) -> Evaluation:
-    """A checkpoint on the held-out goals of the configured region.
-
-    Args:
-        folder: the checkpoint.
-        config: the run, with the region to judge on.
-        threads: physics threads.
-        progress: told the environment steps done and the share of goals reached so far.
-
-    Raises:
-        ConfigError: the region cannot be reached.
-    """
-    robot = load_robot(config.robot, config.task.physics_step)
-    protocol = config.evaluation
-    goals = held_out_goals(config, robot, protocol.goals, protocol.seed, threads)
-    policy = policy_of(checkpoint.read(folder), deterministic=protocol.deterministic)
-    return evaluate(
-        policy, config, goals, threads=threads, robot=robot, seed=protocol.seed, progress=progress
-    )
-
-
-def score_of(evaluation: Evaluation, config: Config) -> float:
-    """Success rate, less a twentieth of the median errors in units of their thresholds."""
-    task = config.task
-    position = float(np.median(evaluation.position_error)) / task.position_threshold
-    angle = float(np.median(evaluation.orientation_error)) / task.orientation_threshold
-    return float(evaluation.success.mean()) - 0.05 * (min(position, 10.0) + min(angle, 10.0))
+def acting(
+    network: ActorCriticPolicy, arrays: Arrays, seen: ObservationConfig, deterministic: bool
+) -> Policy:
+    """A network with the running statistics that it was trained with, see normalizer_arrays()."""
+    mean, variance = arrays["obs_mean"], arrays["obs_var"]
+    if not seen.normalize:
+        mean = variance = None
+    return Policy(network, mean, variance, seen.clip, deterministic=deterministic)
 
 
 def _check_fit(config: Config, saved: Checkpoint, folder: Path) -> None:

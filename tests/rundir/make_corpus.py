@@ -1,4 +1,4 @@
-"""Makes the checkpoint that every later version must read: python -m tests.learning.make_corpus.
+"""Makes the checkpoint that every later version must read: python -m tests.rundir.make_corpus.
 
 To be run once for each format, when a release first writes it; what it makes is never made anew.
 """

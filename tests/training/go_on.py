@@ -1,4 +1,4 @@
-"""A process that goes on with runs: python -m tests.learning.go_on STEPS DIR ..."""
+"""A process that goes on with runs: python -m tests.training.go_on STEPS DIR ..."""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Trains runs that are killed at random moments: python -m tests.learning.kill_runs DIR KILLS SEED.
+"""Trains runs that are killed at random moments: python -m tests.training.kill_runs DIR KILLS SEED.
 
 Every attempt is a process of its own, forked off one that has imported everything, which saves the
 seconds that the imports take. DIR/whole is a run that nobody disturbs; the runs DIR/0, DIR/1 ...

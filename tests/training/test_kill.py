@@ -29,7 +29,7 @@ def state(folder, name):
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.torture)])
 def test_a_run_that_is_killed_ends_as_the_undisturbed_one(tmp_path, kills):
-    command = [sys.executable, "-m", "tests.learning.kill_runs", str(tmp_path), str(kills), "1"]
+    command = [sys.executable, "-m", "tests.training.kill_runs", str(tmp_path), str(kills), "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, done.stderr
     whole, *killed = sorted(tmp_path.iterdir(), reverse=True)

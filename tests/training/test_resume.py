@@ -82,7 +82,7 @@ def runs(small, tmp_path_factory):
         assert not (halves / "summary.json").exists()
     root = Path(__file__).parents[2]
     halves = [str(folder) for _, folder in folders.values()]
-    command = [sys.executable, "-m", "tests.learning.go_on", str(WHOLE), *halves]
+    command = [sys.executable, "-m", "tests.training.go_on", str(WHOLE), *halves]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folders
