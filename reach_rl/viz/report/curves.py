@@ -8,7 +8,7 @@ import numpy as np
 
 from reach_rl.evaluation.statistics import stratified_bootstrap
 from reach_rl.mdp.arrays import Array
-from reach_rl.monitoring.metrics import CATALOGUE, Metric, describe
+from reach_rl.monitoring.metrics import CATALOGUE, Better, Metric, describe
 from reach_rl.viz.plots import smooth
 from reach_rl.viz.report import plotting as draw
 from reach_rl.viz.report.subject import (
@@ -268,7 +268,7 @@ def _meaning(name: str) -> Metric:
     try:
         return describe(name)
     except KeyError:
-        return Metric(name, "", name)
+        return Metric(name, "", Better.NEITHER, name)
 
 
 def _lasts(groups: Groups, name: str, unit: str) -> str:
