@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.tuned import Target
 from reach_rl.config.verbs import BenchConfig
 from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.disk import reason
@@ -60,9 +59,10 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Search good sizes, and keep them if that is wished."""
     from reach_rl.config.derived import rollout_size
     from reach_rl.envs.vec_env import cores
+    from reach_rl.training.sizes_file import SizesFile
     from reach_rl.training.throughput import Sizes, least_steps, tune
 
-    target = None if wanted.write is None else Target.of(wanted.write)
+    target = None if wanted.write is None else SizesFile.of(wanted.write)
     if target is not None:
         target.reserve()
     console.print(

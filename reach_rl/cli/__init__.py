@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+
+from reach_rl.config.problems import ConfigError, nearest
 
 VERBS = {
     "train": ("reach_rl.train", "train a policy; with -m many runs, a grid or a search"),
@@ -44,7 +47,7 @@ def help_text() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb; exits with its code."""
-    from reach_rl.cli.pipe import piped
+    from reach_rl.cli.termination import piped
 
     words = list(sys.argv[1:] if argv is None else argv)
     raise SystemExit(piped(lambda: dispatch(words)))
@@ -73,10 +76,30 @@ def dispatch(words: list[str]) -> int:
     return run() or 0
 
 
-def _unknown(verb: str) -> int:
-    from reach_rl.config.problems import nearest
+def answered(
+    usage: str, answer: Callable[[list[str]], str], argv: Sequence[str] | None = None
+) -> int:
+    """Print what a small verb answers to its words, its usage, or its errors; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(words):
+        print(usage)
+        return 0
+    try:
+        print(answer(words))
+    except ConfigError as error:
+        return refused(error)
+    return 0
 
+
+def refused(error: ConfigError) -> int:
+    """Print every problem as a line; the exit code."""
+    with suppress(BrokenPipeError):
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+    return 2
+
+
+def _unknown(verb: str) -> int:
     near = nearest(verb, list(verbs()))
     hint = f"did you mean reach-rl {near}?" if near else "see reach-rl --help"
-    print(f"error: {verb}: no such verb; {hint}", file=sys.stderr)
-    return 2
+    return refused(ConfigError(f"{verb}: no such verb; {hint}"))

@@ -1,15 +1,13 @@
 """`reach-rl diff`: how two runs differ in configuration, code, machine and results."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from reach_rl.cli.runs import run_dir
+from reach_rl.cli import answered
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.rundir.atomic import read_json
+from reach_rl.rundir.listing import config_values, flat, run_dir
 from reach_rl.rundir.status import read_status
 
 USAGE = "usage: reach-rl diff RUN_A RUN_B"
@@ -21,19 +19,13 @@ _ALSO = ("success_rate", "position_error_mm.median", "orientation_error_deg.medi
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the differences; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & set(words):
-        print(USAGE)
-        return 0
-    try:
-        if len(words) != 2:
-            raise ConfigError(f"needs two folders; {USAGE}")
-        print(compare(run_dir(words[0]), run_dir(words[1])))
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return answered(USAGE, _answer, argv)
+
+
+def _answer(words: list[str]) -> str:
+    if len(words) != 2:
+        raise ConfigError(f"needs two folders; {USAGE}")
+    return compare(run_dir(words[0]), run_dir(words[1]))
 
 
 def compare(a: Path, b: Path) -> str:
@@ -51,21 +43,6 @@ def compare(a: Path, b: Path) -> str:
     for title, rows in parts.items():
         lines += ["", f"{title}:", *(rows or ["  the same"])]
     return "\n".join(lines)
-
-
-def config_values(folder: Path) -> dict[str, Any]:
-    """Dotted key -> value of a run's config.yaml."""
-    tree = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    return flat(tree if isinstance(tree, Mapping) else {})
-
-
-def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Dotted key -> value; lists stay whole."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{path}.{key}" if path else str(key)
-        found |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
-    return found
 
 
 def differences(

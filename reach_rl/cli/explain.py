@@ -16,7 +16,7 @@ from reach_rl.config.keys import (
     keys,
 )
 from reach_rl.config.problems import ConfigError, listing, show
-from reach_rl.config.prove import compose_kept
+from reach_rl.config.proof import compose_kept
 from reach_rl.config.sheets import Meaning, Sheet, chain, meanings, sheets
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 
@@ -84,7 +84,7 @@ class _Page:
     def __init__(self, verb: Verb, composed: Composed) -> None:
         self.verb = verb
         self.composed = composed
-        self.means = all_meanings(verb.schema, sheets(composed.composer.config_dir), verb.name)
+        self.means = all_meanings(verb.schema, sheets(*composed.composer.folders), verb.name)
 
     def key(self, path: str) -> str:
         """One key, or a table if it holds further keys."""
@@ -101,7 +101,7 @@ class _Page:
 
     def presets(self, group: str) -> str:
         """The options of a group that sets keys of other groups."""
-        files = sheets(self.composed.composer.config_dir)
+        files = sheets(*self.composed.composer.folders)
         what = "makes several runs, with -m" if group == "sweep" else "sets keys of other groups"
         lines = [f"{group}=OPTION {what}:"]
         for option in self.composed.composer.options(group):

@@ -5,8 +5,9 @@
          --> proof    every override against the schema and the groups, composition, types, ranges,
                       rules across keys, files; of a multirun, every job. All problems are printed
                       together, a line each, exit code 2; nothing was imported or written
-         --> Hydra    the real hydra.main, so that -m, launchers, sweepers, --cfg and --info work;
-                      it calls a Task, which types the configuration and calls the verb's job
+         --> job      one run: the typed configuration of the proof, handed to the verb's job
+             Hydra    -m, --cfg and the like: the real hydra.main with its launchers and sweepers;
+                      for each job of a multirun it calls a HydraJob, which calls the verb's job
 
 A job is `job(config)`, or `job(config, run_dir)` for a verb that makes a run. It returns its
 result (what a sweeper gets), or an exit code: 3 diverged, 130 or 143 stopped by a signal. A
@@ -17,73 +18,64 @@ import io
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from reach_rl.cli.ending import Terminated, ending
-from reach_rl.cli.pipe import piped
-from reach_rl.config.code import check_files
+from reach_rl.cli import refused
+from reach_rl.cli.termination import Terminated, ending, piped
 from reach_rl.config.keys import flag_hint
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
 
 if TYPE_CHECKING:
-    from reach_rl.cli.job import Task
-    from reach_rl.config.prove import Proof
+    from reach_rl.config.composition import Composer
+    from reach_rl.config.proof import Proof
 
-_SHOWS = ("cfg", "info", "hydra_help", "shell_completion")
+Job = Callable[..., Any]
+_ASIDE = ("info", "hydra_help", "shell_completion")
+"""Flags with which Hydra tells about itself; no configuration is proved."""
 
 
-def run(verb: str, job: Callable[..., Any]) -> None:
+def run(verb: str, job: Job) -> None:
     """Run a verb on this process's arguments, and exit with its code."""
     raise SystemExit(piped(lambda: front(verb, job, sys.argv[1:])))
 
 
-def front(verb: str, job: Callable[..., Any], argv: Sequence[str]) -> int:
+def front(verb: str, job: Job, argv: Sequence[str]) -> int:
     """Run a verb on the given arguments; returns the exit code."""
     try:
         with ending():
             return _front(VERBS[verb], job, list(argv))
     except ConfigError as error:
-        with suppress(BrokenPipeError):
-            for problem in error.problems:
-                print(f"error: {problem}", file=sys.stderr)
-        return 2
+        return refused(error)
     except KeyboardInterrupt as stopped:
         return stopped.code if isinstance(stopped, Terminated) else 130
 
 
-def _front(verb: Verb, job: Callable[..., Any], argv: list[str]) -> int:
+def _front(verb: Verb, job: Job, argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
         from reach_rl.cli.help import help_text
 
         print(help_text(verb, _config_dir(_option(argv, "--config-dir", "-cd"))))
         return 0
     args = _parse(verb, argv)
-    config_dir = _config_dir(args.config_dir)
-    name = _config_name(verb, args.config_name, config_dir)
-    check_files(config_dir, name, args.overrides)
-    showing = any(getattr(args, flag) for flag in _SHOWS)
-    multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
-    overrides, proof = list(args.overrides), None
-    if not showing:
-        overrides, proof = _prove(verb, name, config_dir, overrides, multirun)
+    composer = _composer(verb, args)
     flags = [text for text in argv if text not in args.overrides]
-    from reach_rl.cli.job import Task
+    if any(getattr(args, flag) for flag in _ASIDE):
+        return _shown(verb, composer, argv)
+    if args.multirun:
+        return _multirun(verb, job, composer, flags, args.overrides)
+    proof = _prove(verb, composer, args.overrides)
+    if args.cfg:
+        return _shown(verb, composer, argv)
+    from reach_rl.cli.jobs import run_one
 
-    task = Task(verb.name, job, multirun, config_dir)
-    if proof is not None and proof.composed is None:  # a run that goes on has its own configuration
-        task.own = proof.config, overrides
-        overrides = [text for text in overrides if text.lstrip("+~").startswith("hydra")]
     try:
-        with _held() if showing else nullcontext(), ending(task.report) as end:
-            code = _hand_over(task, name, [*flags, *overrides])
-            return end.code or code
+        return run_one(verb, job, proof)
     except ConfigError as error:
-        problems = proof.placed(error.problems, verb) if proof is not None else error.problems
-        raise ConfigError(problems) from error
+        raise ConfigError(proof.placed(error.problems, verb)) from error
 
 
 def _parse(verb: Verb, argv: list[str]) -> Namespace:
@@ -100,12 +92,14 @@ def _parse(verb: Verb, argv: list[str]) -> Namespace:
     args = parser.parse_intermixed_args(argv)
     if args.experimental_rerun:
         raise ConfigError("--experimental-rerun: would run a pickle; try reach-rl repro RUN")
-    flags = {"-m": args.multirun, "--run": args.run} | {f"--{f}": getattr(args, f) for f in _SHOWS}
-    given = [flag for flag, value in flags.items() if value]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)}: do not go together; try {given[-1]} alone")
+    given = {"-m": args.multirun, "--run": args.run}
+    given |= {f"--{flag}": getattr(args, flag) for flag in ("cfg", *_ASIDE)}
+    names = [flag for flag, value in given.items() if value]
+    if len(names) > 1:
+        raise ConfigError(f"{' and '.join(names)}: do not go together; try {names[-1]} alone")
     if args.config_path:
         raise ConfigError(f"--config-path={args.config_path}: try --config-dir {args.config_path}")
+    args.multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     if args.multirun and not verb.makes_run:
         raise ConfigError(f"-m: {verb.name} runs once; call it for each of them")
     return args
@@ -125,77 +119,87 @@ def _config_dir(given: str | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _config_name(verb: Verb, given: str | None, config_dir: Path | None) -> str:
-    if given is None:
-        return verb.name
-    folders = [folder for folder in (config_dir, conf_dir()) if folder is not None]
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    name = given.removesuffix(".yaml")
+def _composer(verb: Verb, args: Namespace) -> "Composer":
+    from reach_rl.config.composition import Composer
+    from reach_rl.config.untrusted import search_folders
+
+    config_dir = _config_dir(args.config_dir)
+    name = (args.config_name or verb.name).removesuffix(".yaml")
+    folders = search_folders(config_dir, name, args.overrides)
+    names = sorted({path.stem for f in (*folders, conf_dir()) for path in f.glob("*.yaml")})
     if name not in names:
         near = nearest(name, names)
         hint = f"try --config-name={near}" if near else f"there are {listing(names)}"
-        raise ConfigError(f"--config-name={given}: no such file; {hint}")
-    return name
+        raise ConfigError(f"--config-name={args.config_name}: no such file; {hint}")
+    return Composer(name, *folders)
 
 
-def _prove(
-    verb: Verb, name: str, config_dir: Path | None, overrides: list[str], multirun: bool
-) -> "tuple[list[str], Proof | None]":
-    """The overrides as Hydra is to get them, and the proof of a single run."""
-    from reach_rl.config.composition import Composer
-    from reach_rl.config.jobs import prove_jobs
-    from reach_rl.config.prove import prove
-    from reach_rl.rundir.requeue import going_on
-    from reach_rl.rundir.resumed import lost, lost_jobs, prove_resumed
+def _prove(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
+    """The proof of a single run. Raises ConfigError."""
+    from reach_rl.config.proof import prove
 
-    composer, proof = Composer(name, config_dir), None
-    if multirun:
-        asked = list(overrides)
-        problems, overrides = prove_jobs(composer, verb, overrides)
-        problems = [*problems, *lost_jobs(asked)]
-    else:
-        overrides = going_on(overrides) if verb.makes_run else overrides
-        proof = prove_resumed(composer, verb, overrides) if verb.makes_run else None
-        proof = proof or prove(composer, verb, overrides)
+    if not verb.makes_run:
+        proof = prove(composer, verb, overrides)
         problems = [*proof.sweeps(verb), *proof.problems]
-        if verb.makes_run and proof.composed is not None:
-            problems = [*lost(proof.composed.tree), *problems]
+    else:
+        from reach_rl.rundir.resume import going_on, lost, prove_resumed
+
+        overrides = going_on(overrides)
+        proof = prove_resumed(composer, verb, overrides) or prove(composer, verb, overrides)
+        nowhere = lost(proof.composed.tree) if proof.composed is not None else []
+        problems = [*nowhere, *proof.sweeps(verb), *proof.problems]
     if problems:
         raise ConfigError(problems)
-    return overrides, proof
+    return proof
 
 
-def _hand_over(task: "Task", name: str, argv: list[str]) -> int:
-    import hydra
+def _multirun(
+    verb: Verb, job: Job, composer: "Composer", flags: list[str], overrides: list[str]
+) -> int:
+    """Many runs by Hydra's launcher and sweeper, once every one of them is proved."""
+    from reach_rl.cli.jobs import HydraJob
+    from reach_rl.config.multirun import prove_jobs
+    from reach_rl.rundir.resume import lost_jobs
 
-    from reach_rl.config.composition import without_rivals
-
-    without_rivals()
-    entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)
-    with _arguments([f"reach_rl.{task.verb}", *argv]):
+    problems, plain = prove_jobs(composer, verb, overrides)
+    problems += lost_jobs(overrides)
+    if problems:
+        raise ConfigError(problems)
+    task = HydraJob(verb, job, composer.folders)
+    with ending(task.report) as end:
         try:
-            entry()
+            _hydra(verb, composer, [*flags, *plain], task)
         finally:
             task.close()
-    if task.error is not None:
-        raise task.error
-    return task.code
+        if task.error is not None:
+            raise task.error
+        return end.code or task.code
 
 
-@contextmanager
-def _held() -> Iterator[None]:
-    """Print at the end what Hydra prints meanwhile; it would report a closed reader as an error."""
+def _shown(verb: Verb, composer: "Composer", argv: list[str]) -> int:
+    """What Hydra prints; held until its end, for Hydra reports a closed reader as an error."""
     text = io.StringIO()
     try:
         with redirect_stdout(text):
-            yield
+            _hydra(verb, composer, argv, lambda _: None)
     finally:
         print(text.getvalue(), end="")
+    return 0
+
+
+def _hydra(verb: Verb, composer: "Composer", argv: list[str], task: Callable[[Any], Any]) -> None:
+    """Hydra's own main, which reads sys.argv."""
+    import hydra
+
+    from reach_rl.config.composition import VERSION
+
+    task.__module__ = f"reach_rl.{verb.name}"  # names Hydra's job
+    with composer.searched(), _arguments([task.__module__, *argv]):
+        hydra.main(str(conf_dir()), composer.config_name, VERSION)(task)()
 
 
 @contextmanager
 def _arguments(argv: list[str]) -> Iterator[None]:
-    """Hydra reads sys.argv."""
     before, sys.argv = sys.argv, argv
     try:
         yield

@@ -1,13 +1,12 @@
 """`reach-rl repro`: the commands that reproduce a run, and what is different today."""
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reach_rl.cli.diff import config_values, differences, flat
-from reach_rl.cli.runs import run_dir
+from reach_rl.cli import answered
+from reach_rl.cli.diff import differences
 from reach_rl.config.load import compose
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import ConfigError, show
@@ -15,6 +14,7 @@ from reach_rl.config.redact import HIDDEN
 from reach_rl.config.sheets import chain, sheets, values
 from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json
+from reach_rl.rundir.listing import config_values, flat, run_dir
 from reach_rl.rundir.provenance import git_state, machine, sha256, versions
 
 USAGE = """usage: reach-rl repro RUN [--patch]
@@ -25,27 +25,20 @@ Prints the commands that reproduce a run, and warns of what is different today.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the commands; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & set(words):
-        print(USAGE)
-        return 0
-    try:
-        folders = [word for word in words if word != "--patch"]
-        if len(folders) != 1:
-            raise ConfigError(f"needs one folder; {USAGE.splitlines()[0]}")
-        folder = run_dir(folders[0])
-        made = read_json(folder / "provenance.json")
-        if not made:
-            raise ConfigError(f"{folder}: has no provenance.json that can be read")
-        if "--patch" in words:
-            print((made.get("git") or {}).get("diff", ""), end="")
-        else:
-            print("\n".join([*commands(folder, made), *warnings(folder, made)]))
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return answered(USAGE, _answer, argv)
+
+
+def _answer(words: list[str]) -> str:
+    folders = [word for word in words if word != "--patch"]
+    if len(folders) != 1:
+        raise ConfigError(f"needs one folder; {USAGE.splitlines()[0]}")
+    folder = run_dir(folders[0])
+    made = read_json(folder / "provenance.json")
+    if not made:
+        raise ConfigError(f"{folder}: has no provenance.json that can be read")
+    if "--patch" in words:
+        return (made.get("git") or {}).get("diff", "").removesuffix("\n")
+    return "\n".join([*commands(folder, made), *warnings(folder, made)])
 
 
 def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:

@@ -1,81 +1,99 @@
-"""Hydra's composition without its global state: the tree of a run, and which file set each key."""
+"""Hydra's composition by its public calls: the tree of a run, and which file set each key."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.code import without_secrets
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.sheets import chosen, sheets
+from reach_rl.config.untrusted import without_secrets
 
 if TYPE_CHECKING:
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.config_loader import ConfigLoader
     from hydra.core.default_element import ResultDefault
     from hydra.core.override_parser.types import Override
+    from hydra.plugins.config_source import ConfigSource
 
 COMMAND_LINE = "command line"
+VERSION = "1.3"
 INTERNAL = ("hydra", "hydra_plugins")
-
-
-def without_rivals() -> None:
-    """Forget what other installed plugins register as hydra/sweeper=optuna, which is ours here."""
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.plugins import Plugins
-
-    Plugins.instance()
-    group: Any = ConfigStore.instance().repo.get("hydra", {}).get("sweeper", {})
-    for name in ("optuna.yaml", "sampler", "pruner"):
-        group.pop(name, None)
+_FOLDERS: ContextVar[Sequence[Path]] = ContextVar("folders", default=())
 
 
 class Composer:
-    """Composes one primary config over the user's folder (first) and the shipped conf/."""
+    """Composes one primary config over the shipped conf/ and the user's folders of groups."""
 
-    def __init__(self, config_name: str = "train", config_dir: Path | None = None) -> None:
+    def __init__(self, config_name: str = "train", *folders: Path | None) -> None:
         self.config_name = config_name
-        self.config_dir = config_dir
+        self.folders = tuple(folder for folder in folders if folder is not None)
+
+    @contextmanager
+    def searched(self) -> Iterator[None]:
+        """Hydra looks into the user's folders too."""
+        _prepare_hydra()
+        _without_rivals()
+        token = _FOLDERS.set(self.folders)
+        try:
+            yield
+        finally:
+            _FOLDERS.reset(token)
+
+    @contextmanager
+    def hydra(self) -> Iterator["ConfigLoader"]:
+        """Hydra, initialised for this composer; a job of Hydra's that runs now is left alone."""
+        from hydra import initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        running = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        name = f"reach_rl.{self.config_name}"
+        try:
+            with self.searched(), initialize_config_dir(str(conf_dir()), name, VERSION):
+                yield GlobalHydra.instance().config_loader()
+        finally:
+            GlobalHydra.instance().hydra = running
 
     @cached_property
-    def loader(self) -> "ConfigLoaderImpl":
-        """Hydra's loader; every YAML file is read once."""
-        from hydra import version
-        from hydra._internal.config_loader_impl import ConfigLoaderImpl
-        from hydra._internal.config_repository import CachingConfigRepository
-        from hydra._internal.utils import create_config_search_path
-        from hydra.core.config_search_path import SearchPathQuery
-        from hydra.core.utils import setup_globals
-
-        version.setbase("1.3")
-        setup_globals()
-        without_secrets()
-        path = create_config_search_path(str(conf_dir()))
-        without_rivals()
-        if self.config_dir is not None:
-            before = SearchPathQuery(provider="schema")
-            path.prepend("command-line", f"file://{self.config_dir.resolve()}", before)
-        loader = ConfigLoaderImpl(config_search_path=path)
-        cached: Any = CachingConfigRepository(loader.repository)
-        loader.repository = cached
-        return loader
+    def loader(self) -> "ConfigLoader":
+        """Knows the groups, their options, and the places of files."""
+        with self.hydra() as loader:
+            return loader
 
     @cached_property
     def groups(self) -> list[str]:
-        """The groups of conf/ and of the user's folder."""
+        """The groups of conf/ and of the user's folders."""
         return [name for name in self.loader.list_groups("") if name not in INTERNAL]
 
     @cached_property
     def chosen(self) -> dict[str, str | None]:
         """The groups of the primary config and the option that it chooses for each."""
-        return chosen(sheets(self.config_dir), self.config_name)
+        return chosen(sheets(*self.folders), self.config_name)
 
+    @cache  # noqa: B019  a composer lives as long as its command
     def options(self, group: str) -> list[str]:
         """The options of a group."""
         from hydra.core.object_type import ObjectType
 
         return self.loader.get_group_options(group, ObjectType.CONFIG)
+
+    def place(self, name: str) -> "ConfigSource | None":
+        """Where Hydra takes a config file from; None if there is none of that name."""
+        return next((s for s in self.loader.get_sources() if s.is_config(name)), None)
+
+    def label(self, name: str) -> str:
+        """How a message calls a config file."""
+        place = self.place(name)
+        if place is None or Path(place.path) == conf_dir():
+            return f"conf/{name}.yaml"
+        if place.scheme() != "file":
+            return f"{place.full_path()}/{name}.yaml"
+        given = [folder for folder in self.folders if folder.resolve() == Path(place.path)]
+        return str((given[0] if given else Path(place.path)) / f"{name}.yaml")
 
     def parse(self, override: str) -> "Override":
         """One override as Hydra reads it. Raises OverrideParseException."""
@@ -85,15 +103,16 @@ class Composer:
 
     def compose(self, overrides: Sequence[str] = ()) -> "Composed":
         """Compose as Hydra would. Raises Hydra's and OmegaConf's own exceptions."""
-        from hydra.types import RunMode
+        from hydra import compose
         from omegaconf import OmegaConf, open_dict
 
-        cfg = self.loader.load_configuration(self.config_name, list(overrides), RunMode.RUN)
+        with self.hydra():
+            cfg = compose(self.config_name, list(overrides), return_hydra_config=True)
         hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
         with open_dict(cfg):
             del cfg["hydra"]
         assert isinstance(hydra, dict)
-        return Composed(_tree(cfg), hydra, self, tuple(overrides), cfg)
+        return Composed(plain(cfg), hydra, self, tuple(overrides), cfg)
 
     def sources(self, overrides: Sequence[str]) -> dict[str, str]:
         """Dotted key -> the file that set it last, or `command line`."""
@@ -116,25 +135,48 @@ class Composer:
     def _defaults(self, overrides: Sequence[str]) -> list["ResultDefault"]:
         from hydra.types import RunMode
 
-        result = self.loader.compute_defaults_list(self.config_name, list(overrides), RunMode.RUN)
+        found = self.loader.compute_defaults_list(self.config_name, list(overrides), RunMode.RUN)
         internal = ("hydra/", "_dummy")
         return [
-            d for d in result.defaults if d.config_path and not d.config_path.startswith(internal)
+            d for d in found.defaults if d.config_path and not d.config_path.startswith(internal)
         ]
 
     def _keys(self, default: "ResultDefault") -> list[str]:
         from omegaconf import OmegaConf
 
-        result = self.loader.repository.load_config(str(default.config_path))
-        if result is None:
+        name = str(default.config_path)
+        place = self.place(name)
+        if place is None:
             return []
         package = "" if default.package in (None, "_global_") else str(default.package)
-        return leaves(OmegaConf.to_container(result.config, resolve=False), package)
+        return leaves(OmegaConf.to_container(place.load_config(name).config), package)
 
-    def label(self, name: str) -> str:
-        """How a message calls a config file."""
-        own = self.config_dir / f"{name}.yaml" if self.config_dir is not None else None
-        return str(own) if own is not None and own.is_file() else f"conf/{name}.yaml"
+
+@cache
+def _prepare_hydra() -> None:
+    """Once in a process: Hydra is to search the user's folders and to hand out no secret."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class UserFolders(SearchPathPlugin):
+        """The folders of the composer at work."""
+
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for folder in _FOLDERS.get():
+                search_path.append("command-line", f"file://{folder.resolve()}")
+
+    Plugins.instance().register(UserFolders)
+    without_secrets()
+
+
+def _without_rivals() -> None:
+    """Forget what other installed plugins register as hydra/sweeper=optuna, which is ours here."""
+    from hydra.core.config_store import ConfigStore
+
+    registered: Any = ConfigStore.instance().repo.get("hydra", {}).get("sweeper", {})
+    for name in ("optuna.yaml", "sampler", "pruner"):
+        registered.pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -155,7 +197,7 @@ class Composed:
         for override in map(self.composer.parse, overrides):
             OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True)
         both = (*self.overrides, *overrides)
-        return Composed(_tree(cfg), self.hydra, self.composer, both, cfg)
+        return Composed(plain(cfg), self.hydra, self.composer, both, cfg)
 
     @property
     def choices(self) -> dict[str, str | None]:
@@ -180,7 +222,8 @@ class Composed:
         return ""
 
 
-def _tree(cfg: Any) -> dict[str, Any]:  # noqa: ANN401  an OmegaConf container
+def plain(cfg: Any) -> dict[str, Any]:  # noqa: ANN401  an OmegaConf container
+    """The resolved values of an OmegaConf container."""
     from omegaconf import OmegaConf
 
     tree = OmegaConf.to_container(cfg, resolve=True)

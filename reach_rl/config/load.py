@@ -1,18 +1,22 @@
 """From YAML and overrides to a validated Config; every problem is collected and raised at once."""
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config import context, tame
 from reach_rl.config.composition import Composer
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.prove import prove
+from reach_rl.config.proof import prove
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import load_yaml
 from reach_rl.config.validation import completed, lacking, to_tree, typed
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 
 __all__ = [
+    "CALL",
+    "Call",
     "ConfigError",
     "compose",
     "load_run",
@@ -20,6 +24,20 @@ __all__ = [
     "to_config_of_any_age",
     "to_tree",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a job was called with; a launcher's process knows it by this alone."""
+
+    overrides: tuple[str, ...] | None = None
+    """Of this job alone, also where it is one of a multirun."""
+    folders: tuple[Path, ...] = ()
+    """The user's folders of groups, so that a job can compose their options too."""
+
+
+CALL: ContextVar[Call] = ContextVar("call", default=Call())  # noqa: B039  it is frozen
+"""Of the job that runs now; set by the command line around every job."""
 
 
 def to_config(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
@@ -53,10 +71,10 @@ def compose(
 ) -> Any:  # noqa: ANN401  the schema of the verb; a Config for train
     """The validated configuration that the same command line would give. Raises ConfigError.
 
-    Within a job, config_dir defaults to the folder that the job was started with.
+    Within a job, config_dir defaults to the folders that the job was started with.
     """
-    folder = config_dir or context.CONFIG_DIR.get()
-    proof = prove(Composer(config_name, folder), VERBS[config_name], overrides)
+    folders = CALL.get().folders if config_dir is None else (config_dir,)
+    proof = prove(Composer(config_name, *folders), VERBS[config_name], overrides)
     if proof.problems:
         raise ConfigError(proof.problems)
     return proof.config
@@ -70,7 +88,7 @@ def load_run(run_dir: Path) -> Config:
     if not path.is_file():
         raise ConfigError(f"{run_dir}: not the folder of a run (no config.yaml in it)")
     try:
-        tree = tame.load(path.read_text(encoding="utf-8"))
+        tree = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):

@@ -59,6 +59,12 @@ def _parse(composer: Composer, text: str) -> "Override | str":
     try:
         return composer.parse(text)
     except OverrideParseException:
+        if "\r" in text:
+            shown, hint = (
+                text.replace("\r", ""),
+                "ends with a carriage return, as lines of Windows do",
+            )
+            return f"{shown} ({COMMAND_LINE}): {hint}; remove it (\\r)"
         if _opens(value):
             hint = "brackets or quotes are not closed"
         else:
@@ -77,7 +83,7 @@ def _check(composer: Composer, schema: type, override: "Override", multirun: boo
     if re.search(r"\b_[a-z]+_\b", text):
         return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
     if key == "hydra" or key.startswith(HYDRA_PREFIXES):
-        return _check_hydra(composer, override)
+        return _check_hydra(composer, override, multirun)
     if override.is_sweep_override() and not multirun:
         listed = f", or {key}=[...] for a list" if _holds_list(schema, key) else ""
         return f"{text} ({COMMAND_LINE}): several values make several runs; add -m{listed}"
@@ -106,8 +112,11 @@ def addition(schema: type, text: str) -> str:
     return f"+{parent}={{{inside}}}"
 
 
-def _check_hydra(composer: Composer, override: "Override") -> str | None:
+def _check_hydra(composer: Composer, override: "Override", multirun: bool) -> str | None:
     key, text = override.key_or_group, str(override.input_line)
+    if key == "hydra.run.dir" or (key == "hydra.sweep.dir" and not multirun):
+        instead = "hydra.sweep.dir" if multirun else "run_dir"
+        return f"{text} ({COMMAND_LINE}): makes no folder here; try {instead}={override.value()}"
     if key.startswith("hydra.callbacks"):
         return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
     if override.is_sweep_override():
@@ -154,7 +163,7 @@ def _values(override: "Override") -> list[Any]:
 
 
 def _is_option(composer: Composer, group: str, name: str) -> bool:
-    return composer.loader.repository.config_exists(f"{group}/{name}")
+    return composer.place(f"{group}/{name}") is not None
 
 
 def _no_option(group: str, name: str, options: list[str]) -> str:

@@ -101,10 +101,10 @@ def _numbers(value: Any) -> Any:  # noqa: ANN401  plain YAML
     return float(value) if isinstance(value, str) and _NUMBER.match(value) else value
 
 
-def sheets(config_dir: Path | None = None) -> dict[str, Sheet]:
-    """Every file of conf/ and of the user's folder by name; the user's hide the shipped."""
+def sheets(*folders: Path | None) -> dict[str, Sheet]:
+    """Every file of conf/ and of the user's folders by name; the first of a name counts."""
     found: dict[str, Sheet] = {}
-    for folder in (conf_dir(), config_dir):
+    for folder in (*reversed(folders), conf_dir()):
         if folder is not None:
             for path in sorted(folder.rglob("*.yaml")):
                 name = path.relative_to(folder).with_suffix("").as_posix()

@@ -141,7 +141,7 @@ def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
     given = [key for key in ("run", "runs", "bundle") if getattr(config, key)]
     if not given:
         text = "nothing to judge; try run=DIR, runs=[DIR,DIR] or bundle=DIR"
-        problems.append(Problem("run", None, text))
+        problems.append(Problem("run", config.run, text))
     for extra in given[1:]:
         text = f"{given[0]} is given too; give one of them"
         problems.append(Problem(extra, getattr(config, extra), text))
@@ -158,7 +158,7 @@ def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[
 
     if config.bundle is not None:
         return bundle_rules(config.bundle)
-    folders = config.runs if config.run is None else [config.run]
+    folders = [config.run] if config.run else config.runs
     checkpoint = config.checkpoint
     return [problem for folder in folders for problem in run_rules(folder, checkpoint)]
 
@@ -176,15 +176,9 @@ def _bench_rules(config: BenchConfig) -> list[Problem]:
 
 
 def _bench_file_rules(config: BenchConfig, composer: "Composer") -> list[Problem]:
-    from reach_rl.config import tuned
-    from reach_rl.config.composition import Composer
     from reach_rl.config.rules import out_rules
 
-    problems = [*_train_file_rules(config, composer), *out_rules(config.out, "bench.json")]
-    if config.write is not None and config.tune:
-        shipped = Composer(composer.config_name)
-        problems += tuned.rules(config.write, shipped.groups, shipped.options("experiment"))
-    return problems
+    return [*_train_file_rules(config, composer), *out_rules(config.out, "bench.json")]
 
 
 def _run_file_rules(config: ExportConfig | PlayConfig, _composer: "Composer") -> list[Problem]:

@@ -19,11 +19,11 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from reach_rl.config import tame
 from reach_rl.config.load import ConfigError, to_config_of_any_age, to_tree
 from reach_rl.config.problems import listing
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import load_yaml
 from reach_rl.rundir import manifest
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.manifest import NewerFormat
@@ -169,7 +169,7 @@ def read(folder: Path) -> Checkpoint:
     step, parts = manifest.verified(folder, FILES)
     try:
         saved = Checkpoint(
-            config=to_config_of_any_age(tame.load(parts["config.yaml"].decode())),
+            config=to_config_of_any_age(load_yaml(parts["config.yaml"].decode())),
             progress=json.loads(parts["learner.json"]),
             **{name: load(parts[f"{name}.safetensors"]) for name in PARTS},
         )

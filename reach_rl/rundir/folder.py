@@ -1,9 +1,11 @@
 """A run's folder while a process works in it: nobody else's, and never without its small files."""
 
+import datetime
 import fcntl
 import json
 import os
 import shlex
+import shutil
 import socket
 import sys
 from contextlib import suppress
@@ -12,6 +14,7 @@ from typing import Any
 
 from reach_rl.config.problems import ConfigError, listing
 from reach_rl.config.redact import redact
+from reach_rl.config.schema import Config
 from reach_rl.rundir.atomic import json_text, write_atomic
 from reach_rl.rundir.disk import Disk
 from reach_rl.rundir.status import now
@@ -173,3 +176,41 @@ def _holder(file: int) -> str:
         return f"{text} {who['since']} ({who['command']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process is at work on this run"
+
+
+def new_folder(config: Config) -> tuple[Path, Path | None]:
+    """The folder of a single run, and the topmost folder that was made for it (None if none).
+
+    resume=DIR goes on in DIR; run_dir=DIR is taken as it is; otherwise a fresh
+    runs/<robot>/<date>_<time>, with _2, _3 ... should two runs start in one second.
+    """
+    given = config.resume if config.resume not in (None, "auto") else config.run_dir
+    if given is not None:
+        folder = Path(given).absolute()
+        made = _first_missing(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder, made
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    base = Path("runs").absolute() / config.robot.name / stamp
+    number = 1
+    while True:
+        folder = base if number == 1 else base.with_name(f"{stamp}_{number}")
+        made = _first_missing(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder, made
+
+
+def _first_missing(folder: Path) -> Path | None:
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    return missing[-1] if missing else None
+
+
+def discard(made: Path | None) -> None:
+    """Remove a folder that was made for a run that could not start."""
+    if made is not None and not any(made.rglob("metrics.jsonl")):
+        shutil.rmtree(made, ignore_errors=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from reach_rl.config import context
+from reach_rl.config.load import CALL
 from reach_rl.config.paths import assets_dir, checkout_dir
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
@@ -72,7 +72,7 @@ def provenance(config: Config, argv: Sequence[str] | None = None) -> dict[str, A
 
 def job_overrides(arguments: Sequence[str]) -> list[str]:
     """The overrides of this run alone, also where it is one of a multirun."""
-    current = context.OVERRIDES.get()
+    current = CALL.get().overrides
     if current is not None:
         return list(current)
     return [text for text in arguments if "=" in text and not text.startswith("-")]

@@ -9,7 +9,6 @@ from typing import Any
 
 from reach_rl.config.redact import redact
 from reach_rl.rundir.atomic import read_json, write_json
-from reach_rl.rundir.requeue import job_id
 
 STATES = ("running", "finished", "failed", "stopped", "diverged", "pruned")
 DIED = "died"
@@ -39,6 +38,12 @@ class Status:
             "finished": None if state == "running" else now(),
         }
         self.write(self.path, content)
+
+
+def job_id() -> str | None:
+    """The cluster's name of this job, the same after a restart; None outside of a cluster."""
+    number = os.environ.get("SLURM_JOB_ID")
+    return f"slurm {number}" if number else None
 
 
 def now() -> str:

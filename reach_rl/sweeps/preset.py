@@ -66,7 +66,7 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = place(name, facts["study"], folder)
-    parts = split(overrides, Composer(config_dir=config_dir), searched)
+    parts = split(overrides, Composer("train", config_dir), searched)
     write_atomic(path, text(path.stem, facts, *parts))
     return path
 

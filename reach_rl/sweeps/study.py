@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial
 
 from reach_rl import __version__
 from reach_rl.config.load import compose
+from reach_rl.config.multirun import space as dimensions
 from reach_rl.config.problems import ConfigError, show
-from reach_rl.config.prove_search import space as dimensions
 from reach_rl.config.redact import redact
 from reach_rl.config.search import Dimension, Hyperband, Search, Value
 from reach_rl.config.verbs import VERBS

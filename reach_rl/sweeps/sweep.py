@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from reach_rl.config.context import CONFIG_DIR
+from reach_rl.config.load import CALL, Call
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
 from reach_rl.config.search import Search, read
@@ -71,7 +71,7 @@ def sweep(
     """
     from omegaconf import OmegaConf
 
-    CONFIG_DIR.set(task.config_dir)
+    CALL.set(Call(folders=task.folders))
     try:
         search = read(_tree(config.hydra.sweeper))
         space = search_space(context, search, arguments)

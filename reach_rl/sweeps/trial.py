@@ -20,8 +20,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from reach_rl.cli.runs import last_record
-from reach_rl.config import context
-from reach_rl.config.load import compose
+from reach_rl.config.load import CALL, compose
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search, Wilcoxon
@@ -285,7 +284,7 @@ def _word(override: str) -> str:
 
 def _variant(override: str) -> Config:
     key = override.partition("=")[0]
-    own = [text for text in context.OVERRIDES.get() or () if text.partition("=")[0] != key]
+    own = [text for text in CALL.get().overrides or () if text.partition("=")[0] != key]
     return compose([*own, override])
 
 

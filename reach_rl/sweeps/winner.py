@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from reach_rl import __version__
-from reach_rl.config.context import CONFIG_DIR
+from reach_rl.config.load import CALL
 from reach_rl.config.search import Search
 from reach_rl.evaluation.statistics import mean_interval
 from reach_rl.rundir.atomic import read_json, write_json
@@ -120,7 +120,7 @@ def finish(
         if found is None:
             _say_why(study, folder, stopped=bool(code))
             return code
-        path = keep(study, folder, search, found, CONFIG_DIR.get())
+        path = keep(study, folder, search, found, next(iter(CALL.get().folders), None))
     print(f"best: trial {found.trial.number}, {_values(study, found.trial)}")
     for name, estimate in found.estimates.items():
         print(f"on fresh seeds: {name} {estimate.words()}")

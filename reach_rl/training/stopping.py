@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from reach_rl.cli.ending import ECHO, NOTED, SIGNALS, code_of, restore
+from reach_rl.cli.termination import ECHO, NOTED, SIGNALS, code_of, restore
 
 REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
 

@@ -64,7 +64,7 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str]):
 
 
 def test_a_broken_pipe_between_processes_is_an_error():
-    from reach_rl.cli.pipe import piped
+    from reach_rl.cli.termination import piped
 
     def fail() -> int:
         raise BrokenPipeError

@@ -131,11 +131,10 @@ def test_a_config_error_leaves_what_was_there():
     assert Path("mine/notes.txt").read_text() == "keep"
 
 
-def test_a_crash_shows_its_traceback(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as caught:
+def test_a_crash_is_not_hidden():
+    """Python shows the traceback and exits with 1."""
+    with pytest.raises(RuntimeError, match="boom"):
         front("train", Job(lambda _: _raise(RuntimeError("boom"))), [])
-    assert caught.value.code == 1
-    assert "RuntimeError: boom" in capsys.readouterr().err
 
 
 def test_grid():
@@ -305,3 +304,126 @@ def test_joblib_runs_jobs_in_other_processes(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert sorted(json.loads(p.read_text()) for p in tmp_path.rglob("out.json")) == [1, 2]
+
+
+@pytest.mark.parametrize("words", [["ppo.lerning_rate=1"], ["ppo.learning_rate=-1"], ["seed=1,2"]])
+@pytest.mark.parametrize("flags", [["--cfg", "job"], ["--cfg", "all", "--resolve"]])
+def test_what_is_shown_is_proved_too(
+    words: list[str], flags: list[str], capsys: pytest.CaptureFixture[str]
+):
+    assert front("train", _raise, words) == 2
+    expected = capsys.readouterr().err
+    assert front("train", _raise, [*words, *flags]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", expected)
+
+
+OWN_ROBOT = "defaults: [ur10e]\nreach: 1.23\n"
+
+
+def _folder_of_groups(tmp_path: Path, text: str = OWN_ROBOT) -> Path:
+    folder = tmp_path / "theirs"
+    (folder / "robot").mkdir(parents=True)
+    (folder / "robot" / "lab.yaml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("many", [[], ["-m"]])
+def test_a_search_path_on_the_command_line(tmp_path: Path, many: list[str]):
+    folder = _folder_of_groups(tmp_path)
+    job = Job()
+    for path in (f"file://{folder}", "theirs"):
+        assert front("train", job, [*many, f"hydra.searchpath=[{path}]", "robot=lab"]) == 0
+    assert [config.robot.reach for config, _ in job.given] == [1.23, 1.23]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("file:///no/where", "file:///no/where: no such folder"),
+        ("pkg://os", "pkg://os would import a package, which a configuration may not; "),
+    ],
+)
+def test_a_search_path_that_leads_nowhere(path: str, line: str, capsys: pytest.CaptureFixture[str]):
+    assert front("train", _raise, [f"hydra.searchpath=[{path}]"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: hydra.searchpath (command line): {line}")
+
+
+def test_the_place_of_a_file_that_a_plugin_brings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    folder = _folder_of_groups(tmp_path, "defaults: [ur10e]\nreach: -1\n")
+
+    class Theirs(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: Any) -> None:
+            search_path.append("theirs", f"file://{folder}")
+
+    plugins = Plugins.instance()
+    monkeypatch.setattr(
+        plugins,
+        "plugin_type_to_subclass_list",
+        {kind: list(found) for kind, found in plugins.plugin_type_to_subclass_list.items()},
+    )
+    monkeypatch.setattr(plugins, "class_name_to_class", dict(plugins.class_name_to_class))
+    plugins.register(Theirs)
+    assert front("train", _raise, ["robot=lab"]) == 2
+    expected = f"error: robot.reach=-1 ({folder}/robot/lab.yaml): must be above 0\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["hydra.run.dir=X"],
+            "hydra.run.dir=X (command line): makes no folder here; try run_dir=X",
+        ),
+        (
+            ["-m", "hydra.run.dir=X", "seed=1,2"],
+            "hydra.run.dir=X (command line): makes no folder here; try hydra.sweep.dir=X",
+        ),
+        (
+            ["hydra.sweep.dir=X"],
+            "hydra.sweep.dir=X (command line): makes no folder here; try run_dir=X",
+        ),
+        (
+            ["seed=1\r"],
+            "seed=1 (command line): ends with a carriage return, as lines of Windows do; "
+            "remove it (\\r)",
+        ),
+    ],
+)
+def test_habits_of_hydra_that_mean_something_else_here(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+):
+    assert front("train", _raise, words) == 2
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "seeds"),
+    [("{seed: '5,6'}", [5, 6]), ('{seed:"range(2,4)"}', [2, 3]), ("{seed: 4}", [4])],
+)
+def test_the_sweeper_s_params_as_a_mapping(params: str, seeds: list[int]):
+    job = Job()
+    assert front("train", job, ["-m", "sweep=seeds", f"hydra.sweeper.params={params}"]) == 0
+    assert [config.seed for config, _ in job.given] == seeds
+
+
+def test_the_params_of_a_search_as_a_mapping(capsys: pytest.CaptureFixture[str]):
+    words = ["-m", "sweep=search", "total_timesteps=1"]
+    good = "hydra.sweeper.params={ppo.gamma: 'interval(0.9,0.99)'}"
+    assert front("train", _raise, [*words, good]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: total_timesteps=1 (command line): less than one rollout")
+    assert front("train", _raise, [*words, good.replace("'", "")]) == 2
+    assert "quote each range, as in 'hydra.sweeper.params={" in capsys.readouterr().err
+
+
+def test_an_empty_run_is_one_mistake(capsys: pytest.CaptureFixture[str]):
+    assert front("evaluate", _raise, ["run="]) == 2
+    expected = "error: run= (command line): nothing to judge; try run=DIR, runs=[DIR,DIR] or "
+    assert capsys.readouterr().err == f"{expected}bundle=DIR\n"

@@ -135,15 +135,6 @@ def test_a_credential_cannot_be_read_into_a_configuration(canary):
         assert "do-not-tell" not in said
 
 
-def test_an_absurd_file_is_not_composed(canary):
-    bomb = configs(canary)["aliases"]
-    for name in ("experiment/theirs", "hydra/launcher/theirs", "theirs"):
-        code, said = run(canary, "--cfg", "job", files={name: bomb})
-        assert code == 2
-        assert f"{name}.yaml: stands for more than 100,000 values" in said
-        (canary.parent / "conf" / f"{name}.yaml").unlink()
-
-
 def test_other_variables_may_be_read(canary):
     files = {"experiment/theirs": {"wandb": {"group": "${oc.env:REACH_RL_TEST_GROUP,mine}"}}}
     code, _ = run(canary, "experiment=theirs", "--cfg", "job", files=files)

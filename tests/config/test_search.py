@@ -9,8 +9,8 @@ import pytest
 from reach_rl.cli.front_door import front
 from reach_rl.config import search
 from reach_rl.config.composition import Composer
+from reach_rl.config.multirun import space
 from reach_rl.config.paths import conf_dir
-from reach_rl.config.prove_search import space
 from reach_rl.config.search import PRUNERS, SAMPLERS, Search
 from reach_rl.config.sheets import Sheet
 from reach_rl.config.verbs import VERBS
@@ -166,7 +166,7 @@ def test_mistakes_are_one_line_before_anything_starts(
 
 @pytest.mark.parametrize("name", ["ppo", "reward", "curriculum", "robust", "pareto"])
 def test_shipped_searches_are_right(name: str):
-    from reach_rl.config.jobs import prove_jobs
+    from reach_rl.config.multirun import prove_jobs
 
     problems, _ = prove_jobs(Composer(), VERBS["train"], [f"sweep={name}"])
     assert problems == []

@@ -7,7 +7,7 @@ import yaml
 
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import compose, to_tree
-from reach_rl.rundir.resumed import refused, warnings
+from reach_rl.rundir.resume import refused, warnings
 
 SAVED = (
     "robot=ur3e",

@@ -5,7 +5,7 @@ import pytest
 
 from reach_rl.config import search
 from reach_rl.config.composition import Composer
-from reach_rl.config.prove_search import space
+from reach_rl.config.multirun import space
 from reach_rl.config.verbs import VERBS
 from reach_rl.sweeps.study import pruner, sampler, suggest
 

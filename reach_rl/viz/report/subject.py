@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from reach_rl.cli.diff import flat
-from reach_rl.cli.runs import find
 from reach_rl.config.problems import ConfigError, nearest, show
 from reach_rl.config.redact import redact
 from reach_rl.evaluation import result
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
 from reach_rl.rundir.atomic import read_json
+from reach_rl.rundir.listing import find_runs, flat
 from reach_rl.rundir.status import read_status
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -175,7 +174,7 @@ def runs_in(folder: Path) -> list[Path]:
     """The run that a folder is, or those below it. Raises ConfigError where there is none."""
     if any((folder / name).is_file() for name in _RUN_FILES):
         return [folder]
-    found = [run.folder for run in find(folder)]
+    found = find_runs(folder)
     if not found:
         raise ConfigError(f"path={folder}: no run in it; see reach-rl runs")
     return sorted(found, key=_natural)

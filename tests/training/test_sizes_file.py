@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from reach_rl.bench import job
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import compose
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.tuned import Target, rules
+from reach_rl.training.sizes_file import SizesFile
 
 VALUES = {
     "vec_env.n_envs": 512,
@@ -17,11 +18,6 @@ VALUES = {
     "ppo.batch_size": 2048,
     "torch_threads": 2,
 }
-SHIPPED, OPTIONS = ["experiment", "vec_env", "ppo"], ["fast", "notes"]
-
-
-def lines(given: Path | str) -> list[str]:
-    return [problem.line() for problem in rules(str(given), SHIPPED, OPTIONS)]
 
 
 def check(config) -> None:
@@ -39,8 +35,7 @@ def check(config) -> None:
 )
 def test_a_preset_is_found_with_the_command_in_it(given, path, choice, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    target = Target.of(given)
-    assert not lines(given)
+    target = SizesFile.of(given)
     target.reserve()
     assert not target.path.exists()
     target.write(VALUES, ["a fact"])
@@ -54,8 +49,8 @@ def test_a_preset_is_found_with_the_command_in_it(given, path, choice, tmp_path,
 
 
 def test_it_goes_with_other_presets(tmp_path):
-    Target.of(str(tmp_path)).reserve()
-    Target.of(str(tmp_path)).write(VALUES, [])
+    SizesFile.of(str(tmp_path)).reserve()
+    SizesFile.of(str(tmp_path)).write(VALUES, [])
     config = compose(["experiment=[fast,machine]"], config_dir=tmp_path)
     check(config)
     assert config.total_timesteps == compose(["experiment=fast"]).total_timesteps
@@ -71,35 +66,36 @@ def test_what_stands_in_the_way_is_told_in_a_line(tmp_path):
         file: "is no folder",
         tmp_path: f"is there already; remove it, or try write={there.with_name('machine_2.yaml')}",
         tmp_path / "vec_env" / "lab.yaml": f"try write={tmp_path / 'experiment' / 'lab.yaml'}",
-        tmp_path / "experiment" / "fast.yaml": "would hide the project's experiment=fast",
+        tmp_path / "experiment" / "fast.yaml": "would be hidden by the project's experiment=fast",
         tmp_path / "experiment" / "a b.yaml": "is no name of an option",
         conf_dir(): "is the project's own folder",
         conf_dir() / "site" / "lab.yaml": "is the project's own folder",
     }.items():
-        found = lines(given)
-        assert len(found) == 1, given
-        assert found[0].startswith("write=")
-        assert words in found[0]
-        assert "\n" not in found[0]
+        with pytest.raises(ConfigError) as refused:
+            SizesFile.of(str(given)).reserve()
+        (line,) = refused.value.problems
+        assert line.startswith("write=")
+        assert words in line
+        assert "\n" not in line
     assert there.read_text() == "seed: 1\n"
-    target = Target(there)
+    target = SizesFile(there)
     with pytest.raises(ConfigError, match="is there already"):
         target.write(VALUES, [])
     assert there.read_text() == "seed: 1\n"
 
 
 def test_a_disk_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
-    target = Target.of(str(tmp_path / "mine"))
+    target = SizesFile.of(str(tmp_path / "mine"))
 
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reach_rl.config.tuned.write_atomic", full)
+    monkeypatch.setattr("reach_rl.training.sizes_file.write_atomic", full)
     target.reserve()
     with pytest.raises(ConfigError, match=r"^write=.*cannot be written \(No space left on device"):
         target.write(VALUES, [])
     with pytest.raises(ConfigError, match=r"^write=/proc/no/.*cannot be written"):
-        Target.of("/proc/no").reserve()
+        SizesFile.of("/proc/no").reserve()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +114,9 @@ def test_mistakes_on_the_command_line_cost_no_measurement(
     words, told, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert front("bench", lambda _: pytest.fail("it was started"), words) == 2
+    for name in ("tuning.tune", "throughput.measure"):
+        monkeypatch.setattr(f"reach_rl.training.{name}", lambda *_: pytest.fail("it was started"))
+    assert front("bench", job, words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert told in error

@@ -1,14 +1,16 @@
-"""How a command ends when it is told to: no traceback, its exit code, and its workers first.
+"""How a command ends: when it is told to, without a traceback, and when nobody reads any more.
 
-A training run listens for itself (learning.signals), saves and returns its code; what is here acts
+A training run listens for itself (training.stopping), saves and returns its code; what is here acts
 before and after that, in verbs that have nothing to save, and in the process that launches others.
 """
 
 import os
+import select
 import signal
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -159,3 +161,37 @@ class Report:
     def close(self) -> None:
         """Remove the file."""
         Path(self.path).unlink(missing_ok=True)
+
+
+def piped(call: Callable[[], int]) -> int:
+    """Make a call and flush what it printed; returns its exit code.
+
+    A reader that closes our output early, such as `| head`, is no error: then the code is 0.
+    """
+    try:
+        return call()
+    except BrokenPipeError:
+        if not (_closed(1) or _closed(2)):  # a pipe between processes broke, and that is an error
+            raise
+        return 0
+    finally:
+        _flush()
+
+
+def _closed(descriptor: int) -> bool:
+    """Whether nobody reads from an open descriptor any more."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _flush() -> None:
+    """Flush, so that Python does not complain about a closed reader when it exits."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            with suppress(OSError):
+                os.dup2(nothing, stream.fileno())
+            os.close(nothing)

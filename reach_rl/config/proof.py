@@ -3,15 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from reach_rl.config import code
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.keys import find
 from reach_rl.config.overrides import addition, check
 from reach_rl.config.problems import NOTHING, nearest
 from reach_rl.config.schema import Config
 from reach_rl.config.search import unknown
+from reach_rl.config.untrusted import naming_code
 from reach_rl.config.validation import typed
 from reach_rl.config.verbs import Verb
 
@@ -23,6 +24,9 @@ class Proof:
     config: Any = NOTHING
     composed: Composed | None = None
     problems: list[str] = field(default_factory=list)
+    overrides: Sequence[str] = ()
+    folders: Sequence[Path] = ()
+    """The user's, in which groups were looked for."""
 
     def sweeps(self, verb: Verb) -> list[str]:
         """The problem of a single run that a sweep is chosen for."""
@@ -57,12 +61,9 @@ def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
     checked = check(composer, verb.schema, overrides)
     found = dict.fromkeys(checked.problems)
     composed = compose_kept(composer, verb, checked.lines, found)
-    proof = Proof(composed=composed)
-    if composed is not None:
-        proof.config, problems = judge(composed, verb)
-        found |= dict.fromkeys(problems)
-    proof.problems = list(found)
-    return proof
+    config, problems = (NOTHING, []) if composed is None else judge(composed, verb)
+    found |= dict.fromkeys(problems)
+    return Proof(config, composed, list(found), overrides, composer.folders)
 
 
 def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, list[str]]:
@@ -72,7 +73,7 @@ def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, lis
     if not problems and across:
         problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
     lines = [problem.line(composed.source(problem.key)) for problem in problems]
-    lines += code.problems(composed.hydra, composed.overrides)
+    lines += naming_code(composed.hydra, composed.overrides)
     return (NOTHING if lines else config), lines
 
 

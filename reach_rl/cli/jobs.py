@@ -1,0 +1,156 @@
+"""What calls a verb's job: directly for one run, through Hydra for each of many."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reach_rl.cli.termination import NOTED, Report
+from reach_rl.config.composition import plain
+from reach_rl.config.load import CALL, Call, to_config
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.proof import Proof
+from reach_rl.config.redact import redact
+from reach_rl.config.search import current
+from reach_rl.config.verbs import VERBS, Verb
+from reach_rl.rundir.atomic import write_atomic
+from reach_rl.rundir.folder import discard, new_folder
+from reach_rl.rundir.resume import holds_run, requeued
+
+STOPPED = (130, 143)
+
+
+def run_one(verb: Verb, job: Callable[..., Any], proof: Proof) -> int:
+    """Call a job with the configuration that was proved; returns the exit code."""
+    _configure_logging(proof)
+    with _called(proof.overrides, proof.folders):
+        if not verb.makes_run:
+            result = job(proof.config)
+        else:
+            folder, made = new_folder(proof.config)
+            try:
+                result = job(proof.config, folder)
+            except (ConfigError, KeyboardInterrupt):
+                discard(made)
+                raise
+    return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _called(overrides: Sequence[str], folders: Sequence[Path]) -> Iterator[None]:
+    own = tuple(text for text in overrides if not text.lstrip("+~").startswith("hydra"))
+    token = CALL.set(Call(own, tuple(folder.absolute() for folder in folders)))
+    try:
+        yield
+    finally:
+        CALL.reset(token)
+
+
+def _configure_logging(proof: Proof) -> None:
+    """As Hydra does before a job: hydra.verbose and hydra/job_logging, which is none by default."""
+    from hydra.core.utils import configure_log
+    from omegaconf import OmegaConf
+
+    if proof.composed is not None:
+        cfg = OmegaConf.create({"hydra": proof.composed.hydra})
+        cfg.hydra.runtime.output_dir = os.getcwd()
+        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+
+
+class HydraJob:
+    """A verb's job as Hydra's task function; launchers pickle it as it is."""
+
+    def __init__(self, verb: Verb, job: Callable[..., Any], folders: Sequence[Path]) -> None:
+        self.verb = verb.name
+        self.job = job
+        self.folders = tuple(folder.absolute() for folder in folders)
+        self.pid = os.getpid()
+        self.codes: list[int] = []
+        self.report = Report()
+        self.error: ConfigError | None = None
+        """Of the sweep as a whole."""
+
+    def __call__(self, cfg: Any) -> Any:  # noqa: ANN401  OmegaConf in, the job's result out
+        """Run one job; report what failed, and leave the other jobs alone."""
+        from hydra.core.hydra_config import HydraConfig
+
+        stopped = self._stopped()
+        if stopped:
+            return {"exit_code": stopped}
+        hydra = HydraConfig.get()
+        folder = Path(hydra.runtime.output_dir)
+        _hide(Path(hydra.sweep.dir) / "multirun.yaml")
+        try:
+            with _called(hydra.overrides.task, self.folders):
+                result = self._call(plain(cfg), folder)
+        except ConfigError as error:
+            _note(folder, "".join(f"error: {problem}\n" for problem in error.problems))
+            if not self._launched_it():
+                raise
+            if current() is None:
+                self.codes.append(2)
+            return {"exit_code": 2, "problems": error.problems}
+        except Exception:
+            _note(folder, traceback.format_exc())
+            raise
+        if not isinstance(result, int):
+            return result
+        if result in STOPPED and self._launched_it():
+            raise SystemExit(result)
+        self._tell(result)
+        return {"exit_code": result}
+
+    def _call(self, tree: dict[str, Any], folder: Path) -> Any:  # noqa: ANN401
+        config = to_config(tree, VERBS[self.verb])
+        if config.resume is None and requeued() and holds_run(folder):
+            config = replace(config, resume="auto")
+        return self.job(config, folder)
+
+    def _launched_it(self) -> bool:
+        """Whether this is the process of the command, not one of a launcher's."""
+        return os.getpid() == self.pid
+
+    def _stopped(self) -> int:
+        """In a process of a launcher, the code of a signal that asked to end; 0 if none did."""
+        if self._launched_it():
+            return 0
+        NOTED.listen()
+        codes = [NOTED.code, *self.report.codes()]
+        return next((code for code in codes if code in STOPPED), 0)
+
+    def _tell(self, code: int) -> None:
+        """Tell what launched the job its code."""
+        self.codes.append(code)
+        if not self._launched_it():
+            self.report.add(code)
+
+    def close(self) -> None:
+        """Take over the codes that other processes told."""
+        self.codes += self.report.codes()
+        self.report.close()
+
+    @property
+    def code(self) -> int:
+        """The exit code: the first that is not 0."""
+        return next((code for code in self.codes if code), 0)
+
+
+def _note(folder: Path, text: str) -> None:
+    """Keep what a job of a multirun died of, in its folder and on the terminal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "train.log").open("a", encoding="utf-8") as log:
+        log.write(redact(text))
+    if current() is None:  # a search tells its failures itself
+        sys.stderr.write(f"{folder}:\n{text}")
+
+
+def _hide(path: Path) -> None:
+    """Take credentials out of a file that Hydra wrote."""
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        if redact(text) != text:
+            write_atomic(path, redact(text))

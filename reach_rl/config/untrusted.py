@@ -1,0 +1,137 @@
+"""What a file from others may not do: name code to run, read a secret, or be absurd.
+
+Of the project's own keys the schema takes care. Hydra's part of a configuration has no schema of
+ours, and may come from the same file.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from reach_rl.config.paths import conf_dir
+from reach_rl.config.problems import ConfigError
+from reach_rl.config.redact import sounds_secret
+
+MAX_BYTES = 200_000
+"""More than any configuration has."""
+_PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
+_COMMANDS = ("setup", "additional_parameters")
+
+
+def load_yaml(text: str) -> Any:  # noqa: ANN401  a plain tree
+    """The plain values of a YAML text.
+
+    Raises:
+        ValueError: it is too large, or has aliases, by which few lines mean billions of values.
+        yaml.YAMLError: it is not YAML, or more than plain values.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"has more than {MAX_BYTES / 1e3:g} kB")
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)):
+        raise ValueError("has aliases (*name), which nobody writes into the file of a run")
+    try:
+        return yaml.load(text, loader)
+    except RecursionError as error:
+        raise ValueError("is nested too deep") from error
+
+
+def naming_code(hydra: Mapping[Any, Any], overrides: Sequence[str]) -> list[str]:
+    """Places of a composed configuration of Hydra that could run code, a line each.
+
+    Args:
+        hydra: Hydra's part of the configuration.
+        overrides: of the command line, whose own commands are the user's.
+    """
+    refused = "would name code to run, which a configuration may not"
+    lines = [f"{key}: {refused}" for key in _code_in(hydra, "hydra")]
+    job, launcher = hydra.get("job") or {}, hydra.get("launcher") or {}
+    for name in job.get("env_set") or {}:
+        text = "a configuration may not set environment variables; set it in the shell"
+        lines.append(f"hydra.job.env_set.{name}: {text}")
+    for name in _COMMANDS:
+        key = f"hydra.launcher.{name}"
+        typed = any(text.lstrip("+").startswith(key) for text in overrides)
+        if launcher.get(name) and not typed:
+            lines.append(f"{key}: commands are taken from the command line only; type them there")
+    return lines
+
+
+def _code_in(tree: Any, path: str) -> Iterator[str]:  # noqa: ANN401  a plain tree
+    """Keys by which Hydra would call something else than its plugins and loggers."""
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    for key, value in items:
+        here, text = f"{path}.{key}", value if isinstance(value, str) else ""
+        plugin = path in ("hydra.launcher", "hydra.sweeper") and text.startswith(_PLUGINS)
+        logs = path.startswith(("hydra.job_logging", "hydra.hydra_logging"))
+        logger = text.startswith(("logging.", "colorlog."))
+        called = key == "_target_" and not plugin
+        made = logs and key in ("()", "class") and not logger
+        if called or made or path == "hydra.callbacks":
+            yield here
+        elif isinstance(value, (Mapping, list)):
+            yield from _code_in(value, here)
+
+
+def search_folders(
+    config_dir: Path | None, name: str, overrides: Sequence[str] = ()
+) -> tuple[Path, ...]:
+    """The user's folders of groups: --config-dir, then hydra.searchpath.
+
+    Raises:
+        ConfigError: Hydra would import a package to look for files in it, or there is no folder.
+    """
+    folders = () if config_dir is None else (config_dir,)
+    found = []
+    for place, entry in _search_path(folders, name, overrides):
+        where = f"hydra.searchpath ({place}): {entry}"
+        if entry.startswith("pkg://"):
+            raise ConfigError(
+                f"{where} would import a package, which a configuration may not; try file://FOLDER"
+            )
+        folder = Path(entry.removeprefix("file://"))
+        if not folder.is_dir():
+            raise ConfigError(f"{where}: no such folder")
+        found.append(folder)
+    return (*folders, *found)
+
+
+def _search_path(
+    folders: Sequence[Path], name: str, overrides: Sequence[str]
+) -> list[tuple[str, str]]:
+    """The entries of hydra.searchpath and who gives them: the command line, else the file."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    place, value = "", None
+    path = next((p for f in (conf_dir(), *folders) if (p := f / f"{name}.yaml").is_file()), None)
+    if path is not None and "searchpath" in path.read_text(encoding="utf-8", errors="replace"):
+        with suppress(YAMLError, OmegaConfBaseException):  # told when it is composed
+            place, value = str(path), OmegaConf.select(OmegaConf.load(path), "hydra.searchpath")
+    for text in overrides:
+        if text.lstrip("+").startswith("hydra.searchpath="):
+            try:
+                place, value = "command line", OverridesParser.create().parse_override(text).value()
+            except OverrideParseException:
+                continue  # told with all other overrides
+    entries = value if isinstance(value, Sequence) and not isinstance(value, str) else []
+    return [(place, str(entry)) for entry in entries]
+
+
+def without_secrets() -> None:
+    """Let ${oc.env:NAME} refuse variables that sound like a credential."""
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers.oc import env
+
+    def guarded(key: str, *default: str | None) -> str | None:
+        if sounds_secret(key):
+            raise ValueError(f"${{oc.env:{key}}} would read a credential into a configuration")
+        return env(key, *default)
+
+    OmegaConf.register_new_resolver("oc.env", guarded, replace=True)

@@ -1,0 +1,114 @@
+"""The runs below a folder, and what each says of itself."""
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reach_rl.config.problems import ConfigError
+from reach_rl.rundir.atomic import read_json
+from reach_rl.rundir.status import read_status
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SKIPPED = {"checkpoints", "videos", "tb", "wandb"}
+_DEPTH = 5
+_TAIL = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is told of a run in a list."""
+
+    folder: Path
+    state: str
+    robot: str
+    steps: int | None
+    success: float | None
+    started: datetime.datetime | None
+
+    @property
+    def sweep(self) -> Path | None:
+        """The folder of the sweep that it is part of."""
+        return self.folder.parent if (self.folder.parent / "multirun.yaml").is_file() else None
+
+
+def find_runs(folder: Path, depth: int = _DEPTH) -> list[Path]:
+    """The folders of the runs in a folder and below it."""
+    if (folder / "status.json").is_file() or (folder / "config.yaml").is_file():
+        return [folder]
+    if depth == 0 or not folder.is_dir():
+        return []
+    below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    return [run for p in below if p.name not in _SKIPPED for run in find_runs(p, depth - 1)]
+
+
+def listed(folder: Path) -> Listed:
+    """One run from the files in its folder."""
+    status, summary = read_status(folder), read_json(folder / "summary.json")
+    last = last_record(folder)
+    success = (summary.get("evaluation") or {}).get("success_rate")
+    return Listed(
+        folder=folder,
+        state=str(status.get("state", "unknown")),
+        robot=str(config_values(folder).get("robot.name", "?")),
+        steps=last.get("global_step", summary.get("total_timesteps")),
+        success=success if success is not None else last.get("rollout/success_rate"),
+        started=_time(status.get("started")),
+    )
+
+
+def run_dir(text: str) -> Path:
+    """The folder of a run that a user named. Raises ConfigError."""
+    folder = Path(text)
+    if not folder.is_dir():
+        raise ConfigError(f"{text}: no such folder; see reach-rl runs")
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"{text}: not the folder of a run (no config.yaml in it)")
+    return folder
+
+
+def last_record(folder: Path) -> dict[str, Any]:
+    """The newest value of every metric near the end of metrics.jsonl."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    found: dict[str, Any] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        found |= record if isinstance(record, dict) else {}
+    return found
+
+
+def config_values(folder: Path) -> dict[str, Any]:
+    """Dotted key -> value of a run's config.yaml; empty if there is none that can be read."""
+    try:
+        tree = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), _LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return flat(tree if isinstance(tree, Mapping) else {})
+
+
+def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Dotted key -> value; lists stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{path}.{key}" if path else str(key)
+        found |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
+    return found
+
+
+def _time(text: object) -> datetime.datetime | None:
+    try:
+        return datetime.datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
