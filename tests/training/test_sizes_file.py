@@ -114,7 +114,7 @@ def test_mistakes_on_the_command_line_cost_no_measurement(
     words, told, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    for name in ("tuning.tune", "throughput.measure"):
+    for name in ("throughput.tune", "throughput.measure"):
         monkeypatch.setattr(f"reach_rl.training.{name}", lambda *_: pytest.fail("it was started"))
     assert front("bench", job, words) == 2
     error = capsys.readouterr().err
