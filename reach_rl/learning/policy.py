@@ -68,9 +68,32 @@ class Policy:
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """Actions (n, j) in [-1, 1] for observations (n, d)."""
+        return self._act(observation, self.deterministic)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool | None = None,
+    ) -> tuple[np.ndarray, None]:
+        """Actions in [-1, 1], and no state; what SB3's `predict` answers, so that its helpers work.
+
+        Args:
+            observation: (d,) or (n, d), as the environment gives it, not normalised.
+            state: of recurrent policies, which this is none of.
+            episode_start: the same.
+            deterministic: the mean action, or a sample; as the run was judged by default.
+        """
+        seen = np.asarray(observation)
+        how = self.deterministic if deterministic is None else deterministic
+        action = self._act(np.atleast_2d(seen), how)
+        return (action if seen.ndim > 1 else action[0]), None
+
+    def _act(self, observation: np.ndarray, deterministic: bool) -> np.ndarray:
         with torch.no_grad():
             seen = torch.from_numpy(self.normalize(observation)).to(self.network.device)
-            action = self.network._predict(seen, deterministic=self.deterministic)
+            action = self.network._predict(seen, deterministic=deterministic)
         return np.clip(action.cpu().numpy(), -1.0, 1.0)
 
 
