@@ -11,7 +11,7 @@ from reach_rl.rundir.disk import Disk
 from reach_rl.training.saving import Save, Saver
 from tests.training.faults import Crash, Faults
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parents[1] / "rundir" / "corpus"
 MOST = 400
 
 

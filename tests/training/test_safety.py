@@ -92,7 +92,7 @@ from pathlib import Path
 
 from reach_rl import evaluate, train
 from reach_rl.cli.front_door import front
-from reach_rl.learning import checkpoint
+from reach_rl.rundir import checkpoint
 
 folder, words = sys.argv[1], sys.argv[2:]
 found = []
