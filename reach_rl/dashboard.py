@@ -23,7 +23,6 @@ def job(wanted: DashboardConfig) -> dict[str, Any]:
             written.
     """
     from reach_rl.monitoring.wandb import has_credentials
-    from reach_rl.viz.workspace import workspace
 
     if not wanted.dry_run and not has_credentials(os.environ):
         raise ConfigError(
@@ -31,6 +30,8 @@ def job(wanted: DashboardConfig) -> dict[str, Any]:
             "dry_run=true"
         )
     try:
+        from reach_rl.viz.workspace import workspace
+
         made = workspace(wanted.entity or "ENTITY", wanted.project, wanted.name)
     except ImportError as error:
         raise ConfigError(

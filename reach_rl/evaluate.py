@@ -71,7 +71,7 @@ class Judge:
     def one(self, out: Path | None) -> dict[str, Any]:
         """A run's policy, beside the yardstick where that is wanted."""
         from reach_rl.training.trained import load
-        from reach_rl.viz.video.judged import film, tracks
+        from reach_rl.viz.video.filming import film_judgement, tracks
 
         subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint)
         subject = subject.on(self.wanted.task, self.wanted.servo_lag)
@@ -85,7 +85,7 @@ class Judge:
             self._robustness(subject, robot, goals, summary, out)
         if self.wanted.video:
             steps = int(str(subject.saved.progress["num_timesteps"]))
-            film(subject.config, subject.run, steps, self.wanted.seed, watched, self.say)
+            film_judgement(subject.config, subject.run, steps, self.wanted.seed, watched, self.say)
         return summary
 
     def bundle(self, folder: Path) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class Judge:
         from reach_rl.monitoring.verdict_tables import robustness_table
         from reach_rl.robots.family import rated_payload
         from reach_rl.rundir import atomic
-        from reach_rl.viz.robustness import draw
+        from reach_rl.viz import plots
 
         config = subject.config
         goals = perturbations.some(goals, self.wanted.robustness_goals)
@@ -240,7 +240,7 @@ class Judge:
             self.say(sentence)
         picture = subject.run / "robustness.png" if out is None else out.with_suffix(".png")
         title = f"{robot.name}, {subject.folder.name}: success on {len(goals):,} goals"
-        draw(found, picture, title)
+        plots.robustness(found, picture, title)
         if out is None:
             table = subject.run / "robustness.json"
             atomic.write_json(table, {"checkpoint": subject.folder.name, **found})

@@ -126,6 +126,7 @@ def test_films_are_those_that_training_makes(sections):
 
 def test_a_missing_package_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    monkeypatch.delitem(sys.modules, "reach_rl.viz.workspace")
     assert front("dashboard", job, ["dry_run=true"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "pip install 'reach_rl[dashboards]'" in error

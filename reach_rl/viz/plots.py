@@ -1,6 +1,7 @@
-"""Pictures of a run: its learning curve, and its goals by outcome."""
+"""Pictures of a run: its learning curve, its goals by outcome, its robustness."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,55 +40,53 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    name: str
-    label: str
-    colour: str
-    marked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Panel:
     title: str
-    lines: Sequence[_Line]
+    lines: Mapping[str, tuple[str, str]]
+    """Metric -> name and colour; those of evaluations have their points marked."""
     scale: str = "linear"
     share: bool = False
     """Whether the axis runs from 0 to 100 %."""
 
 
+def _errors(name: str) -> dict[str, tuple[str, str]]:
+    return {
+        f"rollout/{name}": ("training, median", GREY),
+        f"eval/{name}_p95": ("evaluation, 95th percentile", ORANGE),
+        f"eval/{name}_median": ("evaluation, median", BLUE),
+    }
+
+
 _PANELS = (
     _Panel(
         "Success rate",
-        (
-            _Line("rollout/success_rate", "training, exploring", GREY),
-            _Line("eval/success_rate", "evaluation", BLUE, marked=True),
-        ),
+        {
+            "rollout/success_rate": ("training, exploring", GREY),
+            "eval/success_rate": ("evaluation", BLUE),
+        },
         share=True,
     ),
-    _Panel("Return per episode", (_Line("rollout/ep_rew_mean", "training", BLUE),)),
-    _Panel(
-        "Final position error (mm)",
-        (
-            _Line("rollout/position_error_mm", "training, median", GREY),
-            _Line("eval/position_error_mm_p95", "evaluation, 95th percentile", ORANGE, marked=True),
-            _Line("eval/position_error_mm_median", "evaluation, median", BLUE, marked=True),
-        ),
-        "log",
-    ),
-    _Panel(
-        "Final orientation error (deg)",
-        (
-            _Line("rollout/orientation_error_deg", "training, median", GREY),
-            _Line(
-                "eval/orientation_error_deg_p95", "evaluation, 95th percentile", ORANGE, marked=True
-            ),
-            _Line("eval/orientation_error_deg_median", "evaluation, median", BLUE, marked=True),
-        ),
-        "log",
-    ),
-    _Panel("KL divergence of an update", (_Line("train/approx_kl", "", BLUE),)),
-    _Panel("Clip fraction", (_Line("train/clip_fraction", "", BLUE),)),
+    _Panel("Return per episode", {"rollout/ep_rew_mean": ("training", BLUE)}),
+    _Panel("Final position error (mm)", _errors("position_error_mm"), "log"),
+    _Panel("Final orientation error (deg)", _errors("orientation_error_deg"), "log"),
+    _Panel("KL divergence of an update", {"train/approx_kl": ("", BLUE)}),
+    _Panel("Clip fraction", {"train/clip_fraction": ("", BLUE)}),
 )
+
+
+@contextmanager
+def _picture(out_png: Path, size: tuple[float, float], title: str, dpi: int) -> "Iterator[Figure]":
+    """A figure to draw into, which is then written; nothing of Matplotlib's state changes."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.01, ha="left", size=13, weight="bold")
+        yield figure
+        figure.savefig(out_png, dpi=dpi)
 
 
 def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
@@ -98,20 +97,12 @@ def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
         out_png: file to write, 1500 x 1500 pixels.
         title: such as robot, region and seed.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     series = _series(metrics_jsonl)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 10), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle(title or "Learning curve", x=0.01, ha="left", size=13, weight="bold")
+    with _picture(out_png, (10, 10), title or "Learning curve", 150) as figure:
         for axes, panel in zip(figure.subplots(3, 2, sharex=True).flat, _PANELS, strict=True):
             _draw(axes, panel, series)
         for axes in figure.axes[-2:]:
             axes.set_xlabel("environment steps")
-        figure.savefig(out_png, dpi=150)
 
 
 def goals(positions: "ArrayLike", success: "ArrayLike", out_png: Path, title: str = "") -> None:
@@ -123,25 +114,57 @@ def goals(positions: "ArrayLike", success: "ArrayLike", out_png: Path, title: st
         out_png: file to write.
         title: such as robot and region.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     points = np.asarray(positions, float).reshape(-1, 3)
     reached = np.asarray(success, bool).reshape(-1)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 5.9), layout="constrained")
-        FigureCanvasAgg(figure)
-        share = f"{reached.mean():.1%} of {len(reached):,} goals reached" if len(reached) else ""
-        heading = ": ".join(part for part in (title, share) if part)
-        figure.suptitle(heading, x=0.01, ha="left", size=13, weight="bold")
+    share = f"{reached.mean():.1%} of {len(reached):,} goals reached" if len(reached) else ""
+    heading = ": ".join(filter(None, (title, share)))
+    with _picture(out_png, (10, 5.9), heading, 150) as figure:
         top, side = figure.subplots(1, 2)
         _same_scale(points, top, side)
         _scatter(top, points[:, :2], reached, ("x (m), forward", "y (m), left"), "From above")
         _scatter(side, points[:, ::2], reached, ("x (m), forward", "z (m), up"), "From the side")
         side.axhline(0.0, color="#B0A090", linewidth=3, zorder=1)
-        _legend_below(figure, top)
-        figure.savefig(out_png, dpi=150)
+        handles, labels = top.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+
+def robustness(found: Mapping[str, Any], out_png: Path, title: str = "") -> None:
+    """Draw a panel for each factor: success with its 95 % interval, nominal marked.
+
+    Args:
+        found: of evaluation.perturbations.sweep.
+        out_png: file to write.
+        title: such as the run and its checkpoint.
+    """
+    columns = 4
+    rows = -(-len(found) // columns)
+    with _picture(out_png, (12, 2.9 * rows + 0.6), title or "Robustness", 130) as figure:
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for axes, factor in zip(panels.flat, found.values(), strict=False):
+            _factor(axes, factor)
+        for axes in panels.flat[len(found) :]:
+            axes.set_axis_off()
+        for row in panels:
+            row[0].set_ylabel("success")
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        spare = len(found) < panels.size
+        where = panels.flat[-1] if spare else figure
+        where.legend(handles, labels, loc="center" if spare else "outside lower center")
+
+
+def _factor(axes: "Axes", factor: Mapping[str, Any]) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    points = factor["points"]
+    values, success = ([point[key] for point in points] for key in ("value", "success_rate"))
+    low, high = np.array([point["success_ci95"] for point in points]).T
+    axes.set_title(factor["title"])
+    axes.set_xlabel(factor["unit"])
+    axes.axvline(factor["nominal"], color=GREY, linewidth=1, linestyle="--", label="nominal")
+    axes.fill_between(values, low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
+    axes.plot(values, success, color=BLUE, linewidth=1.6, marker="o", markersize=4, label="success")
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _series(path: Path) -> dict[str, np.ndarray]:
@@ -166,13 +189,10 @@ def _draw(axes: "Axes", panel: _Panel, series: Mapping[str, np.ndarray]) -> None
 
     axes.set_title(panel.title)
     axes.set_yscale(panel.scale)
-    drawn = 0
-    for line in panel.lines:
-        points = series.get(line.name)
-        if points is None or not len(points):
-            continue
-        _draw_line(axes, line, points, log=panel.scale == "log")
-        drawn += 1
+    drawn = [name for name in panel.lines if len(series.get(name, ()))]
+    for name in drawn:
+        label, colour = panel.lines[name]
+        _draw_line(axes, series[name], label, colour, marked=name.startswith("eval/"))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if panel.scale == "log":
         axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
@@ -184,20 +204,19 @@ def _draw(axes: "Axes", panel: _Panel, series: Mapping[str, np.ndarray]) -> None
         axes.text(0.5, 0.5, "no records", transform=axes.transAxes, ha="center", color=GREY)
         return
     _healthy_band(axes, panel)
-    if any(line.label for line in panel.lines) or axes.get_legend_handles_labels()[1]:
+    if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="lower right" if panel.share else "best")
 
 
-def _draw_line(axes: "Axes", line: _Line, points: np.ndarray, log: bool) -> None:
+def _draw_line(axes: "Axes", points: np.ndarray, label: str, colour: str, *, marked: bool) -> None:
     steps, values = points.T
-    if log:
+    if axes.get_yscale() == "log":
         values = np.where(values > 0, values, np.nan)
-    if line.marked or len(values) < 40:
-        style = {"marker": "o", "markersize": 3.5} if line.marked or len(values) < 3 else {}
-        axes.plot(steps, values, color=line.colour, linewidth=1.6, label=line.label, **style)
-        return
-    axes.plot(steps, values, color=line.colour, linewidth=0.8, alpha=0.3)
-    axes.plot(steps, smooth(values), color=line.colour, linewidth=1.6, label=line.label)
+    style = {"marker": "o", "markersize": 3.5} if marked or len(values) < 3 else {}
+    if not marked and len(values) >= 40:
+        axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
+        values = smooth(values)
+    axes.plot(steps, values, color=colour, linewidth=1.6, label=label, **style)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -218,7 +237,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 def _healthy_band(axes: "Axes", panel: _Panel) -> None:
     """Shade where a healthy run stays, and keep both the band and the curve in view."""
-    healthy = describe(panel.lines[0].name).healthy
+    healthy = describe(next(iter(panel.lines))).healthy
     if healthy is None:
         return
     low, high = healthy
@@ -234,24 +253,10 @@ def _scatter(
     axes.set_title(title)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.scatter(
-        *points[reached].T,
-        s=12,
-        color=BLUE,
-        alpha=0.45,
-        linewidths=0,
-        label=f"reached ({reached.sum():,})",
-        zorder=2,
-    )
-    axes.scatter(
-        *points[~reached].T,
-        s=40,
-        color=ORANGE,
-        marker="x",
-        linewidths=1.6,
-        label=f"missed ({(~reached).sum():,})",
-        zorder=3,
-    )
+    dots = {"s": 12, "color": BLUE, "alpha": 0.45, "linewidths": 0, "zorder": 2}
+    axes.scatter(*points[reached].T, label=f"reached ({reached.sum():,})", **dots)
+    crosses = {"s": 40, "color": ORANGE, "marker": "x", "linewidths": 1.6, "zorder": 3}
+    axes.scatter(*points[~reached].T, label=f"missed ({(~reached).sum():,})", **crosses)
     axes.plot(0.0, 0.0, marker="s", markersize=9, color="#333333", linestyle="", label="base")
 
 
@@ -264,8 +269,3 @@ def _same_scale(points: np.ndarray, top: "Axes", side: "Axes") -> None:
         axes.set_aspect("equal")
         axes.set_xlim(centre[0] - half, centre[0] + half)
         axes.set_ylim(centre[vertical] - half, centre[vertical] + half)
-
-
-def _legend_below(figure: "Figure", axes: "Axes") -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

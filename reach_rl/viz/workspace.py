@@ -1,12 +1,13 @@
 """The W&B workspace of the project: which panels there are, made from the metric catalogue."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from wandb_workspaces import workspaces as ws
+from wandb_workspaces.reports import v2
+from wandb_workspaces.reports.v2.interface import ParallelCoordinatesPlotColumn
 
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Metric, describe
-
-if TYPE_CHECKING:
-    from wandb_workspaces.workspaces import Section, Workspace
 
 STEP = "global_step"
 OBJECTIVE = "eval/score"
@@ -56,14 +57,12 @@ COMPARED = (
 FILMS = ("video/best", "video/periodic")
 
 
-def workspace(entity: str, project: str, name: str) -> "Workspace":
+def workspace(entity: str, project: str, name: str) -> ws.Workspace:
     """The workspace, not saved yet; makes no connection.
 
     Raises:
         ImportError: wandb-workspaces is not installed.
     """
-    from wandb_workspaces import workspaces as ws
-
     return ws.Workspace(
         entity=entity,
         project=project,
@@ -81,9 +80,9 @@ def workspace(entity: str, project: str, name: str) -> "Workspace":
     )
 
 
-def _section(name: str, panels: Sequence[Any], *, is_open: bool = True, rows: int = 2) -> "Section":
-    from wandb_workspaces import workspaces as ws
-
+def _section(
+    name: str, panels: Sequence[Any], *, is_open: bool = True, rows: int = 2
+) -> ws.Section:
     layout = ws.SectionLayoutSettings(columns=3, rows=rows)
     axis = ws.SectionPanelSettings(x_axis=STEP)
     return ws.Section(
@@ -95,36 +94,30 @@ def _section(name: str, panels: Sequence[Any], *, is_open: bool = True, rows: in
     )
 
 
-def _success() -> "Section":
+def _success() -> ws.Section:
     return _section("Success", [_lines(*names) for names in SUCCESS], rows=3)
 
 
-def _learning() -> "Section":
-    from wandb_workspaces.reports.v2 import LinePlot
-
-    time = LinePlot(
+def _learning() -> ws.Section:
+    time = v2.LinePlot(
         title="share of time", x=STEP, y=list(TIME), plot_type="pct-area", title_y="share"
     )
     return _section("Learning", [*(_lines(*names) for names in LEARNING), time], rows=4)
 
 
-def _health() -> "Section":
+def _health() -> ws.Section:
     """Every metric that has a healthy range, with its bounds as lines."""
-    from wandb_workspaces.reports.v2 import MarkdownPanel
-
     sound = [metric for metric in CATALOGUE.values() if metric.healthy is not None]
     rows = [f"| {m.name} | {_range(m)} | {m.unit} | {m.meaning} |" for m in sound]
     table = "\n".join(["| metric | healthy | unit | meaning |", "|---|---|---|---|", *rows])
-    return _section("PPO health", [*(_banded(metric) for metric in sound), MarkdownPanel(table)])
+    return _section("PPO health", [*(_banded(metric) for metric in sound), v2.MarkdownPanel(table)])
 
 
-def _reward() -> "Section":
-    from wandb_workspaces.reports.v2 import LinePlot
-
+def _reward() -> ws.Section:
     return _section(
         "Reward terms and curriculum",
         [
-            LinePlot(
+            v2.LinePlot(
                 title=f"{family.meaning} ({family.unit})",
                 x=STEP,
                 metric_regex=f"^{family.name}.+",
@@ -136,27 +129,18 @@ def _reward() -> "Section":
     )
 
 
-def _sweep() -> "Section":
-    from wandb_workspaces.reports.v2 import (
-        Config,
-        ParallelCoordinatesPlot,
-        ParameterImportancePlot,
-        ScatterPlot,
-        SummaryMetric,
-    )
-    from wandb_workspaces.reports.v2.interface import ParallelCoordinatesPlotColumn
-
-    axes = [ParallelCoordinatesPlotColumn(Config(key), display_name=key) for key in SEARCHED]
-    result = ParallelCoordinatesPlotColumn(SummaryMetric(OBJECTIVE), display_name=OBJECTIVE)
+def _sweep() -> ws.Section:
+    axes = [ParallelCoordinatesPlotColumn(v2.Config(key), display_name=key) for key in SEARCHED]
+    result = ParallelCoordinatesPlotColumn(v2.SummaryMetric(OBJECTIVE), display_name=OBJECTIVE)
     return _section(
         "Sweep",
         [
-            ParallelCoordinatesPlot(title="settings and score", columns=[*axes, result]),
-            ParameterImportancePlot(with_respect_to=OBJECTIVE),
-            ScatterPlot(
+            v2.ParallelCoordinatesPlot(title="settings and score", columns=[*axes, result]),
+            v2.ParameterImportancePlot(with_respect_to=OBJECTIVE),
+            v2.ScatterPlot(
                 title=f"learning rate and {OBJECTIVE}",
-                x=Config("ppo.learning_rate"),
-                y=SummaryMetric(OBJECTIVE),
+                x=v2.Config("ppo.learning_rate"),
+                y=v2.SummaryMetric(OBJECTIVE),
                 log_x=True,
             ),
         ],
@@ -165,12 +149,10 @@ def _sweep() -> "Section":
     )
 
 
-def _robots() -> "Section":
-    from wandb_workspaces.reports.v2 import BarPlot, Config, LinePlot
-
-    by = Config("robot.name")
+def _robots() -> ws.Section:
+    by = v2.Config("robot.name")
     bars = [
-        BarPlot(
+        v2.BarPlot(
             title=f"{_title(describe(name))} by robot",
             metrics=[name],
             groupby=by,
@@ -180,7 +162,7 @@ def _robots() -> "Section":
         )
         for name in COMPARED
     ]
-    curve = LinePlot(
+    curve = v2.LinePlot(
         title="success by robot",
         x=STEP,
         y=["eval/success_rate"],
@@ -192,10 +174,8 @@ def _robots() -> "Section":
     return _section("Robots compared", [curve, *bars], is_open=False)
 
 
-def _videos() -> "Section":
-    from wandb_workspaces.reports.v2 import MediaBrowser
-
-    films = MediaBrowser(
+def _videos() -> ws.Section:
+    films = v2.MediaBrowser(
         title="films of evaluation episodes",
         media_keys=list(FILMS),
         num_columns=2,
@@ -205,13 +185,11 @@ def _videos() -> "Section":
     return _section("Videos", [films], is_open=False, rows=1)
 
 
-def _lines(*names: str) -> Any:  # noqa: ANN401  a LinePlot
+def _lines(*names: str) -> v2.LinePlot:
     """Metrics of one unit against the steps; a share from 0 to 1."""
-    from wandb_workspaces.reports.v2 import LinePlot
-
     first = describe(names[0])
     whole = first.unit == "share"
-    return LinePlot(
+    return v2.LinePlot(
         title=_title(first),
         x=STEP,
         y=list(names),
@@ -220,14 +198,12 @@ def _lines(*names: str) -> Any:  # noqa: ANN401  a LinePlot
     )
 
 
-def _banded(metric: Metric) -> Any:  # noqa: ANN401  a LinePlot
+def _banded(metric: Metric) -> v2.LinePlot:
     """A metric and the bounds of its healthy range, as lines that are constant."""
-    from wandb_workspaces.reports.v2 import LinePlot
-
     assert metric.healthy is not None
     value = f"${{{metric.name}}}"
     bounds = [f"0 * {value} + {bound:g}" for bound in dict.fromkeys(metric.healthy)]
-    return LinePlot(
+    return v2.LinePlot(
         title=f"{metric.name.partition('/')[2]}, healthy {_range(metric)}",
         x=STEP,
         y=[metric.name],

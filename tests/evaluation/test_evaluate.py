@@ -202,7 +202,7 @@ def test_robustness_stays_with_the_run_where_no_place_is_given(good, capsys, mon
     from reach_rl.evaluation import perturbations
 
     monkeypatch.setattr(perturbations, "factors", lambda *_: [])
-    monkeypatch.setattr("reach_rl.viz.robustness.draw", lambda found, path, title: path.touch())
+    monkeypatch.setattr("reach_rl.viz.plots.robustness", lambda found, path, title: path.touch())
     assert evaluate(capsys, f"run={good}", "robustness=true", "robustness_goals=2")[0] == 0
     assert json.loads((good / "robustness.json").read_text()) == {"checkpoint": reaching.NAME}
     assert (good / "robustness.png").exists()

@@ -3,8 +3,7 @@ import pytest
 
 from reach_rl.config.load import compose
 from reach_rl.robots import load_robot
-from reach_rl.viz.player.reachable import Reachable
-from reach_rl.viz.player.world import World
+from reach_rl.viz.player.world import Reachable, World
 
 
 @pytest.fixture(scope="module")

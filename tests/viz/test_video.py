@@ -17,13 +17,12 @@ from reach_rl.config.load import compose
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import load_robot
 from reach_rl.robots.render import RenderError, backend
-from reach_rl.viz.video import overlay
-from reach_rl.viz.video.cameras import SIDES, cameras
+from reach_rl.viz.video import shoot as drawing
 from reach_rl.viz.video.encode import VideoError, encoder, ffmpeg
 from reach_rl.viz.video.film import film_of, load, save
 from reach_rl.viz.video.filmer import MOST_WAITING, Filmer
-from reach_rl.viz.video.shoot import DRAWN, SIZE, Stage, _model, shoot
-from reach_rl.viz.video.training import TrainingFilms
+from reach_rl.viz.video.filming import TrainingFilms
+from reach_rl.viz.video.shoot import DRAWN, SIDES, SIZE, STRIP, Stage, _model, cameras, shoot
 
 STEPS = 60
 
@@ -88,9 +87,9 @@ def test_pictures_follow_the_arm_and_show_the_goal():
     assert frames[0].shape == (SIZE[1], SIZE[0], 3) and frames[0].dtype == np.uint8
     middle = SIZE[0] // 2
     for view in (slice(0, middle), slice(middle, None)):
-        first, last = frames[0][: -overlay.HEIGHT, view], frames[-1][: -overlay.HEIGHT, view]
+        first, last = frames[0][:-STRIP, view], frames[-1][:-STRIP, view]
         assert (np.abs(first.astype(int) - last).max(axis=2) > 40).mean() > 0.02
-        goal = np.abs(first.astype(int) - without[: -overlay.HEIGHT, view]).max(axis=2) > 60
+        goal = np.abs(first.astype(int) - without[:-STRIP, view]).max(axis=2) > 60
         assert 0.0003 < goal.mean() < 0.05
 
 
@@ -124,13 +123,13 @@ def test_the_words_say_what_happens():
     (episode,) = film.episodes
     missed = replace(episode, success=False, time_to_success=float("nan"))
     close = replace(missed, position_error=episode.position_error * 0, orientation_error=episode.position_error * 0)  # noqa: E501  # fmt: skip
-    assert overlay.outcome(film, episode, 10)[0] == "on the way"
-    assert overlay.outcome(film, close, 10)[0] == "holding"
-    assert overlay.outcome(film, episode, 55)[0] == "success at 1.10 s"
-    assert overlay.outcome(film, missed, STEPS)[0] == "missed"
-    words = [overlay.strip(film, e, s, SIZE[0]) for e, s in ((episode, 10), (episode, 55))]
-    assert all(w.shape == (overlay.HEIGHT, SIZE[0], 3) for w in words)
-    green = np.array(overlay.GREEN)
+    assert drawing.outcome(film, episode, 10)[0] == "on the way"
+    assert drawing.outcome(film, close, 10)[0] == "holding"
+    assert drawing.outcome(film, episode, 55)[0] == "success at 1.10 s"
+    assert drawing.outcome(film, missed, STEPS)[0] == "missed"
+    words = [drawing.strip(film, e, s, SIZE[0]) for e, s in ((episode, 10), (episode, 55))]
+    assert all(w.shape == (STRIP, SIZE[0], 3) for w in words)
+    green = np.array(drawing.GREEN)
     assert [(np.abs(w - green.astype(int)).max(axis=2) < 3).sum() > 3000 for w in words] == [0, 1]
 
 
@@ -155,13 +154,13 @@ def test_a_film_travels_in_a_file(tmp_path):
 
 def test_a_film_appears_whole_or_not_at_all(tmp_path):
     out = tmp_path / "a.mp4"
-    with pytest.raises(RuntimeError), encoder(out, (32, 32), 10) as target:
-        target.add(np.zeros((32, 32, 3), np.uint8), 5)
+    with pytest.raises(RuntimeError), encoder(out, (32, 32), 10) as add:
+        add(np.zeros((32, 32, 3), np.uint8), 5)
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(VideoError, match="ffmpeg failed"), encoder(out, (33, 33), 10) as target:
+    with pytest.raises(VideoError, match="ffmpeg failed"), encoder(out, (33, 33), 10) as add:
         for _ in range(200):
-            target.add(np.zeros((33, 33, 3), np.uint8))
+            add(np.zeros((33, 33, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -48,11 +48,10 @@ _OF_STAGES = {
     f"curriculum/{name}"
     for name in ("progress", "stage", "position_threshold", "orientation_threshold", "region_share")
 }
-_ELSEWHERE = (
-    "reward/", "curriculum/", "time/", "health/alert", "final/", "eval/", "rollout/success_rate",
-    "rollout/ep_rew_mean", *(f"rollout/{name}" for name in _ERRORS),
-)  # fmt: skip
-"""Beginnings of metrics that have figures of their own, or tables."""
+_ELSEWHERE = ("reward/", "curriculum/", "time/", "health/alert", "final/", "eval/")
+"""Beginnings of metrics that have figures of their own, or tables; these, too:"""
+
+_SHOWN = {f"rollout/{name}" for name in ("success_rate", "ep_rew_mean", *_ERRORS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def others(groups: Groups) -> Iterator[draw.Figure | None]:
     """Every metric with at least two records that has no figure elsewhere."""
     names = sorted({name for run in members(groups) for name in run.curves})
     for name in names:
-        known = name in _HEALTH or _meaning(name).healthy is not None
+        known = name in {*_HEALTH, *_SHOWN} or _meaning(name).healthy is not None
         most = max((len(c.steps) for g in groups for c in g.curves(name)), default=0)
         if most > 1 and not known and not name.startswith(_ELSEWHERE):
             yield metric_figure(groups, name, name)

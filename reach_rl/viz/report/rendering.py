@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 from reach_rl.config.problems import show
 from reach_rl.rundir.status import now
 from reach_rl.viz.report.plotting import PALETTE
-from reach_rl.viz.report.subject import number
+from reach_rl.viz.report.subject import at, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def render(template: str, **page: Any) -> str:  # noqa: ANN401  what the templat
 
     Args:
         template: of those in templates/ that extend page.html.
-        page: kicker, title, lead, state, facts, cards and notes, and what the template asks for.
+        page: kicker, title, state and cards, and what the template asks for.
     """
     text = (
         _environment()
@@ -126,6 +126,6 @@ def _environment() -> Environment:
     )  # fmt: skip
     found.filters |= {"data": data, "drawn": _drawn, "in_words": show}
     found.filters |= {f.__name__: f for f in (duration, plain, shown, slug)}
-    found.globals["number"] = number
+    found.globals |= {"at": at, "number": number}
     found.globals["asset"] = lambda name: Markup(loader.get_source(found, name)[0])
     return found

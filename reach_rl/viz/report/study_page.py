@@ -53,22 +53,20 @@ def sweep_page(study: "Study", folder: Path) -> str:
         folder: of the sweep.
     """
     head = results.header(study)
-    best, failed = head["best"], head["trials"].get("failed", 0)
+    best = head["best"]
     aim = " and ".join(f"{name} was {how}d" for name, how in head["objectives"].items())
-    word = "trial" if failed == 1 else "trials"
     names = ("search", "importance", "settings", "slices", "pruning")
     return render(
         "sweep.html",
         kicker="Sweep",
         title=str(head["study"]),
-        lead=_lead(head),
         state="running" if head["trials"].get("running") else "",
-        facts={
-            "folder": str(folder),
-            **{key: _line(head.get(key)) for key in ("space", "overrides")},
-        },
+        folder=str(folder),
+        space=_line(head.get("space")),
+        overrides=_line(head.get("overrides")),
+        failed=head["trials"].get("failed", 0),
+        counts=_counts(head),
         cards=_cards(head, read_json(folder / "winner.json")),
-        notes=[f"{failed} {word} failed; the table tells why."] if failed else [],
         aim=f"{aim}.".capitalize(),
         best=best,
         best_folder=Path(best["folder"]).name if best and best["folder"] else "",
@@ -91,15 +89,6 @@ def _line(value: object) -> str:
 
 def _overrides(best: Mapping[str, Any] | None) -> list[str]:
     return [f"{key}={show(value)}" for key, value in best["params"].items()] if best else []
-
-
-def _lead(head: Mapping[str, Any]) -> str:
-    best, words = head["best"], _counts(head)
-    total = sum(head["trials"].values())
-    if best is None:
-        return f"{total} trials ({words or 'none begun'}); none is complete yet."
-    values = ", ".join(f"{name} {plain(v)}" for name, v in best["values"].items() if v is not None)
-    return f"{total} trials ({words}); trial {best['number']} is best with {values}."
 
 
 def _counts(head: Mapping[str, Any]) -> str:
@@ -266,7 +255,7 @@ def slices(study: "Study") -> Iterator[draw.Figure]:
             marker = {"colorscale": _SHADES, "showscale": False, "size": 7, "line": {"width": 0}}
             plot.update_traces(marker=marker)
             title = key.removeprefix("ppo.").removeprefix("reward.terms.")
-            caption = f"{name} over {key}; later trials are darker."
+            caption = f"{name} over {key}; later trials are stronger in colour."
             yield draw.Figure(f"slice {key} {name}", plot, caption, title, caption)
 
 
@@ -298,6 +287,6 @@ def pruning(study: "Study") -> draw.Figure | None:
         "pruning",
         plot,
         f"Reported values of {len(plot.data)} trials over evaluations; {pruned} were pruned.",
-        caption="What trials reported at each evaluation: blue complete, orange pruned, dark the "
-        "best. Pruned ones should end low; one that ends among the best was pruned too early.",
+        caption="What trials reported at each evaluation: blue complete, orange pruned, thick "
+        "the best. Pruned ones should end low; one that ends among the best was pruned too early.",
     )

@@ -1,24 +1,40 @@
-"""Draw a film frame by frame and encode it."""
+"""Draw a film frame by frame: two cameras that stand still, and a strip of words under them."""
 
+import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import mujoco
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import display_spec
 from reach_rl.robots.render import Offscreen, place_goal
-from reach_rl.viz.video import overlay
-from reach_rl.viz.video.cameras import SIDES, cameras
 from reach_rl.viz.video.encode import encoder
 from reach_rl.viz.video.film import Film
+
+STRIP = 90
+PAPER, INK, FAINT = (250, 250, 251), (32, 40, 48), (112, 122, 132)
+GREEN, AMBER, RED, GREY = (22, 128, 70), (176, 106, 0), (190, 40, 40), (84, 96, 108)
+
+COLUMNS = (24, 370, 545, 715)
+"""Left edges of title, position, orientation and outcome (pixels)."""
+
+SIDES = ((132.0, -16.0), (212.0, -45.0))
+"""Azimuth and elevation of each camera (deg): from the arm's front right, and from its left."""
+
+MARGIN = 0.9
+"""How much of the picture may be filled."""
+
+EVERY = 10
+"""Every so many control steps are looked at to place the cameras."""
 
 DRAWN = (576, 540)
 """Width and height in which each view is drawn (pixels); shown smaller, for smooth edges."""
 SHOWN = (480, 450)
-SIZE = (len(SIDES) * SHOWN[0], SHOWN[1] + overlay.HEIGHT)
+SIZE = (len(SIDES) * SHOWN[0], SHOWN[1] + STRIP)
 FREEZE = 0.6
 """The last picture of an episode stands for this long (s)."""
 
@@ -33,13 +49,13 @@ def shoot(film: Film, out: Path) -> None:
         OSError: the file cannot be written.
     """
     model = _model(film)
-    with Stage(model, film) as stage, encoder(out, SIZE, film.frames_per_second) as target:
+    with Stage(model, film) as stage, encoder(out, SIZE, film.frames_per_second) as add:
         for episode in film.episodes:
             frame = None
             for frame in stage.frames(episode):
-                target.add(frame)
+                add(frame)
             if frame is not None:
-                target.add(frame, round(FREEZE * film.frames_per_second))
+                add(frame, round(FREEZE * film.frames_per_second))
 
 
 class Stage:
@@ -59,8 +75,8 @@ class Stage:
             self.data.qpos[:] = episode.qpos[step]
             mujoco.mj_forward(self.model, self.data)
             views = np.hstack([self._view(camera) for camera in self.cameras])
-            views[:, SHOWN[0] - 1 : SHOWN[0] + 1] = overlay.PAPER
-            yield np.vstack([views, overlay.strip(self.film, episode, step, SIZE[0])])
+            views[:, SHOWN[0] - 1 : SHOWN[0] + 1] = PAPER
+            yield np.vstack([views, strip(self.film, episode, step, SIZE[0])])
 
     def _view(self, camera: mujoco.MjvCamera) -> np.ndarray:
         picture = Image.fromarray(self.screen.frame(self.data, camera))
@@ -82,3 +98,138 @@ def _model(film: Film) -> mujoco.MjModel:
     quality.shadowsize, quality.offsamples, quality.numslices = 2048, 0, 28
     spec.visual.global_.fovy = 34.0
     return spec.compile()
+
+
+def cameras(
+    model: mujoco.MjModel, film: Film, size: tuple[int, int]
+) -> tuple[mujoco.MjvCamera, ...]:
+    """A camera for each of SIDES; `size` is the width and height of its picture."""
+    points, radii = _occupied(model, film)
+    return tuple(_fit(model, points, radii, size, *side) for side in SIDES)
+
+
+def _occupied(model: mujoco.MjModel, film: Film) -> tuple[np.ndarray, np.ndarray]:
+    """Spheres that hold the arm and the goals all the time: centres (k, 3) and radii (k,), m."""
+    data = mujoco.MjData(model)
+    goal = model.body("goal").id
+    moving = (model.geom_bodyid > 0) & (model.geom_group <= 2)
+    seen = moving & (model.geom_type != mujoco.mjtGeom.mjGEOM_PLANE)
+    centres, radii = [], []
+    for episode in film.episodes:
+        where = (episode.goal_position, episode.goal_quaternion)
+        place_goal(model, data, where)
+        for qpos in episode.qpos[film.steps(episode)][::EVERY]:
+            data.qpos[:] = qpos
+            mujoco.mj_kinematics(model, data)
+            # the frame of the goal is small; of it the ends of its axes count, not their bounds
+            arm = seen & (model.geom_bodyid != goal)
+            centres.append(data.geom_xpos[arm].copy())
+            radii.append(model.geom_rbound[arm] * 0.85)
+        tips = data.geom_xpos[model.geom_bodyid == goal]
+        centres.append(2.0 * tips - data.xpos[goal])
+        radii.append(np.full(len(tips), 0.01))
+    return np.concatenate(centres), np.concatenate(radii)
+
+
+def _fit(
+    model: mujoco.MjModel,
+    points: np.ndarray,
+    radii: np.ndarray,
+    size: tuple[int, int],
+    azimuth: float,
+    elevation: float,
+) -> mujoco.MjvCamera:
+    """The nearest camera of that direction that sees all spheres."""
+    a, e = np.radians(azimuth), np.radians(elevation)
+    forward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    right = np.array([np.sin(a), -np.cos(a), 0.0])
+    axes = np.stack([right, np.cross(right, forward), forward])
+    half = np.tan(np.radians(model.vis.global_.fovy / 2)) * MARGIN
+    slopes = np.array([half * size[0] / size[1], half])
+    places = points @ axes.T
+    low, high = places - radii[:, None], places + radii[:, None]
+    centre = (low.min(axis=0) + high.max(axis=0)) / 2
+    for _ in range(8):  # shift towards the side that asks for more
+        depth = _distance(places, radii, centre, slopes) + places[:, 2] - centre[2]
+        for axis in (0, 1):
+            most = ((high[:, axis] - centre[axis]) / depth).max()
+            least = ((low[:, axis] - centre[axis]) / depth).min()
+            centre[axis] += 0.5 * (most + least) * depth.mean()
+    camera = mujoco.MjvCamera()
+    camera.lookat[:] = axes.T @ centre
+    camera.distance = _distance(places, radii, centre, slopes)
+    camera.azimuth, camera.elevation = azimuth, elevation
+    return camera
+
+
+def _distance(
+    places: np.ndarray, radii: np.ndarray, centre: np.ndarray, slopes: np.ndarray
+) -> float:
+    """How far from the centre a camera has to be."""
+    away = np.abs(places[:, :2] - centre[:2]) + radii[:, None]
+    return float((away / slopes - (places[:, 2:] - centre[2])).max())
+
+
+def strip(film: Film, episode: Episode, step: int, width: int) -> np.ndarray:
+    """(STRIP, width, 3) uint8: what is to be told at a control step of an episode."""
+    image = Image.new("RGB", (width, STRIP), PAPER)
+    draw = ImageDraw.Draw(image)
+    draw.line([(0, 0), (width, 0)], fill=(218, 221, 225))
+    position = 1000.0 * float(episode.position_error[step])
+    angle = math.degrees(float(episode.orientation_error[step]))
+    allowed = 1000.0 * film.position_threshold, math.degrees(film.orientation_threshold)
+    left, second, third, last = COLUMNS
+    _column(draw, left, film.title, _which(film, episode), INK, big=20)
+    _error(draw, second, f"{position:.1f} mm", "position", position < allowed[0])
+    _error(draw, third, f"{angle:.1f}°", "orientation", angle < allowed[1])
+    word, colour = outcome(film, episode, step)
+    draw.rounded_rectangle((last, 15, width - 24, 49), radius=8, fill=colour)
+    middle = (last + width - 24) / 2
+    draw.text((middle, 32), word, fill="white", font=_font(20), anchor="mm")
+    time = f"{step * film.control_period:.2f} s"
+    draw.text((last, 58), time, fill=FAINT, font=_font(15))
+    rule = f"within {allowed[0]:.3g} mm, {allowed[1]:.2g}°"
+    draw.text((width - 24, 58), rule, fill=FAINT, font=_font(15), anchor="ra")
+    return np.asarray(image)
+
+
+def outcome(film: Film, episode: Episode, step: int) -> tuple[str, tuple[int, int, int]]:
+    """What has become of the goal at a control step, and the colour that says so."""
+    time = step * film.control_period
+    if episode.success and time >= episode.time_to_success - 1e-9:
+        return f"success at {episode.time_to_success:.2f} s", GREEN
+    if step >= len(episode.qpos) - 1:
+        return "missed", RED
+    inside = (
+        episode.position_error[step] < film.position_threshold
+        and episode.orientation_error[step] < film.orientation_threshold
+    )
+    return ("holding", AMBER) if inside else ("on the way", GREY)
+
+
+def _which(film: Film, episode: Episode) -> str:
+    what = f"goal {episode.number + 1:,} of {episode.goals:,}"
+    what += ", among the worst" if episode.worst else ""
+    return what if film.speed == 1.0 else f"{what}   {film.speed:g}x speed"
+
+
+def _error(draw: ImageDraw.ImageDraw, x: int, text: str, of: str, small: bool) -> None:
+    """An error, green where it is small enough."""
+    _column(draw, x, text, f"{of} error", GREEN if small else INK)
+
+
+def _column(
+    draw: ImageDraw.ImageDraw,
+    x: int,
+    text: str,
+    label: str,
+    colour: tuple[int, int, int],
+    big: int = 26,
+) -> None:
+    draw.text((x, 32), text, fill=colour, font=_font(big), anchor="lm")
+    draw.text((x, 58), label, fill=FAINT, font=_font(15))
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

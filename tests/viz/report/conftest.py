@@ -50,9 +50,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_record(folder / "0", config, step=1536) as record:
         record.alert(1024, TITLE, "approx_kl was 0.07, above 0.05; try ppo.learning_rate=1e-4")
     (folder / "0" / "videos").mkdir()
-    with encoder(folder / "0" / "videos" / "000000001024_best.mp4", (64, 48), 5) as film:
+    with encoder(folder / "0" / "videos" / "000000001024_best.mp4", (64, 48), 5) as add:
         for shade in range(5):
-            film.add(np.full((48, 64, 3), 50 * shade, np.uint8))
+            add(np.full((48, 64, 3), 50 * shade, np.uint8))
     return folder
 
 

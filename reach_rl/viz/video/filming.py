@@ -1,4 +1,4 @@
-"""Films of a training run: of the first evaluation after each interval, and of every new best."""
+"""What is filmed and when: of a training run what is best or due, of a judgement a few goals."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +18,9 @@ SPEED, FRAMES_PER_SECOND = 2.0, 15
 
 WAIT_SECONDS = 60.0
 """How long the end of a run waits for its last films."""
+
+LONGEST_WAIT = 3600.0
+"""How long a judgement waits for its film (s)."""
 
 
 class Asked(Protocol):
@@ -60,13 +63,13 @@ class TrainingFilms:
 
     def tell(self, record: Record) -> None:
         """Record the films that were finished since the last call."""
-        self._record(record, self._filmer.finished())
+        _record(record, self._filmer.finished())
 
     def finish(self, record: Record, stop: Asked) -> None:
         """Wait a little for the last films, unless somebody asks to stop, and record them."""
         if self._filmer.pending:
             self._say(f"waiting up to {WAIT_SECONDS:.0f} s for the last films")
-        self._record(record, self._filmer.finish(WAIT_SECONDS, lambda: stop.asked))
+        _record(record, self._filmer.finish(WAIT_SECONDS, lambda: stop.asked))
         if self._filmer.left_out:
             self._say(f"{self._filmer.left_out} films left out, there was no time for them")
 
@@ -74,6 +77,39 @@ class TrainingFilms:
         """Stop filming at once."""
         self._filmer.close()
 
-    def _record(self, record: Record, films: Iterable[Order]) -> None:
-        for film in films:
-            record.video(film.step, f"video/{film.kind}", film.out)
+
+def _record(record: Record, films: Iterable[Order]) -> None:
+    for film in films:
+        record.video(film.step, f"video/{film.kind}", film.out)
+
+
+def tracks() -> Tracks:
+    """Who is to watch a judgement that is filmed."""
+    return Tracks(fixed=2, worst=2)
+
+
+def film_judgement(
+    config: Config, run: Path, step: int, seed: int, watched: Tracks, say: Callable[[str], None]
+) -> Path | None:
+    """Film a few of the goals of one judgement and the worst, in real time, and wait for it.
+
+    Args:
+        config: what was judged.
+        run: folder of the run; the film goes into its videos folder.
+        step: environment steps that the policy was trained for.
+        seed: of the goals.
+        watched: the episodes.
+        say: tells the user a line.
+
+    Returns:
+        The film; None if it could not be made, which was said.
+    """
+    episodes, region = watched.episodes(), config.task.region.name
+    say(f"filming {len(episodes)} episodes")
+    filmer = Filmer(run / "videos", say, behind=False)
+    title = f"{config.robot.name}   {region}   {step:,} steps"
+    filmer.order(film_of(config, title, episodes), step, f"{region}_seed{seed}")
+    made = filmer.finish(LONGEST_WAIT)
+    for order in made:
+        say(f"film in {order.out}")
+    return made[0].out if made else None

@@ -1,4 +1,4 @@
-"""One picture of all robots, labelled: python -m reach_rl.viz.contact_sheet [OUT.png]."""
+"""One picture of all robots, labelled: python benchmarks/contact_sheet.py [OUT.png]."""
 
 import argparse
 import sys
@@ -18,9 +18,7 @@ POSE = (0.1, -1.95, 1.85, -1.47, -1.35, 0.0)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw and write the sheet."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reach_rl.viz.contact_sheet", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python benchmarks/contact_sheet.py", description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=Path("docs/images/robots.png"))
     out = parser.parse_args(argv).out
     out.parent.mkdir(parents=True, exist_ok=True)
