@@ -16,14 +16,7 @@ from reach_rl.cli.front_door import front
 from reach_rl.play import job
 from reach_rl.viz.player.drawing import GIZMO
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox", "--disable-background-networking", "--use-gl=angle", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",
-]  # fmt: skip
 PATIENCE = 120_000  # ms; a loaded machine draws a frame a second
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 
 
 @contextmanager
@@ -53,16 +46,6 @@ def free_port():
 def address():
     with playing(f"port={free_port()}") as (_, url):
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def opened(browser, address):
@@ -126,7 +109,6 @@ def drag_along(page, position, angles, axis, distance, reach):
     page.mouse.up()
 
 
-@needs_browser
 def test_the_arm_follows_the_goal_that_the_mouse_drags(browser, address):
     page = opened(browser, address)
     light(page, on=True)
@@ -146,7 +128,6 @@ def test_the_arm_follows_the_goal_that_the_mouse_drags(browser, address):
     page.close()
 
 
-@needs_browser
 def test_a_goal_may_be_typed_and_one_out_of_reach_is_marked(browser, address):
     page = opened(browser, address)
     field = page.locator("input[inputmode]").all()[-6]
@@ -159,7 +140,6 @@ def test_a_goal_may_be_typed_and_one_out_of_reach_is_marked(browser, address):
     page.close()
 
 
-@needs_browser
 def test_pause_stops_the_time_and_two_viewers_see_the_same(browser, address):
     first, second = opened(browser, address), opened(browser, address)
     light(first, on=True)
@@ -176,7 +156,6 @@ def test_pause_stops_the_time_and_two_viewers_see_the_same(browser, address):
     second.close()
 
 
-@needs_browser
 def test_a_push_is_felt_and_another_robot_can_be_chosen(browser, address):
     page = opened(browser, address)
     light(page, on=True)
