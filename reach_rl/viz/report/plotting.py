@@ -1,10 +1,7 @@
 """What the figures of the report share: where they register, their colours, and usual marks.
 
-A figure is one function, anywhere in this package's modules, that takes what the page is about
-and returns what Plotly draws:
-
-    @figure("goals", "Joint speed", "Small is still.")
-    def joint_speed(groups): return Figure("joint-speed", go.Figure(...), alt="...")
+A figure is one function, in any module of this package, that takes what the page is about and
+returns what Plotly draws; docs/report.md shows one.
 
 Colours are those of the light page. The page itself exchanges them where it is dark.
 """

@@ -14,8 +14,9 @@ from optuna.storages.journal import JournalFileBackend
 from reach_rl.cli.front_door import front
 from reach_rl.evaluation import result
 from reach_rl.report import job
-from reach_rl.viz.report import page_of
+from reach_rl.viz.report import goal_figures, page_of, plotting
 from reach_rl.viz.report.rendering import data
+from reach_rl.viz.report.subject import members
 
 
 @pytest.fixture
@@ -213,3 +214,14 @@ def test_secrets_and_the_home_folder_stay_at_home(copy, monkeypatch):
     text = words(page_of([str(copy)]))
     assert "hunter22" not in text
     assert f"{Path.home()}/arm" not in text
+
+
+def test_a_figure_is_one_function(runs, monkeypatch):
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    known = {name: list(drawers) for name, drawers in plotting._DRAWERS.items()}
+    monkeypatch.setattr(plotting, "_DRAWERS", known)
+    exec(example, vars(goal_figures) | {"members": members})  # as if it stood in that module
+    page = page_of([str(runs / "0")])
+    assert 'id="figure-misses-by-height"' in page
+    assert "Misses by height Low goals are hard to reach from above." in words(page)
