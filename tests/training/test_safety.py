@@ -11,6 +11,7 @@ import pytest
 import reach_rl
 from reach_rl.config.load import ConfigError
 from reach_rl.rundir import checkpoint
+from reach_rl.training.trained import policy_of
 from reach_rl.training.session import train
 
 MODULES = sorted(Path(reach_rl.__file__).parent.rglob("*.py"))
@@ -93,6 +94,7 @@ from pathlib import Path
 from reach_rl import evaluate, train
 from reach_rl.cli.front_door import front
 from reach_rl.rundir import checkpoint
+from reach_rl.training.trained import policy_of
 
 folder, words = sys.argv[1], sys.argv[2:]
 found = []
