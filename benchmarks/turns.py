@@ -195,11 +195,9 @@ def sb3_collecting(learning: Any) -> None:  # noqa: ANN401
 
 def sb3_normaliser(learning: Any) -> None:  # noqa: ANN401
     """SB3's own VecNormalize, which Normalize is but for the arithmetic."""
-    from stable_baselines3.common.running_mean_std import RunningMeanStd
     from stable_baselines3.common.vec_env import VecNormalize
 
     learning.env.__class__ = VecNormalize
-    learning.env.obs_rms.__class__ = RunningMeanStd
 
 
 def sb3_everything(learning: Any) -> None:  # noqa: ANN401

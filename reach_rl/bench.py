@@ -60,7 +60,7 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     from reach_rl.config.derived import rollout_size
     from reach_rl.envs.vec_env import cores
     from reach_rl.training.sizes_file import SizesFile
-    from reach_rl.training.throughput import Sizes, least_steps, tune
+    from reach_rl.training.throughput import least_steps, overrides, sizes_of, tune
 
     target = None if wanted.write is None else SizesFile.of(wanted.write)
     if target is not None:
@@ -74,7 +74,7 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     heads = ("environments", "rollout", "minibatch", "threads", "torch", "steps/s", "ratio")
     console.print("  ".join(f"{head:>{WIDTH}}" for head in heads).lstrip(), style="dim")
     result = tune(wanted, wanted.tune_seconds, lambda figures: console.print(_row(figures)))
-    facts = verdict(result, Sizes.of(wanted).overrides(wanted))
+    facts = verdict(result, overrides(sizes_of(wanted), wanted))
     for line in ("", *facts):
         console.print(line, soft_wrap=True)
     if target is not None:

@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import wait
 from typing import Any
@@ -256,8 +256,34 @@ class WorkerLost(RuntimeError):
     """The process of an environment has died."""
 
 
+class _Remote:
+    """A pipe to a process, which says so where that has died."""
+
+    def __init__(self, pipe: Any, who_died: Callable[[], str]) -> None:  # noqa: ANN401
+        self._pipe, self._who_died = pipe, who_died
+
+    def send(self, message: object) -> None:
+        try:
+            self._pipe.send(message)
+        except OSError as error:
+            raise WorkerLost(self._who_died()) from error
+
+    def recv(self) -> Any:  # noqa: ANN401  whatever the process answers
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerLost(self._who_died()) from error
+
+    def hang_up(self) -> None:
+        """Let nobody wait for it: forked processes hold copies of each other's pipes."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self._pipe.fileno())) as view:
+            view.shutdown(socket.SHUT_RDWR)
+
+
 class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
     """SB3's SubprocVecEnv of ReachEnv, which says so where a process has died; see the module."""
+
+    remotes: Any
 
     def __init__(
         self,
@@ -268,41 +294,17 @@ class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
         """Start the processes; the batch tells of their task."""
         self.batch = batch
         try:
-            with self._watched():
-                super().__init__([*makers], start_method)
-        except WorkerLost:
+            super().__init__([*makers], start_method)
+        except (EOFError, OSError) as error:
+            text = self._who_died()
             self.close()
-            raise
-        threading.Thread(target=self._hang_up, daemon=True).start()
+            raise WorkerLost(text) from error
+        self.remotes = [_Remote(pipe, self._who_died) for pipe in self.remotes]
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def physics_seconds(self) -> float:
         """Time spent stepping physics so far, the mean of the processes (s)."""
         return float(np.mean(self.get_attr("seconds_physics")))
-
-    def reset(self) -> Any:  # noqa: ANN401  as SB3's
-        """As SB3's. Raises WorkerLost, as what follows does."""
-        with self._watched():
-            return super().reset()
-
-    def step_async(self, actions: np.ndarray) -> None:
-        """As SB3's."""
-        with self._watched():
-            super().step_async(actions)
-
-    def step_wait(self) -> Any:  # noqa: ANN401
-        """As SB3's."""
-        with self._watched():
-            return super().step_wait()
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ANN401
-        """As SB3's."""
-        with self._watched():
-            return super().get_attr(attr_name, indices)
-
-    def env_method(self, method_name: str, *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ANN401
-        """As SB3's."""
-        with self._watched():
-            return super().env_method(method_name, *args, **kwargs)
 
     def close(self) -> None:
         """End the processes, by force where one does not end by itself."""
@@ -310,20 +312,13 @@ class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
             return
         self.closed = True
         for remote in self.remotes:
-            with suppress(OSError):
+            with suppress(OSError, WorkerLost):
                 remote.send(("close", None))
         for process in self.processes:
             process.join(_PATIENCE)
             if process.is_alive():
                 process.kill()
                 process.join()
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerLost(self._who_died()) from error
 
     def _who_died(self) -> str:
         for index, process in enumerate(self.processes):
@@ -334,11 +329,8 @@ class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
                 return f"the process of environment {index} has died ({how})"
         return "the process of an environment does not answer"
 
-    def _hang_up(self) -> None:
-        """Nobody is to wait for a dead process: forked ones hold copies of each other's pipes."""
+    def _watch(self) -> None:
         left = {process.sentinel: i for i, process in enumerate(self.processes)}
         while left and not self.closed:
             for sentinel in wait([*left], timeout=1.0):
-                remote = self.remotes[left.pop(sentinel)]  # type: ignore[call-overload]
-                with suppress(OSError), socket.socket(fileno=os.dup(remote.fileno())) as view:
-                    view.shutdown(socket.SHUT_RDWR)
+                self.remotes[left.pop(sentinel)].hang_up()  # type: ignore[call-overload]

@@ -1,6 +1,6 @@
-"""SB3's VecNormalize with its arithmetic in compiled loops; same numbers, to the last bit.
+"""SB3's VecNormalize, which scales observations in one compiled loop; same numbers, to the bit.
 
-Half of what it costs with 512 environments; see `python benchmarks/performance.py --what fast`.
+What that earns: `python benchmarks/performance.py --what fast`.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from reach_rl.mdp.compiled import compiled
 
 def normalized(env: VecEnv, config: Config) -> VecNormalize:
     """SB3's running normalisation of observations and rewards."""
-    out = Normalize(
+    return Normalize(
         env,
         norm_obs=config.observation.normalize,
         norm_reward=config.reward.normalize,
@@ -22,18 +22,6 @@ def normalized(env: VecEnv, config: Config) -> VecNormalize:
         clip_reward=config.reward.clip,
         gamma=config.ppo.gamma,
     )
-    if out.norm_obs:
-        out.obs_rms = Moments(shape=env.observation_space.shape or ())
-    return out
-
-
-class Moments(RunningMeanStd):
-    """Mean and variance (d,) of all observations so far."""
-
-    def update(self, arr: np.ndarray) -> None:
-        """Take in observations (n, d) float32."""
-        self.mean, self.var = _followed(arr, self.mean, self.var, self.count)
-        self.count += len(arr)
 
 
 class Normalize(VecNormalize):
@@ -52,31 +40,3 @@ def _scale(obs: np.ndarray, mean: Array, scale: Array, clip: float, out: np.ndar
         for k in range(obs.shape[1]):
             value = (obs[i, k] - mean[k]) / scale[k]
             out[i, k] = min(max(value, -clip), clip)
-
-
-@compiled("Tuple((f8[::1], f8[::1]))(f4[:,::1], f8[::1], f8[::1], f8)")
-def _followed(obs: np.ndarray, mean: Array, variance: Array, count: float) -> tuple[Array, Array]:
-    """Mean and variance (d,) of `count` samples and of the observations (n, d) together.
-
-    In the order of SB3's RunningMeanStd.update, so that the last bit agrees.
-    """
-    n, d = obs.shape
-    few = np.float32(n)
-    seen, spread = np.zeros(d, np.float32), np.zeros(d, np.float32)
-    for i in range(n):
-        for k in range(d):
-            seen[k] += obs[i, k]
-    seen /= few
-    for i in range(n):
-        for k in range(d):
-            off = obs[i, k] - seen[k]
-            spread[k] += off * off
-    spread /= few
-    new_mean, new_variance = np.empty(d), np.empty(d)
-    for k in range(d):
-        delta = np.float64(seen[k]) - mean[k]
-        new_mean[k] = mean[k] + delta * n / (count + n)
-        square = variance[k] * count + np.float64(spread[k] * few)
-        square += delta * delta * count * n / (count + n)
-        new_variance[k] = square / (count + n)
-    return new_mean, new_variance

@@ -1,8 +1,8 @@
 """How fast a configuration learns, beside its bare physics, and which sizes make it faster."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -178,46 +178,27 @@ def measure(config: Config, seconds: float, told: Callable[[int, int], None]) ->
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What is tuned."""
+def sizes_of(config: Config) -> dict[str, int]:
+    """What is tuned, and what it is in a configuration."""
+    return {
+        "n_envs": config.vec_env.n_envs,
+        "n_steps": config.ppo.n_steps,
+        "batch_size": config.ppo.batch_size,
+        "threads": threads_of(config.vec_env.threads),
+        "torch_threads": threads_of(config.torch_threads),
+    }
 
-    n_envs: int
-    n_steps: int
-    batch_size: int
-    threads: int
-    torch_threads: int
 
-    @classmethod
-    def of(cls, config: Config) -> "Sizes":
-        """Those of a configuration."""
-        return cls(
-            config.vec_env.n_envs,
-            config.ppo.n_steps,
-            config.ppo.batch_size,
-            threads_of(config.vec_env.threads),
-            threads_of(config.torch_threads),
-        )
-
-    def within(self, config: Config) -> Config:
-        """The configuration with these sizes."""
-        return replace(
-            config,
-            vec_env=replace(config.vec_env, n_envs=self.n_envs, threads=self.threads),
-            ppo=replace(config.ppo, n_steps=self.n_steps, batch_size=self.batch_size),
-            torch_threads=self.torch_threads,
-        )
-
-    def overrides(self, config: Config) -> dict[str, int]:
-        """Key -> value, as the command line has them."""
-        follows = config.ppo.n_steps == config.vec_env.rollout_steps
-        return {
-            "vec_env.n_envs": self.n_envs,
-            "vec_env.rollout_steps" if follows else "ppo.n_steps": self.n_steps,
-            "vec_env.threads": self.threads,
-            "ppo.batch_size": self.batch_size,
-            "torch_threads": self.torch_threads,
-        }
+def overrides(sizes: Mapping[str, int], config: Config) -> dict[str, int]:
+    """The sizes as the command line has them, key -> value."""
+    follows = config.ppo.n_steps == config.vec_env.rollout_steps
+    return {
+        "vec_env.n_envs": sizes["n_envs"],
+        "vec_env.rollout_steps" if follows else "ppo.n_steps": sizes["n_steps"],
+        "vec_env.threads": sizes["threads"],
+        "ppo.batch_size": sizes["batch_size"],
+        "torch_threads": sizes["torch_threads"],
+    }
 
 
 def least_steps(config: Config) -> int:
@@ -226,26 +207,26 @@ def least_steps(config: Config) -> int:
     return min(config.ppo.n_steps, max(1, round(REACH * reach)))
 
 
-def candidates(config: Config) -> list[Sizes]:
-    """The sizes to try, the configured ones first.
+def candidates(config: Config) -> list[Config]:
+    """The configurations to try, the given one first.
 
     Faster is not better: larger minibatches and shorter rollouts nearly always give more
     environment steps per second, and may learn less from each. So the samples of a rollout stay as
     many, a rollout stays longer than the reach of its advantages, and a minibatch within a factor
     of two.
     """
-    start, samples = Sizes.of(config), rollout_size(config)
+    ppo, samples = config.ppo, rollout_size(config)
     found = []
     for factor, share in product((1, 2, 0.5, 4, 0.25), (1, 2, 0.5)):
-        n_envs, batch_size = start.n_envs * factor, start.batch_size * share
-        if n_envs < start.threads or n_envs % 1 or batch_size % 1:
+        n_envs, batch_size = config.vec_env.n_envs * factor, ppo.batch_size * share
+        if n_envs < threads_of(config.vec_env.threads) or samples % n_envs or samples % batch_size:
             continue
-        if samples % n_envs or samples % batch_size:
-            continue
-        n_steps, most = samples // int(n_envs), max(start.batch_size, samples // 2)
-        if n_steps >= least_steps(config) and batch_size <= most:
-            changes = {"n_envs": int(n_envs), "n_steps": n_steps, "batch_size": int(batch_size)}
-            found.append(replace(start, **changes))
+        n_steps = samples // int(n_envs)
+        sound = n_steps >= least_steps(config) and n_envs % 1 == batch_size % 1 == 0
+        if sound and batch_size <= max(ppo.batch_size, samples // 2):
+            tried = replace(ppo, n_steps=n_steps, batch_size=int(batch_size))
+            vec_env = replace(config.vec_env, n_envs=int(n_envs))
+            found.append(replace(config, vec_env=vec_env, ppo=tried))
     return found
 
 
@@ -271,41 +252,37 @@ def tune(config: Config, seconds: float, told: Callable[[dict[str, Any]], None])
     bare = BarePhysics(small)
     Learning(small).close()  # what the first of a process waits for is nobody's cost
     tried: list[dict[str, Any]] = []
-    every = candidates(config)
+    every = candidates(small)
     slowest = 0.0
-    for sizes in every:
+    for one in every:
         now = time.perf_counter()
         if tried and now - begin + 3.0 * slowest > seconds:
             break
-        tried += _measured(small, bare, [sizes], seconds)
+        tried += _measured([one], bare, seconds)
         slowest = max(slowest, time.perf_counter() - now)
         told(tried[-1])
     default = winner = tried[0]
     best = max(range(len(tried)), key=lambda i: tried[i]["ratio"])
     if tried[best]["ratio"] >= GAIN * default["ratio"]:
-        default, winner = _measured(small, bare, [every[0], every[best]], seconds)
+        default, winner = _measured([every[0], every[best]], bare, seconds)
         if winner["ratio"] < GAIN * default["ratio"]:
-            best, winner = 0, default
-    else:
-        best = 0
+            winner = default
     return {
         "tried": tried,
         "default": default,
         "best": winner,
         "gain": winner["ratio"] / default["ratio"],
-        "overrides": every[best].overrides(config),
+        "overrides": overrides(winner, config),
         "seconds": time.perf_counter() - begin,
     }
 
 
-def _measured(
-    config: Config, bare: BarePhysics, several: list[Sizes], seconds: float
-) -> list[dict[str, Any]]:
-    """Figures of some sizes in turns, so that they meet the same machine as bare physics does."""
+def _measured(several: list[Config], bare: BarePhysics, seconds: float) -> list[dict[str, Any]]:
+    """Sizes and speed of some runs in turns, on the machine that bare physics meets as well."""
     part = seconds * _SHARE / _TURNS
     learners: list[Learning] = []
     try:
-        learners += [Learning(sizes.within(config)) for sizes in several]
+        learners += [Learning(config) for config in several]
         steps, before = bare.steps, bare.seconds
         for _ in range(_TURNS):
             bare.go_on(_BARE * part)
@@ -317,6 +294,6 @@ def _measured(
         for learner in learners:
             learner.close()
     return [
-        asdict(sizes) | {"steps_per_second": speed, "ratio": speed / rate}
-        for sizes, speed in zip(several, speeds, strict=True)
+        sizes_of(config) | {"steps_per_second": speed, "ratio": speed / rate}
+        for config, speed in zip(several, speeds, strict=True)
     ]

@@ -11,7 +11,6 @@ import pytest
 import reach_rl
 from reach_rl.config.load import ConfigError
 from reach_rl.rundir import checkpoint
-from reach_rl.training.trained import policy_of
 from reach_rl.training.session import train
 
 MODULES = sorted(Path(reach_rl.__file__).parent.rglob("*.py"))
