@@ -73,7 +73,7 @@ class Judge:
         from reach_rl.training.trained import load
         from reach_rl.viz.video.filming import film_judgement, tracks
 
-        subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint)
+        subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint, self.say)
         subject = subject.on(self.wanted.task, self.wanted.servo_lag)
         robot, goals = self._scene(subject.config)
         watched = tracks()
@@ -125,7 +125,9 @@ class Judge:
         from reach_rl.training.trained import load
 
         names = labels(self.wanted.runs)
-        subjects = [load(Path(folder), self.wanted.checkpoint) for folder in self.wanted.runs]
+        subjects = [
+            load(Path(folder), self.wanted.checkpoint, self.say) for folder in self.wanted.runs
+        ]
         task = self.wanted.task or subjects[0].config.task
         evaluations: dict[str, Evaluation] = {}
         for name, subject in zip(names, subjects, strict=True):

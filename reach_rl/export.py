@@ -31,7 +31,7 @@ def job(wanted: ExportConfig) -> int:
     from reach_rl.training.trained import load
 
     console = open_console()
-    subject = load(Path(wanted.run), wanted.checkpoint)
+    subject = load(Path(wanted.run), wanted.checkpoint, lambda line: _say(console, line))
     out = Path(wanted.out or Path(wanted.run) / f"export_{wanted.format.value}")
     if wanted.format is ExportFormat.SB3:
         return _sb3(subject, out, console)

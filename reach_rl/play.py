@@ -120,10 +120,11 @@ def _title(name: str) -> str:
 def _loader(folder: Path) -> Source:
     def load() -> "tuple[Config, Policy]":
         from reach_rl.rundir import checkpoint
+        from reach_rl.rundir.provenance import own_model
         from reach_rl.training.trained import policy_of
 
         saved = checkpoint.read(folder)
-        return saved.config, policy_of(saved)
+        return own_model(saved.config, folder.parents[1]), policy_of(saved)
 
     return load
 

@@ -15,6 +15,7 @@ import mujoco
 from reach_rl.config.load import ConfigError
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.schema import RobotConfig
+from reach_rl.rundir.provenance import MODEL_LIST
 
 OUTSIDE_FILES = "REACH_RL_OUTSIDE_FILES"
 """Environment variable; with 1 a model may name files outside its folder."""
@@ -67,8 +68,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _look_through(main: Path) -> None:
-    """Raise ConfigError if the model, or one that it includes, is too large or looks outside."""
+def _look_through(main: Path) -> dict[Path, list[ET.Element]]:
+    """The model and what it includes, each with its elements.
+
+    Raises:
+        ConfigError: one of them is too large or looks outside.
+    """
     files: dict[Path, list[ET.Element]] = {}
     new = {main}
     while new:
@@ -82,6 +87,7 @@ def _look_through(main: Path) -> None:
                 _check(main, name, candidates)
                 if element.tag in ("include", "model"):
                     new |= {path for path in candidates if path.is_file() and path not in files}
+    return files
 
 
 def _elements(path: Path) -> list[ET.Element]:
@@ -119,12 +125,13 @@ def _candidates(name: str, folders: set[Path]) -> list[Path]:
 
 def _check(main: Path, name: str, candidates: list[Path]) -> None:
     """Raise ConfigError for a file outside the folder, or one that is no plain, sensible file."""
-    outside = [path for path in candidates if not path.is_relative_to(main.parent)]
+    root = _root(main)
+    outside = [path for path in candidates if not path.is_relative_to(root)]
     pries = len(outside) == len(candidates) or any(path.exists() for path in outside)
     if pries and os.environ.get(OUTSIDE_FILES) != "1":
         raise ConfigError(
             f'robot.mjcf: {main.name} refers to "{name}", which is outside its folder '
-            f"{main.parent}; copy it there, or set {OUTSIDE_FILES}=1 if you trust the model"
+            f"{root}; copy it there, or set {OUTSIDE_FILES}=1 if you trust the model"
         )
     for path in candidates:
         if path.exists() and not path.is_dir() and not path.is_file():
@@ -139,3 +146,61 @@ def _check_size(path: Path, most: int) -> None:
         raise ConfigError(
             f"robot.mjcf: {path.name} has {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} are read"
         )
+
+
+def _root(main: Path) -> Path:
+    """The folder that a model came in: its own, or all of model/ of a run."""
+    kept = (folder for folder in main.parents if (folder / MODEL_LIST).is_file())
+    return next(kept, main.parent)
+
+
+_FOLDERS = ("assetdir", "meshdir", "texturedir")
+
+
+def model_sources(path: Path) -> tuple[str, dict[str, tuple[Path, bytes]]]:
+    """A model with every file that it names, to be copied elsewhere.
+
+    Args:
+        path: of the model.
+
+    Returns:
+        Name of the model among the files; and the files: name below their common folder -> where
+        each is, and its content, in which names of whole paths are made relative. Laid out by
+        these names they compile to the same model.
+
+    Raises:
+        ConfigError: as read_spec.
+    """
+    main = path.resolve()
+    files = _look_through(main)
+    folders = {file.parent / name for file in files for name in _folder_names(files.values())}
+    elements = [element for found in files.values() for element in found]
+    names = {v.replace("\\", "/") for e in elements for k, v in e.items() if k.startswith("file")}
+    names |= {name.rsplit("/", 1)[-1] for name in names}  # as <compiler strippath="true"> looks
+    named = {Path(os.path.abspath(folder / name)) for folder in folders for name in names}
+    there = sorted({main, *files, *(file for file in named if file.is_file())})
+    root = Path(os.path.commonpath([file.parent for file in there]))
+    contents = {
+        file: _relative(file.read_bytes(), elements, main) if file in files else file.read_bytes()
+        for file in there
+    }
+    copies = {file.relative_to(root).as_posix(): (file, data) for file, data in contents.items()}
+    return main.relative_to(root).as_posix(), copies
+
+
+def _relative(text: bytes, elements: list[ET.Element], main: Path) -> bytes:
+    """The text of a model's file with names of whole paths relative to where MuJoCo looks."""
+    dirs = {k: v for e in elements if e.tag == "compiler" for k, v in e.items() if k in _FOLDERS}
+    for element in elements:
+        for key, value in element.items():
+            if not (key.startswith("file") or key in _FOLDERS) or not os.path.isabs(value):
+                continue
+            kind = "texturedir" if element.tag == "texture" else "meshdir"
+            plain = key in _FOLDERS or element.tag in ("include", "model")
+            folder = "" if plain else dirs.get(kind, dirs.get("assetdir", ""))
+            name = os.path.relpath(value, main.parent / folder)
+            for quote in "\"'":
+                text = text.replace(
+                    f"{quote}{value}{quote}".encode(), f"{quote}{name}{quote}".encode()
+                )
+    return text

@@ -27,6 +27,7 @@ from reach_rl.config.untrusted import load_yaml
 from reach_rl.rundir import manifest
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.manifest import NewerFormat
+from reach_rl.rundir.provenance import as_given
 
 PARTS = ("policy", "optimizer", "normalizer", "environment", "learner")
 """Files of arrays, by what they hold."""
@@ -77,7 +78,9 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = Fal
     checkpoints.mkdir(parents=True, exist_ok=True)
     target = checkpoints / folder_name(step)
     parts = {
-        "config.yaml": yaml.safe_dump(redact(to_tree(checkpoint.config)), sort_keys=False).encode(),
+        "config.yaml": yaml.safe_dump(
+            redact(to_tree(as_given(checkpoint.config, checkpoints.parent))), sort_keys=False
+        ).encode(),
         "learner.json": json.dumps(checkpoint.progress, allow_nan=False).encode(),
     }
     for name in PARTS:

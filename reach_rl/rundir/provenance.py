@@ -1,14 +1,20 @@
-"""What made a run: config.yaml and provenance.json in its folder, without credentials."""
+"""What made a run: config.yaml, provenance.json and the user's own model, in its folder.
+
+Neither file holds credentials. A model that was given by its path is copied as it was compiled,
+with all files that it names, and whoever goes on with the run or judges it uses that copy.
+"""
 
 import hashlib
 import os
 import platform
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,10 +23,11 @@ import yaml
 
 from reach_rl.config.load import CALL
 from reach_rl.config.paths import assets_dir, checkout_dir
+from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.validation import to_tree
-from reach_rl.rundir.atomic import read_json, write_atomic, write_json
+from reach_rl.rundir.atomic import read_json, sync_folder, write_atomic, write_bytes, write_json
 from reach_rl.rundir.status import now
 
 PACKAGES = (
@@ -42,6 +49,11 @@ PACKAGES = (
 )
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MUJOCO_GL")
 _MOST_DIFF = 1_000_000
+
+MODEL = "model"
+"""Folder of a run with its own copy of the user's model."""
+MODEL_LIST = "MODEL.json"
+"""In it: what each file is, and where it came from."""
 
 
 def write_run_files(run_dir: Path, config: Config, argv: Sequence[str] | None = None) -> None:
@@ -157,6 +169,16 @@ def asset_hashes(config: Config) -> dict[str, str]:
     return {_asset_name(path): sha256(path) for path in files if path.is_file()}
 
 
+def other_assets(run_dir: Path, config: Config) -> list[str]:
+    """Lines about files of the robot that are not those with which a run began."""
+    known = read_json(run_dir / "provenance.json").get("assets", {})
+    return [
+        f"warning: {name} has changed since this run began; it goes on with the file as it is now"
+        for name, digest in asset_hashes(config).items()
+        if known.get(name, digest) != digest
+    ]
+
+
 def _named_in(model: Path) -> list[Path]:
     if model.suffix != ".xml" or not model.is_file():
         return []
@@ -198,3 +220,71 @@ def group_and_name(run_dir: Path) -> tuple[str | None, str]:
         if (sweep / "multirun.yaml").is_file():
             return sweep.name, "_".join([sweep.name, *folder.relative_to(sweep).parts])
     return None, folder.name
+
+
+def keep_model(
+    run_dir: Path, given: str, main: str, files: Mapping[str, tuple[Path, bytes]]
+) -> None:
+    """Copy a user's own model into model/ of the run; it is there whole or not at all.
+
+    Args:
+        run_dir: the run's folder.
+        given: the model as robot.mjcf names it.
+        main: name of the model's file among `files`.
+        files: name below model/ -> where the file came from, and the content to keep.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    folder, temporary = run_dir / MODEL, run_dir / f".{MODEL}.tmp"
+    about: dict[str, Any] = {"given": given, "main": main, "files": {}}
+    shutil.rmtree(temporary, ignore_errors=True)
+    for name, (source, content) in files.items():
+        path = temporary / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+        hashes = {"sha256": hashlib.sha256(content).hexdigest(), "source_sha256": sha256(source)}
+        about["files"][name] = {"source": str(source), **hashes}
+    write_json(temporary / MODEL_LIST, about)
+    temporary.rename(folder)
+    sync_folder(run_dir)
+
+
+def own_model(config: Config, run_dir: Path) -> Config:
+    """The configuration of a run with the run's own copy of the user's model, if it has one.
+
+    Raises:
+        ConfigError: the copy is not what the run was trained on.
+    """
+    about = read_json(run_dir / MODEL / MODEL_LIST)
+    if not about:
+        return config
+    folder = (run_dir / MODEL).resolve()
+    for name, known in about["files"].items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != known["sha256"]:
+            raise ConfigError(
+                f"{run_dir / MODEL / name}: is not the file that this run was trained on; put it "
+                f"back (it came from {known['source']}), or train anew"
+            )
+    return replace(config, robot=replace(config.robot, mjcf=str(folder / about["main"])))
+
+
+def as_given(config: Config, run_dir: Path) -> Config:
+    """The same with the model as it was given, which is how a run's folder tells it."""
+    about = read_json(run_dir / MODEL / MODEL_LIST)
+    if not about or config.robot.mjcf is None:
+        return config
+    return replace(config, robot=replace(config.robot, mjcf=about["given"]))
+
+
+def changed_model(run_dir: Path) -> str:
+    """A line, if the model that a run has a copy of is another one by now; else nothing."""
+    for name, known in read_json(run_dir / MODEL / MODEL_LIST).get("files", {}).items():
+        source = Path(known["source"])
+        if source.is_file() and sha256(source) != known["source_sha256"]:
+            return (
+                f"note: {source} has changed since this run began; what counts is the run's own "
+                f"copy, {run_dir / MODEL / name}"
+            )
+    return ""

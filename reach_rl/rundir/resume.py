@@ -19,6 +19,7 @@ from reach_rl.config.schema import Config
 from reach_rl.config.validation import to_tree, typed
 from reach_rl.config.verbs import Verb
 from reach_rl.rundir.atomic import read_json
+from reach_rl.rundir.provenance import own_model
 from reach_rl.rundir.status import job_id, read_status
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
         start, _, rest = line.partition(": ")
         found[f"{start} ({COMMAND_LINE}): {rest}"] = None
         _put(tree, saved, key.split("."))
-    config, wrong = _typed(tree, composer, verb)
+    config, wrong = _typed(tree, composer, verb, folder)
     named = [key for key, _ in changes(saved, tree, ())]
     for problem in wrong:
         here = any(_below(key, (problem.key,)) or _below(problem.key, (key,)) for key in named)
@@ -136,12 +137,14 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
     return Proof(proved, None, list(found), overrides, composer.folders)
 
 
-def _typed(tree: dict[str, Any], composer: Composer, verb: Verb) -> tuple[Any, list[Any]]:
+def _typed(
+    tree: dict[str, Any], composer: Composer, verb: Verb, folder: Path
+) -> tuple[Any, list[Any]]:
     """The configuration and its problems."""
     config = typed(verb.schema, tree)
     if isinstance(config, list):
         return NOTHING, config
-    return config, [*verb.rules(config), *verb.file_rules(config, composer)]
+    return config, [*verb.rules(config), *verb.file_rules(own_model(config, folder), composer)]
 
 
 def _folder(tree: Mapping[str, Any]) -> Path | None:

@@ -18,12 +18,12 @@ from reach_rl.evaluation.protocol import Evaluation
 from reach_rl.monitoring.record import Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
 from reach_rl.monitoring.terminal import Progress, TeeConsole, open_console
-from reach_rl.rundir import resume
+from reach_rl.robots.model_file import model_path, model_sources
+from reach_rl.rundir import provenance, resume
 from reach_rl.rundir.atomic import json_text, read_json
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.rundir.disk import Disk, reason
 from reach_rl.rundir.folder import RunFolder
-from reach_rl.rundir.provenance import write_run_files
 from reach_rl.rundir.status import Status
 from reach_rl.training import saving, verdict
 from reach_rl.training.divergence import Diverged
@@ -101,8 +101,28 @@ class Session:
             summary = self._complete(config, saved)
             if summary is not None:
                 return summary
+        with _writable(self.folder):
+            config = self._on_own_model(config)
         self.status.set("running")
         return self._attempt(config, saved, goes_on)
+
+    def _on_own_model(self, config: Config) -> Config:
+        """The run on its own copy of a user's model, which is made where there is none.
+
+        Raises:
+            ConfigError: the model cannot be read.
+            OSError: it cannot be copied.
+        """
+        given = config.robot.mjcf
+        if given is None:
+            return config
+        if not (self.folder / provenance.MODEL).is_dir():
+            for line in provenance.other_assets(self.folder, config):
+                self.say(line)
+            provenance.keep_model(self.folder, given, *model_sources(model_path(config.robot)))
+        if line := provenance.changed_model(self.folder):
+            self.say(line)
+        return provenance.own_model(config, self.folder)
 
     def _complete(self, config: Config, saved: Checkpoint) -> dict[str, Any] | None:
         """The figures of a run that has nothing left to do."""
@@ -167,11 +187,11 @@ class Session:
     def _prepare(self, run: TrainingLoop, saved: Checkpoint | None) -> None:
         """Write what made a new run, or put back what an old one had. Raises OSError."""
         if saved is None:
-            write_run_files(self.folder, run.config)
+            provenance.write_run_files(self.folder, provenance.as_given(run.config, self.folder))
             self.home.hold("config.yaml", "provenance.json")
             run.announce()
             return
-        tree = redact(to_tree(run.config))
+        tree = redact(to_tree(provenance.as_given(run.config, self.folder)))
         self.home.put("config.yaml", yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
         self.home.hold("provenance.json")
         run.resume(saved)

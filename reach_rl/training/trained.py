@@ -1,5 +1,6 @@
 """What a run has trained: a policy with its normalisation and its configuration."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from reach_rl.config.schema import Config, ObservationConfig, TaskConfig
 from reach_rl.learning.policy import Policy, bare_network
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.checkpoint import Arrays, Checkpoint
+from reach_rl.rundir.provenance import changed_model, own_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +44,28 @@ class TrainedPolicy:
         return replace(self, config=config)
 
 
-def load(run: Path, name: str = "best") -> TrainedPolicy:
-    """A policy of a run, checked.
+def load(
+    run: Path, name: str = "best", say: Callable[[str], object] = lambda line: None
+) -> TrainedPolicy:
+    """A policy of a run, checked; of a user's own robot with the model that the run keeps.
 
     Args:
         run: the run's folder.
         name: best (latest, where no evaluation has chosen one), latest, or a checkpoint's folder.
+        say: told if that model has changed since.
 
     Raises:
         ConfigError: the run or the checkpoint is not there, damaged, or not of one kind.
     """
-    config = load_run(run)
+    config = own_model(load_run(run), run)
+    if line := changed_model(run):
+        say(line)
     checkpoints = run / "checkpoints"
     alone = name == "best" and not checkpoint.points(checkpoints, "best")
     folder = checkpoint.resolve(checkpoints, "latest" if alone else name)
     saved = checkpoint.read(folder)
     _check_fit(config, saved, folder)
+    saved = replace(saved, config=own_model(saved.config, run))
     return TrainedPolicy(run, folder, config, saved)
 
 
