@@ -17,6 +17,7 @@ from reach_rl.rundir import checkpoint
 from reach_rl.rundir.provenance import keep_model
 from reach_rl.training.session import train
 from reach_rl.training.trained import load
+from tests.training.test_resume import stopped_at
 
 ASSETS = Path(__file__).parent.parent / "assets"
 STAND = """<mujocoinclude><worldbody>
@@ -40,18 +41,23 @@ def cell(folder, x=2.0):
     return folder / "arm.xml"
 
 
+JUDGE = ["run=run", "goals=4", "out=e.json", "progress=false"]
+
+
 @pytest.fixture(scope="module")
 def halves(small, tmp_path_factory):
-    """A run of 512 steps of a model that has changed since, and what it was judged then."""
+    """A run stopped in its middle, how it was judged then, and its model changed afterwards."""
     base = tmp_path_factory.mktemp("own")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cell(base / "cell").parent)
-        config = small("robot=custom", "robot.mjcf=arm.xml", *PARTS, "total_timesteps=512")
-        assert isinstance(train(config, base / "run"), dict)
-        assert isinstance(train(replace(config, total_timesteps=1024), base / "whole"), dict)
-        judged = json.loads((base / "run" / "summary.json").read_text())["evaluation"]
+        config = small("robot=custom", "robot.mjcf=arm.xml", *PARTS, "total_timesteps=1024")
+        assert isinstance(train(config, base / "whole"), dict)
+        stopped_at(patch, 512)
+        assert train(config, base / "run") == 143
+        patch.chdir(base)
+        assert front("evaluate", evaluate.job, JUDGE) == 0
     cell(base / "cell", x=0.1)  # where the arm stands
-    return base, judged
+    return base, json.loads((base / "e.json").read_text())
 
 
 def test_the_run_keeps_its_model_and_tells_it_as_it_was_given(halves):
@@ -68,14 +74,13 @@ def test_a_run_is_judged_on_its_own_model_from_anywhere(halves, tmp_path, monkey
     base, judged = halves
     shutil.copytree(base / "run", tmp_path / "run")
     monkeypatch.chdir(tmp_path)
-    words = ["run=run", "goals=4", "out=e.json", "progress=false"]
-    assert front("evaluate", evaluate.job, words) == 0
+    assert front("evaluate", evaluate.job, JUDGE) == 0
     out = capsys.readouterr().out
     assert out.count("stand.xml has changed since this run began") == 1
-    again = json.loads((tmp_path / "e.json").read_text())["evaluation"]
+    again = json.loads((tmp_path / "e.json").read_text())
     assert again["position_error_mm"] == judged["position_error_mm"]
     shutil.rmtree(base / "cell")
-    assert front("evaluate", evaluate.job, words) == 0
+    assert front("evaluate", evaluate.job, JUDGE) == 0
     assert "has changed" not in capsys.readouterr().out
     cell(base / "cell", x=0.1)
 
@@ -85,7 +90,7 @@ def test_going_on_is_bit_exact_though_the_model_has_changed(halves, tmp_path, ca
     folder = tmp_path / "run"
     shutil.copytree(base / "run", folder)
     monkeypatch.chdir(tmp_path)
-    config = replace(load_run(folder), resume=str(folder), total_timesteps=1024)
+    config = replace(load_run(folder), resume=str(folder))
     assert isinstance(train(config, folder), dict)
     assert "stand.xml has changed since this run began" in capsys.readouterr().out
     states = [
