@@ -202,7 +202,8 @@ class Judge:
             return None
         there, driver = make_driver("ik", config, robot)
         summary = self.judge(driver, there, robot, goals, YARDSTICK).summary(None)
-        return {"name": YARDSTICK, **{k: v for k, v in summary.items() if k != "checkpoint"}}
+        known = {k: v for k, v in summary.items() if k != "checkpoint"}
+        return {"name": YARDSTICK, "knows": driver.knows, **known}
 
     def _robustness(
         self,
@@ -265,6 +266,8 @@ class Judge:
         for table in (motion(columns), by_region(summary, others), worst_goals(summary)):
             self.console.print(table)
             self.console.print()
+        if yardstick is not None:
+            self.say(f"the {yardstick['name']}, inverse kinematics, knows {yardstick['knows']}")
 
 
 def _check_out(out: str | None) -> Path | None:

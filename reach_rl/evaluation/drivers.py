@@ -2,16 +2,14 @@
 
 Each has a name in the registry (extend.driver) and is made from a run's configuration, its arm and,
 where it is one, what was loaded: `policy` from observations to actions, `bundle` from what `export`
-writes. Yardsticks need nothing but the arm.
+writes. Yardsticks need nothing but the arm, drive the same servos through the action of joint
+speeds, limits of speed and torque included, and say what they know.
 
-`ik` is inverse kinematics that drives the same servos: mink follows each goal from the arm's start
-in differential inverse kinematics, every control period the damped least-squares step to the goal,
-as a quadratic program under the joint ranges and the speed at full action. That path, solved once a
-goal, is what the servos then follow through the action of joint speeds, limits of speed and torque
-included. It sees neither the table nor the arm's own links.
-
-`straight` has no path, but the joint angles at the goal by the closed form that policies may see
-too, the nearest of them that looks free of contact.
+`ik` is inverse kinematics: it follows each goal from the arm's start in small steps
+(evaluation.differential_ik), one a control period. That path, solved once a goal, is what the
+servos then follow. `straight` has no path, but the joint angles at the goal by the closed form that
+policies may see too, the nearest of them that looks free of contact. Where nothing else carries an
+arm, both put its weight on top of the servos' targets, as a robot's controller does.
 """
 
 from dataclasses import replace
@@ -22,10 +20,10 @@ import numpy as np
 from reach_rl import extend
 from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.physics import arm_of
+from reach_rl.evaluation.differential_ik import Chain, follow
 from reach_rl.evaluation.protocol import Driver, Policy, PolicyDriver
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.arrays import Array
-from reach_rl.mdp.state import Arm
 from reach_rl.robots import RobotModel
 
 if TYPE_CHECKING:
@@ -36,12 +34,6 @@ GAIN = 8.0
 
 STRAIGHT_GAIN = 4.0
 """Joint speed per joint's distance from the goal's angles (1/s)."""
-
-CLOSE = 1e-4
-"""The path ends where the weighted pose error is below this (m)."""
-
-DAMPING = 1.0
-"""Levenberg-Marquardt damping per squared error, which fades towards the goal."""
 
 
 def make_driver(
@@ -70,10 +62,7 @@ def bundle(config: Config, robot: RobotModel, loaded: "Bundle") -> tuple[Config,
 def ik(config: Config, robot: RobotModel, loaded: None = None) -> tuple[Config, Driver]:
     """Inverse kinematics in small steps, under the limits of joints and speeds."""
     config = _driven(config, "joint_position")
-    arm = arm_of(robot, config.task)
-    return config, InverseKinematics(
-        PathSolver(robot, arm, config.robot.tcp_site, config.action.speed * arm.velocity_limits)
-    )
+    return config, InverseKinematics(config, robot)
 
 
 @extend.driver
@@ -83,13 +72,7 @@ def straight(config: Config, robot: RobotModel, loaded: None = None) -> tuple[Co
     Judging it raises a ConfigError for an arm without closed form.
     """
     config = _driven(config, "joint_error")
-    speed = config.action.speed * arm_of(robot, config.task).velocity_limits
-    return config, PolicyDriver(lambda error: _together(STRAIGHT_GAIN * error / speed))
-
-
-def _together(action: Array) -> Array:
-    """All joints slower where one is too fast."""
-    return action / np.maximum(1.0, np.abs(action).max(axis=1, keepdims=True))
+    return config, StraightInTheJoints(config, robot)
 
 
 def _driven(config: Config, term: str) -> Config:
@@ -100,6 +83,107 @@ def _driven(config: Config, term: str) -> Config:
         observation=ObservationConfig(terms=seen, normalize=False, clip=10.0),
         action=replace(config.action, kind="offset", curve=1.0),
     )
+
+
+class JointSpeeds(Driver):
+    """Asks for joint speeds, all joints slower where one is too fast, and carries the arm's weight.
+
+    Where gravity is not compensated, or springs pull, what holds the arm still where it is
+    (MuJoCo's qfrc_bias, less what compensates gravity and springs) is added to the targets, by the
+    servos' nominal stiffness.
+    """
+
+    def __init__(self, config: Config, robot: RobotModel) -> None:
+        """Drive this arm as the run's action would."""
+        self.arm = arm_of(robot, config.task)
+        self.speed = config.action.speed * self.arm.velocity_limits
+        self._stiffness = robot.servo_damping / robot.servo_lag
+        self._dof = robot.dof_adr
+        self._loaded = is_loaded(robot)
+
+    def begin(self, batch: JudgedBatch) -> None:
+        """Take the arms over."""
+        self.batch = batch
+        self._load = {name: batch.batch.bind(f"qfrc_{name}") for name in _LOADS}
+
+    def drive(self, speed: Array) -> Array:
+        """The action (n, j) for joint speeds (rad/s), and the targets where the arm weighs down."""
+        action = speed / self.speed
+        action = action / np.maximum(1.0, np.abs(action).max(axis=1, keepdims=True))
+        if self._loaded:
+            b, s = self.batch, self.batch.state
+            last = b.pending[b._all, np.maximum(b.delay - 1, 0)]
+            now = np.where(b.delay[:, None] > 0, last, action)
+            load = sum(sign * self._load[name][:, self._dof] for name, sign in _LOADS.items())
+            self.targets = b.action(now, s.joint_position, s.joint_velocity, b.target)
+            self.targets += load / self._stiffness
+        return action
+
+
+_LOADS = {"bias": 1.0, "gravcomp": -1.0, "spring": -1.0}
+
+
+def is_loaded(robot: RobotModel) -> bool:
+    """Whether the servos of an arm must give torque to hold it still."""
+    model = robot.model
+    moved = np.zeros(model.nbody, bool)
+    first = model.jnt_bodyid[model.dof_jntid[robot.dof_adr]]
+    for body in range(1, model.nbody):  # parents come first
+        moved[body] = body in first or moved[model.body_parentid[body]]
+    weighs = moved & (model.body_mass > 0.0) & (model.body_gravcomp != 1.0)
+    springs = model.jnt_stiffness[model.dof_jntid[robot.dof_adr]] > 0.0
+    return bool((weighs.any() and model.opt.gravity.any()) or springs.any())
+
+
+class InverseKinematics(JointSpeeds):
+    """Follows a path that was solved before the episode began."""
+
+    knows = "the arm's joints, limits and weight; not the table, nor that the arm may touch itself"
+
+    def __init__(self, config: Config, robot: RobotModel) -> None:
+        """Solve paths of this arm."""
+        super().__init__(config, robot)
+        self.chain = Chain.of(robot)
+
+    def begin(self, batch: JudgedBatch) -> None:
+        """Solve the path of every arm in the batch, from its start to its goal."""
+        super().begin(batch)
+        self.step = 0
+        self.path = self.paths(
+            batch.start,
+            batch.state.goal_position,
+            batch.state.goal_quaternion,
+            batch.task.episode_steps,
+        )
+
+    def paths(self, start: Array, position: Array, quaternion: Array, steps: int) -> Array:
+        """Joint angles at the ends of the control periods, (n, steps + 1, j) rad."""
+        return follow(
+            self.chain,
+            start,
+            position,
+            quaternion,
+            steps=steps,
+            largest=self.speed * self.arm.control_period,
+            orientation_weight=self.arm.keypoint_offset,
+        )
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Joint speeds along the path and back to it."""
+        now, then = self.path[:, self.step], self.path[:, self.step + 1]
+        self.step += 1
+        speed = (then - now) / self.arm.control_period
+        return self.drive(speed + GAIN * (now - self.batch.state.joint_position))
+
+
+class StraightInTheJoints(JointSpeeds):
+    """Drives all joints together to the goal's nearest joint angles."""
+
+    knows = "the arm's closed form, limits and weight, and which joint angles are free of contact"
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """Joint speeds towards those angles; what is observed is how far they are."""
+        return self.drive(STRAIGHT_GAIN * observation)
 
 
 class BundleDriver(Driver):
@@ -138,100 +222,3 @@ class BundleDriver(Driver):
         if self._drives:
             self.targets = self.out["joint_path"].swapaxes(0, 1)
         return self.out["action"]
-
-
-class InverseKinematics(Driver):
-    """Follows a path that was solved before the episode began."""
-
-    def __init__(self, solver: "PathSolver") -> None:
-        """Follow the paths of this solver."""
-        self.solver = solver
-
-    def begin(self, batch: JudgedBatch) -> None:
-        """Solve the path of every arm in the batch, from its start to its goal."""
-        self.batch, self.step = batch, 0
-        s, steps = batch.state, batch.task.episode_steps
-        self.path = np.stack(
-            [
-                self.solver.path(*start_and_goal, steps)
-                for start_and_goal in zip(
-                    batch.start, s.goal_position, s.goal_quaternion, strict=True
-                )
-            ]
-        )
-        """(n, episode steps + 1, j) joint angles at the ends of the control periods (rad)."""
-
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
-        """Joint speeds along the path and back to it, all joints slower where one is too fast."""
-        now, then = self.path[:, self.step], self.path[:, self.step + 1]
-        self.step += 1
-        speed = (then - now) / self.solver.arm.control_period
-        return _together(
-            (speed + GAIN * (now - self.batch.state.joint_position)) / self.solver.speed
-        )
-
-
-class PathSolver:
-    """Differential inverse kinematics of one arm."""
-
-    def __init__(self, robot: RobotModel, arm: Arm, tcp_site: str, speed: Array) -> None:
-        """Set the problem up, which then differs in start and goal alone.
-
-        Args:
-            robot: the compiled arm.
-            arm: what the task knows of it.
-            tcp_site: name of the tool's site.
-            speed: (j,) joint speed at full action (rad/s).
-        """
-        import mink
-
-        self.robot, self.arm, self.speed = robot, arm, speed
-        model = robot.model
-        self._configuration = mink.Configuration(model)
-        self._task = mink.FrameTask(
-            tcp_site,
-            "site",
-            position_cost=1.0,
-            orientation_cost=arm.keypoint_offset,
-            lm_damping=DAMPING,
-        )
-        speeds = dict(zip(robot.joint_names, speed[:, None], strict=True))
-        self._limits = [mink.ConfigurationLimit(model), mink.VelocityLimit(model, speeds)]
-        others = np.setdiff1d(np.arange(model.nv), robot.dof_adr).tolist()
-        self._frozen = [mink.DofFreezingTask(model, others)] if others else None
-
-    def path(self, start: Array, position: Array, quaternion: Array, steps: int) -> Array:
-        """Joint angles at the ends of the control periods, (steps + 1, j) rad.
-
-        Args:
-            start: (j,) joint angles at the start (rad).
-            position: (3,) of the goal (m).
-            quaternion: (4,) of the goal, w, x, y, z.
-            steps: control periods.
-        """
-        import mink
-
-        robot, configuration, period = self.robot, self._configuration, self.arm.control_period
-        qpos = robot.home_qpos.copy()
-        qpos[robot.qpos_adr] = start
-        configuration.update(qpos)
-        self._task.set_target(mink.SE3(np.concatenate((quaternion, position))))
-        weights = np.repeat((1.0, self.arm.keypoint_offset), 3)
-        path = np.repeat(start[None], steps + 1, axis=0)
-        for step in range(1, steps + 1):
-            if np.linalg.norm(weights * self._task.compute_error(configuration)) < CLOSE:
-                break
-            try:
-                velocity = mink.solve_ik(
-                    configuration,
-                    [self._task],
-                    period,
-                    "daqp",
-                    limits=self._limits,
-                    constraints=self._frozen,
-                )
-            except mink.NoSolutionFound:
-                break
-            configuration.integrate_inplace(velocity, period)
-            path[step:] = configuration.q[robot.qpos_adr]
-        return path

@@ -25,6 +25,9 @@ class Driver:
     targets: Array | None = None
     """(s, n, j) of the servos (rad) beside the last action, in place of what that asks for."""
 
+    knows: str = ""
+    """What it goes by, in words, where it is a yardstick."""
+
     def begin(self, batch: JudgedBatch) -> None:
         """An episode of these arms begins: starts and goals are set, nothing has moved."""
 
