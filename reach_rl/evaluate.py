@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.cli.front_door import run
-from reach_rl.config.problems import ConfigError
+from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.validation import to_tree
 from reach_rl.config.verbs import EvaluateConfig
+from reach_rl.rundir.amend import changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +36,12 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     """Evaluate, print the tables and write the figures; returns them.
 
     Raises:
-        ConfigError: the run, its checkpoint or the place for the figures is not fit.
+        ConfigError: the run or its checkpoint is not fit.
     """
     from reach_rl.monitoring.terminal import open_console
     from reach_rl.rundir import atomic
 
-    out = _check_out(wanted.out)
+    out = None if wanted.out is None else Path(wanted.out)
     judge = Judge(wanted, open_console())
     if wanted.runs:
         figures = judge.several()
@@ -73,13 +75,14 @@ class Judge:
         from reach_rl.training.trained import load
         from reach_rl.viz.video.filming import film_judgement, tracks
 
-        subject = load(Path(self.wanted.run or ""), self.wanted.checkpoint, self.say)
-        subject = subject.on(self.wanted.task, self.wanted.servo_lag)
+        trained = load(Path(self.wanted.run or ""), self.wanted.checkpoint, self.say)
+        subject = trained.on(self.wanted.task, self.wanted.servo_lag)
         robot, goals = self._scene(subject.config)
         watched = tracks()
         watcher = watched if self.wanted.video else None
         result = self.judge(subject.policy, subject.config, robot, goals, watcher=watcher)
         summary = result.summary(subject.folder.name)
+        summary |= self._differing(trained.config, subject.config)
         self._show(summary, self._yardstick(subject.config, robot, goals))
         if self.wanted.robustness:
             self._robustness(subject, robot, goals, summary, out)
@@ -98,7 +101,7 @@ class Judge:
             bundle = Bundle(folder)
         except BundleError as error:
             raise ConfigError(f"bundle={folder}: {error}") from error
-        config = load_run(folder)
+        trained = config = load_run(folder)
         task = self.wanted.task or config.task
         if (task.physics_step, task.substeps) != (config.task.physics_step, config.task.substeps):
             raise ConfigError(
@@ -114,6 +117,7 @@ class Judge:
         config, driver = make_driver("bundle", config, robot, bundle)
         result = self.judge(driver, config, robot, goals)
         summary = result.summary(bundle.contract.checkpoint)
+        summary |= self._differing(trained, config)
         self._show(summary, self._yardstick(config, robot, goals))
         return summary
 
@@ -130,13 +134,15 @@ class Judge:
         ]
         task = self.wanted.task or subjects[0].config.task
         evaluations: dict[str, Evaluation] = {}
-        for name, subject in zip(names, subjects, strict=True):
-            subject = subject.on(task, self.wanted.servo_lag)
+        differing: dict[str, dict[str, Any]] = {}
+        for name, trained in zip(names, subjects, strict=True):
+            subject = trained.on(task, self.wanted.servo_lag)
+            differing[name] = self._differing(trained.config, subject.config, f"{name}: ")
             robot, goals = self._scene(subject.config)
             label = f"evaluate {name}"
             evaluations[name] = self.judge(subject.policy, subject.config, robot, goals, label)
         summaries = {
-            name: evaluation.summary(subject.folder.name)
+            name: evaluation.summary(subject.folder.name) | differing[name]
             for (name, evaluation), subject in zip(evaluations.items(), subjects, strict=True)
         }
         comparison = compare(evaluations)
@@ -148,6 +154,18 @@ class Judge:
                 self.say(f"  {sentence}")
         self.say("\nThis compares these policies; how recipes differ takes several seeds of each.")
         return {"runs": summaries, **comparison}
+
+    def _differing(self, trained: "Config", judged: "Config", who: str = "") -> dict[str, Any]:
+        """Say what the judgement has otherwise than training, and return it for the figures."""
+        pairs = dict(changes(to_tree(trained), to_tree(judged)))
+        if not pairs:
+            return {}
+        words = ", ".join(
+            f"{key}={show(new)} (was {show(old)})" for key, (old, new) in pairs.items()
+        )
+        self.say(f"{who}differs from training: {words}")
+        found = {key: {"trained": old, "judged": new} for key, (old, new) in pairs.items()}
+        return {"differs_from_training": found}
 
     def _scene(self, config: "Config") -> "tuple[RobotModel, Goals]":
         from reach_rl.evaluation.protocol import held_out_goals
@@ -268,17 +286,6 @@ class Judge:
             self.console.print()
         if yardstick is not None:
             self.say(f"the {yardstick['name']}, inverse kinematics, knows {yardstick['knows']}")
-
-
-def _check_out(out: str | None) -> Path | None:
-    if out is None:
-        return None
-    path = Path(out)
-    if path.is_dir():
-        raise ConfigError(f"out={out}: is a folder; try out={path / 'evaluation.json'}")
-    if not path.parent.is_dir():
-        raise ConfigError(f"out={out}: there is no folder {path.parent}; make it first")
-    return path
 
 
 if __name__ == "__main__":

@@ -18,31 +18,20 @@ def job(wanted: ReportConfig) -> dict[str, str]:
     """Write the page and say where it is; returns that, under `report`.
 
     Raises:
-        ConfigError: there is nothing to report on, or the page cannot be written there.
+        ConfigError: there is nothing to report on, or the page cannot be written.
     """
     from reach_rl.monitoring.terminal import open_console
     from reach_rl.viz.report import write_report
 
     paths = [wanted.path] if isinstance(wanted.path, str) else list(wanted.path)
-    out = _out(wanted.out, paths)
+    folder = Path(paths[0]) if len(paths) == 1 else Path()
+    out = folder / NAME if wanted.out is None else Path(wanted.out)
     try:
         write_report(paths, out, wanted.video_mb)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written, {error.strerror or error}") from error
     open_console().print(f"report in {out}", soft_wrap=True, markup=False, highlight=False)
     return {"report": str(out)}
-
-
-def _out(given: str | None, paths: list[str]) -> Path:
-    """Where the page goes."""
-    if given is None:
-        return Path(paths[0]) / NAME if len(paths) == 1 else Path(NAME)
-    out = Path(given)
-    if out.is_dir():
-        raise ConfigError(f"out={given}: is a folder; try out={out / NAME}")
-    if not out.parent.is_dir():
-        raise ConfigError(f"out={given}: there is no folder {out.parent}; make it first")
-    return out
 
 
 if __name__ == "__main__":

@@ -99,6 +99,15 @@ def refused(error: ConfigError) -> int:
     return 2
 
 
+def option(words: Sequence[str], *names: str) -> str | None:
+    """The value of a flag, as in `--flag value` or `--flag=value`."""
+    for i, text in enumerate(words):
+        flag, equals, value = text.partition("=")
+        if flag in names:
+            return value if equals else (words[i + 1] if i + 1 < len(words) else None)
+    return None
+
+
 def _unknown(verb: str) -> int:
     near = nearest(verb, list(verbs()))
     hint = f"did you mean reach-rl {near}?" if near else "see reach-rl --help"

@@ -15,6 +15,7 @@ ConfigError from it is printed like the problems above, and the folder made for 
 """
 
 import io
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from reach_rl.cli import refused
+from reach_rl.cli import option, refused
 from reach_rl.cli.termination import Terminated, ending, piped
 from reach_rl.config.keys import flag_hint
 from reach_rl.config.paths import conf_dir
@@ -58,7 +59,7 @@ def _front(verb: Verb, job: Job, argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
         from reach_rl.cli.help import help_text
 
-        print(help_text(verb, _config_dir(_option(argv, "--config-dir", "-cd"))))
+        print(help_text(verb, _config_dir(option(argv, "--config-dir", "-cd"))))
         return 0
     args = _parse(verb, argv)
     composer = _composer(verb, args)
@@ -98,19 +99,12 @@ def _parse(verb: Verb, argv: list[str]) -> Namespace:
     if len(names) > 1:
         raise ConfigError(f"{' and '.join(names)}: do not go together; try {names[-1]} alone")
     if args.config_path:
-        raise ConfigError(f"--config-path={args.config_path}: try --config-dir {args.config_path}")
+        better = shlex.join(["--config-dir", args.config_path])
+        raise ConfigError(f"--config-path={args.config_path}: try {better}")
     args.multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     if args.multirun and not verb.makes_run:
         raise ConfigError(f"-m: {verb.name} runs once; call it for each of them")
     return args
-
-
-def _option(argv: list[str], *names: str) -> str | None:
-    for i, text in enumerate(argv):
-        flag, equals, value = text.partition("=")
-        if flag in names:
-            return value if equals else (argv[i + 1] if i + 1 < len(argv) else None)
-    return None
 
 
 def _config_dir(given: str | None) -> Path | None:
@@ -139,7 +133,11 @@ def _prove(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
     from reach_rl.config.proof import prove
 
     if not verb.makes_run:
-        proof = prove(composer, verb, overrides)
+        from reach_rl.rundir.amend import prove_own_task
+
+        own = verb.name == "evaluate" and any(text.startswith("task.") for text in overrides)
+        proof = prove_own_task(composer, verb, overrides) if own else None
+        proof = proof or prove(composer, verb, overrides)
         problems = [*proof.sweeps(verb), *proof.problems]
     else:
         from reach_rl.rundir.resume import going_on, lost, prove_resumed

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reach_rl.cli import answered
+from reach_rl.cli import answered, option
 from reach_rl.cli.diff import differences
+from reach_rl.config.commands import command, override
 from reach_rl.config.load import compose
 from reach_rl.config.paths import assets_dir
-from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.problems import ConfigError
 from reach_rl.config.redact import HIDDEN
 from reach_rl.config.sheets import chain, sheets, values
 from reach_rl.config.validation import to_tree
@@ -52,9 +53,8 @@ def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
     packages = made.get("packages") or {}
     pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
     if pins and differences(packages, versions()):
-        lines.append(f"python -m pip install {' '.join(pins)}")
-    words = ["python", "-m", "reach_rl.train", *config_dir(made), *overrides(made)]
-    return [*lines, shlex.join(words)]
+        lines.append(f"python -m pip install {shlex.join(pins)}")
+    return [*lines, command("train", *search(made), *overrides(made))]
 
 
 def overrides(made: Mapping[str, Any]) -> list[str]:
@@ -65,7 +65,7 @@ def overrides(made: Mapping[str, Any]) -> list[str]:
         if key == "sweep":
             found = [*_of_sweep(made, value), *found]
         elif key == "robot.mjcf":
-            found.append(f"{key}={_place(made) / value}")
+            found.append(override(key, _place(made) / value.strip("'\"")))
         elif key not in ("run_dir", "resume"):
             found.append(text)
     return found
@@ -73,11 +73,10 @@ def overrides(made: Mapping[str, Any]) -> list[str]:
 
 def _of_sweep(made: Mapping[str, Any], options: str) -> list[str]:
     """What the files of a sweep set beside the keys that it varies; a single run has no sweep."""
-    extra = config_dir(made)
-    files = sheets(Path(extra[1]) if extra else None)
+    files = sheets(config_dir(made))
     names = [f"sweep/{option}" for option in options.strip("[]").split(",")]
     stack = [sheet for name in names for sheet in chain(files, name)]
-    return [f"{key}={show(value)}" for key, value in values(stack).items()]
+    return [override(key, value) for key, value in values(stack).items()]
 
 
 def _place(made: Mapping[str, Any]) -> Path:
@@ -85,15 +84,19 @@ def _place(made: Mapping[str, Any]) -> Path:
     return Path(str(made.get("folder", ".")))
 
 
-def config_dir(made: Mapping[str, Any]) -> list[str]:
-    """The --config-dir flag of the command that made the run, absolute."""
+def search(made: Mapping[str, Any]) -> list[str]:
+    """The words of the command that made the run by which files of one's own were found."""
     words = shlex.split(str(made.get("command", "")))
-    for i, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        if flag in ("--config-dir", "-cd") and (equals or i + 1 < len(words)):
-            given = Path(value if equals else words[i + 1])
-            return ["--config-dir", str(_place(made) / given)]
-    return []
+    own = config_dir(made)
+    flags = ["--config-dir", str(own)] if own is not None else []
+    return [*flags, *(word for word in words if word.lstrip("+").startswith("hydra.searchpath="))]
+
+
+def config_dir(made: Mapping[str, Any]) -> Path | None:
+    """The --config-dir of the command that made the run, absolute."""
+    words = shlex.split(str(made.get("command", "")))
+    given = option(words, "--config-dir", "-cd")
+    return None if given is None else _place(made) / given
 
 
 def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
@@ -141,9 +144,9 @@ def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:
     """Keys that the same overrides would set to something else today."""
     then = config_values(folder)
     hidden = [f"{key} was a credential and is not recorded" for key in then if then[key] == HIDDEN]
-    extra = config_dir(made)
+    own, path = config_dir(made), [word for word in search(made) if "=" in word]
     try:
-        today = compose(overrides(made), config_dir=Path(extra[1]) if extra else None)
+        today = compose([*path, *overrides(made)], config_dir=own)
     except ConfigError as error:
         return [*hidden, *(f"refused today: {problem}" for problem in error.problems)]
     rows = differences(then, flat(to_tree(today)), ("run_dir", "resume", "robot.mjcf"))

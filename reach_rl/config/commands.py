@@ -22,6 +22,11 @@ def override(key: str, value: object) -> str:
     return f"{key}='{escaped}'"
 
 
+def word(key: str, value: object) -> str:
+    """`key=value` as it is typed into a shell."""
+    return shlex.quote(override(key, value))
+
+
 def command(verb: str, *words: str | Path, **values: object) -> str:
     """`python -m reach_rl.<verb> ...` for a shell.
 

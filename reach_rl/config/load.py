@@ -10,7 +10,7 @@ from reach_rl.config.composition import Composer
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.proof import prove
 from reach_rl.config.schema import Config
-from reach_rl.config.untrusted import load_yaml
+from reach_rl.config.untrusted import load_yaml, search_folders
 from reach_rl.config.validation import completed, lacking, to_tree, typed
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 
@@ -73,7 +73,8 @@ def compose(
 
     Within a job, config_dir defaults to the folders that the job was started with.
     """
-    folders = CALL.get().folders if config_dir is None else (config_dir,)
+    given = search_folders(config_dir, config_name, overrides)
+    folders = given or CALL.get().folders
     proof = prove(Composer(config_name, *folders), VERBS[config_name], overrides)
     if proof.problems:
         raise ConfigError(proof.problems)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reach_rl.config.commands import word
 from reach_rl.config.composition import COMMAND_LINE, Composer
 from reach_rl.config.keys import ITEM, below, check_key, find, join
 from reach_rl.config.problems import listing, nearest
@@ -116,7 +117,8 @@ def _check_hydra(composer: Composer, override: "Override", multirun: bool) -> st
     key, text = override.key_or_group, str(override.input_line)
     if key == "hydra.run.dir" or (key == "hydra.sweep.dir" and not multirun):
         instead = "hydra.sweep.dir" if multirun else "run_dir"
-        return f"{text} ({COMMAND_LINE}): makes no folder here; try {instead}={override.value()}"
+        better = word(instead, override.value())
+        return f"{text} ({COMMAND_LINE}): makes no folder here; try {better}"
     if key.startswith("hydra.callbacks"):
         return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
     if override.is_sweep_override():

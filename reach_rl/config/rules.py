@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reach_rl.config import derived
+from reach_rl.config.commands import word
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import NOTHING, Problem, listing, nearest, show
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind, TaskConfig
@@ -240,7 +241,7 @@ def _neighbour(path: str, key: str) -> str:
     folder = Path(path).parent
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     near = nearest(Path(path).name, names)
-    return f"; try {key}={folder / near}" if near else ""
+    return f"; try {word(key, folder / near)}" if near else ""
 
 
 def _no_run(path: str, key: str) -> str:
@@ -276,7 +277,7 @@ def run_rules(run: str, checkpoint: str) -> list[Problem]:
     if not (folder / "config.yaml").is_file():
         inside = sorted(p.parent for p in folder.glob("*/*/config.yaml"))
         inside += sorted(p.parent for p in folder.glob("*/config.yaml"))
-        hint = f"; try run={inside[-1]}" if inside else ""
+        hint = f"; try {word('run', inside[-1])}" if inside else ""
         return [Problem("run", run, f"not the folder of a run (no config.yaml in it){hint}")]
     if checkpoint in ("best", "latest") or Path(checkpoint).is_dir():
         return []
@@ -307,7 +308,7 @@ def out_rules(out: str | None, name: str) -> list[Problem]:
         return []
     path = Path(out)
     if path.is_dir():
-        return [Problem("out", out, f"is a folder; try out={path / name}")]
+        return [Problem("out", out, f"is a folder; try {word('out', path / name)}")]
     if not path.parent.is_dir():
         return [Problem("out", out, f"there is no folder {path.parent}; make it first")]
     return []

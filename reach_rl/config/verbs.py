@@ -154,13 +154,13 @@ def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
 
 
 def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.rules import bundle_rules, run_rules
+    from reach_rl.config.rules import bundle_rules, out_rules, run_rules
 
+    problems = out_rules(config.out, "evaluation.json")
     if config.bundle is not None:
-        return bundle_rules(config.bundle)
+        return [*bundle_rules(config.bundle), *problems]
     folders = [config.run] if config.run else config.runs
-    checkpoint = config.checkpoint
-    return [problem for folder in folders for problem in run_rules(folder, checkpoint)]
+    return [*(p for folder in folders for p in run_rules(folder, config.checkpoint)), *problems]
 
 
 def _bench_rules(config: BenchConfig) -> list[Problem]:
@@ -194,6 +194,12 @@ def _report_rules(config: ReportConfig) -> list[Problem]:
     if isinstance(path, list) and path and all(isinstance(item, str) and item for item in path):
         return []
     return [Problem("path", path, "must be a folder, or folders as in path=[A,B,C]")]
+
+
+def _report_file_rules(config: ReportConfig, _composer: "Composer") -> list[Problem]:
+    from reach_rl.config.rules import out_rules
+
+    return out_rules(config.out, "report.html")
 
 
 def _dashboard_rules(config: DashboardConfig) -> list[Problem]:
@@ -332,6 +338,7 @@ REPORT = Verb(
         ("path=SWEEP", "a sweep, from its study"),
     ),
     rules=_report_rules,
+    file_rules=_report_file_rules,
 )
 
 DASHBOARD = Verb(

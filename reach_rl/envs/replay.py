@@ -21,6 +21,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from reach_rl.config.commands import command
 from reach_rl.config.load import ConfigError, to_config_of_any_age
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
@@ -34,11 +35,6 @@ FORMAT = 1
 _ARRAYS = ("states", "targets", "actions", "goal_position", "goal_quaternion")
 _DAMAGED = (OSError, ValueError, TypeError, LookupError, BadZipFile, MemoryError, RecursionError)
 _KNOWN = ("step", "environment", "warning", "joint", "model_sha256", "config")
-
-
-def command(path: Path) -> str:
-    """What replays a file."""
-    return f"python -m reach_rl.envs.replay {path}"
 
 
 def write(folder: Path, incident: Incident, step: int, config: Config, robot: RobotModel) -> Path:
@@ -68,7 +64,7 @@ def write(folder: Path, incident: Incident, step: int, config: Config, robot: Ro
             "warning": incident.warning,
             "joint": incident.joint,
             "control_steps": len(incident.arrays["states"]),
-            "replay": command(path),
+            "replay": command("envs.replay", path),
             "mujoco": mujoco.__version__,
             "model_sha256": _fingerprint(robot.model),
             "config": redact(to_tree(config)),

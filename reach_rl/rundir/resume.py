@@ -3,28 +3,27 @@
 The run's configuration holds, but for the groups and keys that the command line names.
 """
 
-import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.composition import COMMAND_LINE, Composer, plain
+from reach_rl.config import commands
+from reach_rl.config.composition import COMMAND_LINE, Composer
 from reach_rl.config.load import load_run
-from reach_rl.config.overrides import addition, check
+from reach_rl.config.overrides import check
 from reach_rl.config.problems import NOTHING, ConfigError
 from reach_rl.config.proof import Proof, compose_kept
 from reach_rl.config.schema import Config
-from reach_rl.config.validation import to_tree, typed
+from reach_rl.config.validation import to_tree
 from reach_rl.config.verbs import Verb
+from reach_rl.rundir.amend import OWN, amended, below, changed, changes, put
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.provenance import own_model
 from reach_rl.rundir.status import job_id, read_status
 
 if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
-
     from reach_rl.rundir.checkpoint import Checkpoint
 
 Say = Callable[[str], None]
@@ -60,15 +59,13 @@ FIXED = (
 )
 """Keys that what was saved depends on. Any other key may change after a warning."""
 
-_OWN = ("run_dir", "resume")
-
 
 def refused(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
     """Keys that cannot change but do -> why; of plain trees."""
     return {
         key: f"{key}={_short(new)}: cannot change when a run goes on; it was {_short(old)}"
         for key, (old, new) in changes(before, after)
-        if _below(key, FIXED) or _other_terms(key, old, new)
+        if below(key, FIXED) or _other_terms(key, old, new)
     }
 
 
@@ -77,7 +74,7 @@ def warnings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [
         f"warning: {key} changes from {_short(old)} to {_short(new)}"
         for key, (old, new) in changes(before, after)
-        if not _below(key, (*FREE, *FIXED))
+        if not below(key, (*FREE, *FIXED))
     ]
 
 
@@ -112,7 +109,7 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
     if not any(text.lstrip("+").startswith("resume=") for text in overrides):
         return None
     checked = check(composer, verb.schema, overrides)
-    where = [str(o.input_line) for o in checked.good if o.key_or_group in (*_OWN, "sweep")]
+    where = [str(o.input_line) for o in checked.good if o.key_or_group in (*OWN, "sweep")]
     asked = compose_kept(composer, verb, where, {})
     folder = _folder(asked.tree) if asked is not None else None
     saved = _saved(folder) if folder is not None else None
@@ -127,24 +124,14 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
     for key, line in refused(saved, tree).items():
         start, _, rest = line.partition(": ")
         found[f"{start} ({COMMAND_LINE}): {rest}"] = None
-        _put(tree, saved, key.split("."))
-    config, wrong = _typed(tree, composer, verb, folder)
-    named = [key for key, _ in changes(saved, tree, ())]
-    for problem in wrong:
-        here = any(_below(key, (problem.key,)) or _below(problem.key, (key,)) for key in named)
-        found[problem.line(COMMAND_LINE if here else f"{folder}/config.yaml")] = None
-    proved = NOTHING if found else config
-    return Proof(proved, None, list(found), overrides, composer.folders)
+        put(tree, saved, key.split("."))
+    proof = Proof(NOTHING, None, [], overrides, composer.folders)
+    place = f"{folder}/config.yaml"
 
+    def own(config: Config) -> Config:
+        return own_model(config, folder)
 
-def _typed(
-    tree: dict[str, Any], composer: Composer, verb: Verb, folder: Path
-) -> tuple[Any, list[Any]]:
-    """The configuration and its problems."""
-    config = typed(verb.schema, tree)
-    if isinstance(config, list):
-        return NOTHING, config
-    return config, [*verb.rules(config), *verb.file_rules(own_model(config, folder), composer)]
+    return amended(proof, verb, composer, (saved, tree), lambda _: place, found, own)
 
 
 def _folder(tree: Mapping[str, Any]) -> Path | None:
@@ -167,92 +154,9 @@ def _saved(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def changed(
-    saved: Mapping[str, Any],
-    composer: Composer,
-    verb: Verb,
-    overrides: Sequence["Override"],
-    found: dict[str, None],
-) -> dict[str, Any]:
-    """The plain tree of a run with what overrides change in it.
-
-    Of a group that they name all is taken over, and what its option changes elsewhere; single
-    keys are set as Hydra sets them. Problems become lines in found.
-    """
-    tree = copy.deepcopy(dict(saved))
-    groups = [override for override in overrides if override.key_or_group in composer.groups]
-    if groups:
-        default = compose_kept(composer, verb, [], found)
-        given = compose_kept(composer, verb, [str(o.input_line) for o in groups], found)
-        if default is not None and given is not None:
-            named = [override.key_or_group.partition("@")[0] for override in groups]
-            for key in [*dict(changes(default.tree, given.tree)), *named]:
-                _put(tree, given.tree, key.replace("/", ".").split("."))
-    return _set(tree, [o for o in overrides if o not in groups], verb, found)
-
-
-def _set(
-    tree: dict[str, Any], overrides: Sequence["Override"], verb: Verb, found: dict[str, None]
-) -> dict[str, Any]:
-    """The tree with single keys set."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    cfg = OmegaConf.create(tree)
-    OmegaConf.set_struct(cfg, True)
-    for override in overrides:
-        text, key = str(override.input_line), override.key_or_group
-        delete, add = override.is_delete(), override.is_add()
-        try:
-            if delete:
-                _remove(cfg, key)
-            else:
-                OmegaConf.update(cfg, key, override.value(), merge=True, force_add=add)
-        except (OmegaConfBaseException, AttributeError, KeyError, IndexError, TypeError):
-            hint = "" if delete else f"; try {addition(verb.schema, text)}"
-            found[f"{text} ({COMMAND_LINE}): not there yet{hint}"] = None
-    return plain(cfg)
-
-
-def _remove(cfg: Any, key: str) -> None:  # noqa: ANN401  an OmegaConf container
-    from omegaconf import OmegaConf, open_dict
-
-    parent, _, name = key.rpartition(".")
-    node = OmegaConf.select(cfg, parent, throw_on_missing=True) if parent else cfg
-    with open_dict(cfg):
-        del node[name]
-
-
-def changes(
-    old: Mapping[str, Any], new: Mapping[str, Any], besides: Sequence[str] = _OWN, prefix: str = ""
-) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Dotted keys whose values differ, with both values."""
-    for name in dict.fromkeys([*old, *new]):
-        a, b = old.get(name), new.get(name)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from changes(a, b, (), f"{prefix}{name}.")
-        elif a != b and name not in besides:
-            yield f"{prefix}{name}", (a, b)
-
-
 def _other_terms(key: str, old: object, new: object) -> bool:
     """Whether a reward term comes or goes, which the sums of the episodes under way do not fit."""
     return key.startswith("reward.terms.") and key.count(".") == 2 and None in (old, new)
-
-
-def _below(key: str, roots: Sequence[str]) -> bool:
-    return any(key == root or key.startswith(f"{root}.") for root in roots)
-
-
-def _put(tree: dict[str, Any], given: Mapping[str, Any], path: Sequence[str]) -> None:
-    """Put the given value at a path into the tree; no value there, none in the tree."""
-    name, *rest = path
-    if name not in given:
-        tree.pop(name, None)
-    elif rest and isinstance(tree.get(name), dict) and isinstance(given[name], Mapping):
-        _put(tree[name], given[name], rest)
-    else:
-        tree[name] = copy.deepcopy(given[name])
 
 
 def _short(value: object) -> str:
@@ -287,7 +191,8 @@ def find(config: Config, folder: Path, say: Say, locked: bool = True) -> "Checkp
     records = folder / "metrics.jsonl"
     if config.resume is None:
         if records.is_file() and records.stat().st_size:
-            raise ConfigError(f"{folder}: holds a run already; go on with it by resume={folder}")
+            how = commands.word("resume", folder)
+            raise ConfigError(f"{folder}: holds a run already; go on with it by {how}")
         return None
     saved = checkpoint.newest(folder / "checkpoints", say)
     if saved is None and config.resume != "auto":
@@ -336,7 +241,7 @@ def going_on(overrides: Sequence[str]) -> list[str]:
     if folder is None or not holds_run(folder):
         return list(overrides)
     rest = [text for text in overrides if text.partition("=")[0].lstrip("+") != "run_dir"]
-    return [*rest, f'run_dir="{folder}"', "resume=auto"]
+    return [*rest, commands.override("run_dir", folder), "resume=auto"]
 
 
 def _begun(overrides: Sequence[str]) -> Path | None:

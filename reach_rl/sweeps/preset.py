@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from reach_rl.config import commands
 from reach_rl.config.composition import Composed, Composer
 from reach_rl.config.paths import checkout_dir, conf_dir
 from reach_rl.config.problems import show
@@ -85,8 +86,9 @@ def default_folder(sweep: Path, config_dir: Path | None = None) -> Path:
 
 def command(path: Path) -> str:
     """How to train with a preset."""
-    flag = "" if path.parent.parent == conf_dir() else f" --config-dir {path.parent.parent}"
-    return f"python -m reach_rl.train{flag} experiment={path.stem}"
+    shipped = path.parent.parent == conf_dir()
+    flags = () if shipped else ("--config-dir", path.parent.parent)
+    return commands.command("train", *flags, f"experiment={path.stem}")
 
 
 def place(name: str, study: str, folder: Path) -> Path:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from reach_rl.config.commands import command
 from reach_rl.config.problems import ConfigError, listing
 from reach_rl.config.redact import HIDDEN
 from reach_rl.config.search import SCORE, Search
@@ -292,7 +293,7 @@ def find(folder: Path, storage: str | None = None) -> "Study":
     if given is not None and HIDDEN in given:
         raise ConfigError(
             f"{folder}: the password of its storage was not kept; try "
-            f"python -m reach_rl.sweeps.results {folder} {given.replace(HIDDEN, 'USER:PASSWORD')}"
+            + command("sweeps.results", folder, given.replace(HIDDEN, "USER:PASSWORD"))
         )
     url = url_of(given, folder)
     names = optuna.get_all_study_names(open_storage(url))

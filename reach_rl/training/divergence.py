@@ -11,6 +11,7 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
+from reach_rl.config.commands import command
 from reach_rl.config.problems import listing
 from reach_rl.config.schema import Config
 from reach_rl.envs import replay
@@ -121,7 +122,8 @@ class DivergenceWatch:
         paths = [self._write(when, incident) for when, incident in incidents]
         written = [path for path in paths if path is not None]
         if written:
-            text = f"{_seen(i for _, i in incidents)}; replay it with: {replay.command(written[0])}"
+            how = command("envs.replay", written[0])
+            text = f"{_seen(i for _, i in incidents)}; replay it with: {how}"
             self.alerts.append(("the physics is unstable", text))
         if self._rate() > self.config.guard.max_reset_rate:
             where = written[0] if written else self.folder

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from reach_rl.config.commands import command
 from reach_rl.config.schema import Config
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.atomic import read_json, write_json
@@ -162,7 +163,7 @@ def what_is_left(folder: Path) -> str:
     if not checkpoint.points(checkpoints, "latest"):
         return "no checkpoint was saved before"
     name = checkpoint.resolve(checkpoints, "latest").name
-    return f"{name} is good; go on from it with: python -m reach_rl.train resume={folder}"
+    return f"{name} is good; go on from it with: {command('train', resume=folder)}"
 
 
 def _rollback(folder: Path) -> Path:

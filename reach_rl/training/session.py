@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import yaml
 
+from reach_rl.config.commands import command
 from reach_rl.config.load import ConfigError, to_tree
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
@@ -132,7 +133,7 @@ class Session:
             return None
         self.say(
             f"{self.folder} is complete with {done:,} steps; to go on: "
-            f"python -m reach_rl.train resume={self.folder} total_timesteps={2 * done}"
+            + command("train", resume=self.folder, total_timesteps=2 * done)
         )
         return summary
 
@@ -221,7 +222,7 @@ class Session:
         except Stopped:
             self.say(
                 f"stopped by {self.stop.name} at step {run.step:,}; everything is "
-                f"saved; go on with: python -m reach_rl.train resume={run.folder}"
+                f"saved; go on with: {command('train', resume=run.folder)}"
             )
             return self.stop.exit_code
         return self._conclude(run, record, best.name, evaluations)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from reach_rl.config.commands import command
+from reach_rl.config.commands import command, word
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, Problem
 from reach_rl.config.sheets import groups, sheets
@@ -95,17 +95,17 @@ class SizesFile:
         if self.folder.resolve() == conf_dir().resolve():
             text = f"is the project's own folder; choose one of yours, as in {_KEY}=my_conf"
         elif path.exists():
-            text = f"is there already; remove it, or try {_KEY}={_free(path)}"
+            text = f"is there already; remove it, or try {word(_KEY, _free(path))}"
         elif not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             what = "no folder" if not parent.is_dir() else "a folder that you may not write to"
             text = f"{parent} is {what}; choose a folder of yours, as in {_KEY}=my_conf"
         elif group != _GROUP and group in options:
             instead = self.folder / _GROUP / path.name
-            text = f"would be an option of {group} alone; try {_KEY}={instead}"
+            text = f"would be an option of {group} alone; try {word(_KEY, instead)}"
         elif not all(re.fullmatch(r"[A-Za-z_]\w*", word, re.ASCII) for word in (name, group)):
-            text = f"{group}={name} is no name of an option; try {_KEY}={other}"
+            text = f"{group}={name} is no name of an option; try {word(_KEY, other)}"
         elif group == _GROUP and name in options[_GROUP]:
-            text = f"would be hidden by the project's experiment={name}; try {_KEY}={other}"
+            text = f"would be hidden by the project's experiment={name}; try {word(_KEY, other)}"
         else:
             return
         raise ConfigError(Problem(_KEY, str(path), text).line())

@@ -427,3 +427,55 @@ def test_an_empty_run_is_one_mistake(capsys: pytest.CaptureFixture[str]):
     assert front("evaluate", _raise, ["run="]) == 2
     expected = "error: run= (command line): nothing to judge; try run=DIR, runs=[DIR,DIR] or "
     assert capsys.readouterr().err == f"{expected}bundle=DIR\n"
+
+
+def _trained(folder: str, *overrides: str) -> None:
+    """A folder that can be judged, as far as the command line looks."""
+    from reach_rl.config.load import compose, to_tree
+
+    Path(folder, "checkpoints").mkdir(parents=True)
+    tree = to_tree(compose([*overrides, "task.position_threshold=0.03"]))
+    Path(folder, "config.yaml").write_text(json.dumps(tree))
+
+
+def test_the_run_s_own_task_is_judged_by_other_thresholds(capsys: pytest.CaptureFixture[str]):
+    _trained("one", "task=near")
+    _trained("two", "task=full_sphere")
+    given: list[Any] = []
+    keys = ["task.orientation_threshold=0.01", "task.region.box_high=[null,null,0.5]"]
+    for what in (["run=one"], ["runs=[one,two]"], ["run=one", "task=front"]):
+        assert front("evaluate", given.append, [*what, *keys]) == 0, capsys.readouterr().err
+    tasks = [config.task for config in given]
+    assert [task.region.name for task in tasks] == ["near", "near", "front"]
+    assert {task.position_threshold for task in tasks[:2]} == {0.03}
+    assert {task.orientation_threshold for task in tasks} == {0.01}
+    assert {tuple(task.region.box_high or ()) for task in tasks} == {(None, None, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("task.position_threshold=-1", "task.position_threshold=-1 (command line): must be above"),
+        (
+            "task.hold_time=99",
+            "task.hold_time=99 (command line): longer than the 3.76 s for",
+        ),
+        (
+            "task.postion_threshold=1",
+            "task.postion_threshold=1 (command line): unknown key; did you",
+        ),
+        (
+            "task.keypoint_offset=1",
+            "task.keypoint_offset (command line): is part of what the",
+        ),
+        ("task.hold_time=1 goals=0", "goals=0 (command line): must be at least 1; try goals=1"),
+    ],
+)
+def test_mistakes_in_the_run_s_own_task(words: str, line: str, capsys: pytest.CaptureFixture[str]):
+    _trained("one")
+    assert front("evaluate", _raise, ["run=one", *words.split()]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {line}")
+    assert front("evaluate", _raise, ["run=no", "task.hold_time=1"]) == 2
+    expected = "error: run=no (command line): no such folder; reach-rl runs lists what there is\n"
+    assert capsys.readouterr().err.replace("; try run=one", "") == expected

@@ -61,6 +61,22 @@ def test_another_task(run, tmp_path, capsys):
     assert "near" in said
 
 
+def test_the_run_s_own_task_tightened(run, tmp_path, capsys):
+    out = tmp_path / "figures.json"
+    arguments = ("task.position_threshold=0.005", "servo_lag=0.05")
+    code, said, _ = evaluate(capsys, f"run={run}", f"out={out}", *arguments)
+    assert code == 0
+    figures = json.loads(out.read_text())
+    assert figures["episode_s"] == pytest.approx(0.6)
+    assert figures["thresholds"]["position_m"] == 0.005
+    assert figures["differs_from_training"] == {
+        "task.position_threshold": {"trained": 0.02, "judged": 0.005},
+        "robot.servo_lag": {"trained": None, "judged": 0.05},
+    }
+    assert "differs from training: " in said
+    assert "task.position_threshold=0.005 (was 0.02)" in said
+
+
 def assert_refused(answer, *words):
     code, _, err = answer
     assert code == 2

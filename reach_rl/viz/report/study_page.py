@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.commands import command, override
+from reach_rl.config.problems import ConfigError
 from reach_rl.rundir.atomic import read_json
 from reach_rl.sweeps import results
 from reach_rl.viz.report import plotting as draw
@@ -70,7 +71,7 @@ def sweep_page(study: "Study", folder: Path) -> str:
         aim=f"{aim}.".capitalize(),
         best=best,
         best_folder=Path(best["folder"]).name if best and best["folder"] else "",
-        best_command=_line(["python -m reach_rl.train", *_overrides(best)]),
+        best_command=command("train", *_overrides(best)),
         front=head["front"],
         objectives=list(head["objectives"]),
         keys=results.searched(study),
@@ -88,7 +89,7 @@ def _line(value: object) -> str:
 
 
 def _overrides(best: Mapping[str, Any] | None) -> list[str]:
-    return [f"{key}={show(value)}" for key, value in best["params"].items()] if best else []
+    return [override(key, value) for key, value in best["params"].items()] if best else []
 
 
 def _counts(head: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from reach_rl.config.commands import word
 from reach_rl.config.problems import ConfigError, nearest, show
 from reach_rl.config.redact import redact
 from reach_rl.evaluation import result
@@ -161,12 +162,11 @@ def folder_of(text: str) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        raise ConfigError(
-            f"path={text}: is a file; give the folder of a run; try path={path.parent}"
-        )
+        hint = word("path", path.parent)
+        raise ConfigError(f"path={text}: is a file; give the folder of a run; try {hint}")
     around = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
     near = nearest(path.name, around)
-    hint = f"try path={path.parent / near}" if near else "see reach-rl runs"
+    hint = f"try {word('path', path.parent / near)}" if near else "see reach-rl runs"
     raise ConfigError(f"path={text}: no such folder; {hint}")
 
 
