@@ -29,10 +29,7 @@ def run_page(run: RunData, video_mb: float) -> str:
         video_mb: most megabytes of video in the page.
     """
     title = f"{run.robot}, {run.region}"
-    cards = headline.cards_of_run(run)
-    return _page(
-        grouped([run]), video_mb, run.state, kicker="Training run", title=title, cards=cards
-    )
+    return _page(grouped([run]), video_mb, run.state, kicker="Training run", title=title)
 
 
 def runs_page(runs: Sequence[RunData], name: str, video_mb: float) -> str:
@@ -58,7 +55,6 @@ def runs_page(runs: Sequence[RunData], name: str, video_mb: float) -> str:
         states=", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         overrides=_common(runs),
         rates=[rate for rate in rates if rate is not None],
-        cards=headline.cards_of_groups(groups),
     )
 
 
@@ -77,6 +73,11 @@ def _page(groups: Groups, video_mb: float, state: str, **head: Any) -> str:  # n
         part_rows=list(headline.part_rows(groups)),
         worst=headline.worst_goals(groups),
         wilson=headline.wilson,
+        spreads=headline.SPREADS,
+        contacts=headline.CONTACTS,
+        over_goals=headline.of_goals,
+        so_far=headline.so_far(runs[0]),
+        group_cards=headline.group_cards(groups),
         origin=_origin,
         videos=videos,
         too_large=too_large,

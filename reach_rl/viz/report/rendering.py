@@ -1,7 +1,6 @@
 """Values to one HTML document; the templates escape all that comes from files."""
 
 import secrets
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,22 +17,12 @@ from reach_rl.viz.report.plotting import PALETTE
 from reach_rl.viz.report.subject import at, number
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A headline figure."""
-
-    label: str
-    value: str
-    detail: str = ""
-    """Its interval, and what it counts."""
-
-
 def render(template: str, **page: Any) -> str:  # noqa: ANN401  what the template names
     """A page that needs no other file and no network.
 
     Args:
         template: of those in templates/ that extend page.html.
-        page: kicker, title, state and cards, and what the template asks for.
+        page: kicker, title, state, and what the template asks for.
     """
     text = (
         _environment()
@@ -59,11 +48,6 @@ def _drawn(plot: go.Figure) -> Markup:
     tree = plot.to_dict()
     tree["layout"].pop("template", None)  # the page has one for all figures
     return data(tree)
-
-
-def details(*parts: str) -> str:
-    """What stands below a headline figure; parts that are empty are left out."""
-    return "; ".join(filter(None, parts))
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -125,7 +109,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )  # fmt: skip
     found.filters |= {"data": data, "drawn": _drawn, "in_words": show}
-    found.filters |= {f.__name__: f for f in (duration, plain, shown, slug)}
-    found.globals |= {"at": at, "number": number}
+    found.filters |= {f.__name__: f for f in (duration, plain, shown, si, slug)}
+    found.globals |= {"at": at, "interval": interval, "number": number}
     found.globals["asset"] = lambda name: Markup(loader.get_source(found, name)[0])
     return found

@@ -15,17 +15,7 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.rundir.atomic import read_json
 from reach_rl.sweeps import results
 from reach_rl.viz.report import plotting as draw
-from reach_rl.viz.report.rendering import (
-    Card,
-    details,
-    duration,
-    interval,
-    plain,
-    render,
-    shown,
-    si,
-)
-from reach_rl.viz.report.subject import at, number
+from reach_rl.viz.report.rendering import render
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -67,8 +57,11 @@ def sweep_page(study: "Study", folder: Path) -> str:
         overrides=_line(head.get("overrides")),
         failed=head["trials"].get("failed", 0),
         counts=_counts(head),
-        cards=_cards(head, read_json(folder / "winner.json")),
+        fresh=_fresh(best, read_json(folder / "winner.json")),
+        env_steps=head["env_steps"],
+        seconds=head["seconds"],
         aim=f"{aim}.".capitalize(),
+        aims=head["objectives"],
         best=best,
         best_folder=Path(best["folder"]).name if best and best["folder"] else "",
         best_command=command("train", *_overrides(best)),
@@ -88,44 +81,18 @@ def _line(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
 
 
+def _fresh(best: Mapping[str, Any] | None, winner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the best trial's settings give on seeds that the search never saw."""
+    found = winner.get("fresh") if best and winner.get("trial") == best["number"] else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def _overrides(best: Mapping[str, Any] | None) -> list[str]:
     return [override(key, value) for key, value in best["params"].items()] if best else []
 
 
 def _counts(head: Mapping[str, Any]) -> str:
     return ", ".join(f"{number} {state}" for state, number in head["trials"].items())
-
-
-def _cards(head: Mapping[str, Any], winner: Mapping[str, Any]) -> list[Card]:
-    best: Mapping[str, Any] = head["best"] or {"number": None, "values": {}}
-    cards = []
-    for name, value in best["values"].items():
-        seeds = best.get("seed_values")
-        over = f" over {len(seeds)} seeds" if isinstance(seeds, (list, tuple)) and seeds else ""
-        if value is not None:
-            how = f"trial {best['number']}{over}, {head['objectives'][name]}d"
-            title = f"Best {name}" if len(best["values"]) == 1 else name.capitalize()
-            cards.append(Card(title, plain(value), how))
-    if winner and winner.get("trial") == best["number"]:
-        cards += _fresh(winner.get("fresh"))
-    cards.append(Card("Trials", f"{sum(head['trials'].values()):,}", _counts(head)))
-    if head["env_steps"]:
-        cards.append(Card("Environment steps", si(head["env_steps"]), "in all trials"))
-    return [*cards, Card("Time", duration(head["seconds"]), "in all trials together")]
-
-
-def _fresh(found: object) -> Iterator[Card]:
-    """What the best trial's settings give on seeds that the search never saw."""
-    for name, estimate in found.items() if isinstance(found, Mapping) else ():
-        around, values = at(estimate, "interval95"), at(estimate, "values")
-        unit = "%" if "success" in name else ""
-        if (mean := number(estimate, "mean")) is not None:
-            seeds = f"{len(values)} fresh seeds" if isinstance(values, list) else "fresh seeds"
-            low, high = around if isinstance(around, list) and len(around) == 2 else (None, None)
-            words = interval(low, high, unit)
-            words = words and f"95 % interval {words}"
-            title = f"{name.capitalize()}, confirmed"
-            yield Card(title, shown(mean, unit), details(seeds, words))
 
 
 def _targets(study: "Study") -> Iterator[tuple[str, dict[str, Any]]]:
