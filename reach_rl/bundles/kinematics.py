@@ -11,6 +11,7 @@ from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel
 from reach_rl.robots.family import DenavitHartenberg
 from reach_rl.robots.inverse_kinematics import CHOICES, Balls, ClosedForm, link
+from reach_rl.robots.joints import Parts, not_exported
 
 HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -50,6 +51,9 @@ def chain_of(robot: RobotModel) -> Chain:
         ConfigError: a joint of the policy does not move the tool, or a ball joint is on the way.
     """
     m = robot.model
+    joints = m.dof_jntid[robot.dof_adr]
+    for problem in not_exported(m, Parts(joints, robot.actuator_ids, robot.tcp_site)):
+        raise ConfigError(f"run: {problem}")
     place = {int(m.dof_jntid[dof]): i for i, dof in enumerate(robot.dof_adr)}
     bodies = [robot.tool_body]
     while bodies[0]:
@@ -62,11 +66,6 @@ def chain_of(robot: RobotModel) -> Chain:
         first = int(m.body_jntadr[body])
         for joint in range(first, first + int(m.body_jntnum[body])):
             kind, axis, anchor = int(m.jnt_type[joint]), m.jnt_axis[joint], m.jnt_pos[joint]
-            if kind not in (HINGE, SLIDE):
-                raise ConfigError(
-                    f'run: joint "{m.joint(joint).name}" on the way to the tool is a ball or free '
-                    f"joint, which export cannot write"
-                )
             address = int(m.jnt_qposadr[joint])
             zero = float(m.qpos0[address])
             pending = pending @ _shift(anchor)
@@ -82,10 +81,6 @@ def chain_of(robot: RobotModel) -> Chain:
             else:
                 pending = pending @ _shift(axis * (float(robot.home_qpos[address]) - zero))
             pending = pending @ _shift(-anchor)
-    if len(links) != len(place):
-        missing = sorted(set(place.values()) - {link.joint for link in links})
-        names = ", ".join(robot.joint_names[i] for i in missing)
-        raise ConfigError(f"run: {names} cannot move the tool, which export cannot write")
     site = robot.tcp_site
     tool = pending @ _transform(m.site_pos[site], m.site_quat[site])
     return Chain(tuple(links), tool, _product(turn, m.site_quat[site]))

@@ -27,9 +27,9 @@ from reach_rl.training.trained import TrainedPolicy, policy_of
 FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md"})
 
 FRAMES = {
-    "base": "the world of the robot's model. For this project's own arms that is ROS base_link: at "
-    "the mounting face, z up, x forward; the base frame of a Universal Robots controller is this "
-    "one turned by pi about z.",
+    "base": "the arm's base, body {base} of the robot's model, however that is mounted. For this "
+    "project's own arms that is ROS base_link: at the mounting face, z out of it, x forward; the "
+    "base frame of a Universal Robots controller is this one turned by pi about z.",
     "tool": "site {site} of the robot model; on a Universal Robots arm the tool flange, frame 6 of "
     "the published Denavit-Hartenberg table, with no tool centre point set.",
 }
@@ -136,8 +136,15 @@ def _contract(
             "home_rad": robot.home.tolist(),
             "reach_m": robot.reach,
             "servo_lag_s": robot.servo_lag.tolist(),
+            "base_in_world": {
+                "position_m": robot.base_position.tolist(),
+                "quaternion": robot.base_quaternion.tolist(),
+            },
         },
-        "frames": FRAMES | {"tool": FRAMES["tool"].format(site=config.robot.tcp_site)},
+        "frames": {
+            name: text.format(site=config.robot.tcp_site, base=robot.base_name)
+            for name, text in FRAMES.items()
+        },
         "control": {
             "rate_hz": 1.0 / task.control_period,
             "period_s": task.control_period,
@@ -163,11 +170,14 @@ def _contract(
 
 
 def _limits(config: Config, robot: RobotModel) -> dict[str, list[float | None]]:
-    """Of joints and targets; targets lead the joints by the servo's lag times their speed."""
-    arm = arm_of(robot, config.task)
+    """Of joints and targets; targets lead the joints by the servo's lag times their speed.
+
+    A joint without a torque limit may be asked to reverse its full speed within a period.
+    """
+    arm, period = arm_of(robot, config.task), config.task.control_period
     speed = config.action.speed * arm.velocity_limits
     acceleration = config.action.torque * arm.acceleration_limits
-    period = config.task.control_period
+    acceleration = np.where(np.isfinite(acceleration), acceleration, 2.0 * speed / period)
     if config.action.kind == "offset":
         target_speed = speed + arm.servo_lag * acceleration
         target_acceleration = acceleration * (1.0 + 2.0 * arm.servo_lag / period)

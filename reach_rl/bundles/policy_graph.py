@@ -61,16 +61,17 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
     arm = arm_of(robot, config.task)
     ports = _inputs(len(arm.home))
     given = {port.name: g.input(port.name, *port.shape) for port in ports}
-    scene = Scene(given, kinematics.chain_of(robot), seen_form(config.observation, robot))
+    scene = Scene(given, robot, seen_form(config.observation, robot))
     seen = normalized(observation(scene, arm, config.observation), policy_of(saved))
     action = network(seen, saved.policy, config.ppo.policy_kwargs.activation_fn)
     path = joint_path(Action(config.action, arm, config.task.substeps), action, given)
+    tool_position, tool_quaternion = robot.in_base(scene.tool_position, scene.tool_quaternion)
     values = {
         "joint_path": path,
         "joint_target": path[:, config.task.substeps - 1],
         "action": action,
-        "tool_position": scene.tool_position,
-        "tool_quaternion": scene.tool_quaternion,
+        "tool_position": tool_position,
+        "tool_quaternion": tool_quaternion,
         "position_error": np.linalg.norm(scene.position_error, axis=-1),
         "orientation_error": scene.angle.reshape(-1),
     }
@@ -118,17 +119,21 @@ def _outputs(j: int, points: int) -> tuple[Port, ...]:
 
 
 class Scene:
-    """The arrays of an mdp.State as values of a graph, as far as a robot knows them."""
+    """The arrays of an mdp.State as values of a graph, as far as a robot knows them.
+
+    Goals come in the arm's base frame; here all is in the world, as in training.
+    """
 
     def __init__(
-        self, given: Mapping[str, Value], chain: kinematics.Chain, form: ClosedForm | None
+        self, given: Mapping[str, Value], robot: RobotModel, form: ClosedForm | None
     ) -> None:
         self._form = form
         self.joint_position, self.joint_velocity = given["joint_position"], given["joint_velocity"]
         self.action, self.self_contact = given["last_action"], given["self_contact"]
-        self.goal_position, goal = given["goal_position"], given["goal_quaternion"]
-        self.goal_quaternion = goal / np.linalg.norm(goal, axis=-1, keepdims=True)
-        tool = kinematics.posture(chain, self.joint_position)
+        turn = given["goal_quaternion"]
+        turn = turn / np.linalg.norm(turn, axis=-1, keepdims=True)
+        self.goal_position, self.goal_quaternion = robot.in_world(given["goal_position"], turn)
+        tool = kinematics.posture(kinematics.chain_of(robot), self.joint_position)
         self.tool_position, self.tool_quaternion = tool.position, tool.quaternion
         self.joint_anchor, self.joint_axis = tool.anchor, tool.axis
         self.position_error = self.goal_position - tool.position

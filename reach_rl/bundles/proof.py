@@ -108,11 +108,12 @@ def inputs_of(batch: ReachBatch, graph: PolicyGraph) -> dict[str, Array]:
 def state_of(batch: ReachBatch) -> dict[str, Array]:
     """Every input that a bundle may take, (n, ...) each."""
     s = batch.state
+    goal_position, goal_quaternion = batch.robot.in_base(s.goal_position, s.goal_quaternion)
     return {
         "joint_position": s.joint_position.copy(),
         "joint_velocity": s.joint_velocity.copy(),
-        "goal_position": s.goal_position.copy(),
-        "goal_quaternion": s.goal_quaternion.copy(),
+        "goal_position": goal_position.copy(),
+        "goal_quaternion": goal_quaternion.copy(),
         "last_action": s.action.copy(),
         "last_target": batch.target.copy(),
         "self_contact": s.self_contact.astype(float),

@@ -185,6 +185,7 @@ class RobotConfig:
     joints: list[str]
     actuators: list[str]
     tcp_site: str
+    keyframe: str | None
     home: list[Number] | None
     velocity_limits: list[Positive] | None
     reach: Positive | None

@@ -42,6 +42,8 @@ class Contract:
     outputs: tuple[str, ...]
     state: Mapping[str, str]
     """Input -> the output of the call before that it takes."""
+    in_base_frame: bool
+    """Goals and poses are in the arm's base frame; before 0.2.0 they were in its model's world."""
     home: np.ndarray
     """(j,) where training started (rad)."""
     low: np.ndarray
@@ -153,6 +155,7 @@ def _contract(tree: Mapping[str, Any]) -> Contract:
             inputs={entry["name"]: tuple(entry["shape"][1:]) for entry in tree["inputs"]},
             outputs=tuple(entry["name"] for entry in tree["outputs"]),
             state=dict(tree["state"]),
+            in_base_frame="base_in_world" in tree["robot"],
             home=np.asarray(tree["robot"]["home_rad"], float),
             low=_bounds(limits["position_low_rad"], -np.inf),
             high=_bounds(limits["position_high_rad"], np.inf),

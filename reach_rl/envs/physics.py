@@ -26,6 +26,7 @@ def arm_of(robot: RobotModel, task: TaskConfig) -> Arm:
         acceleration_limits=robot.torque_limits
         / (robot.inertia + robot.servo_damping * task.physics_step),
         hinge=kinds == mujoco.mjtJoint.mjJNT_HINGE,
+        height_moves=robot.height_moves,
         keypoint_offset=task.keypoint_offset,
         control_period=task.control_period,
     )

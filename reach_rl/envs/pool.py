@@ -14,7 +14,7 @@ from mujoco.batch import Batch
 from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import Config, ObservationConfig
 from reach_rl.mdp.arrays import Array
-from reach_rl.mdp.goals import Goals, Kinematics, Poses, joint_range, sample
+from reach_rl.mdp.goals import Base, Goals, Kinematics, Poses, joint_range, sample
 from reach_rl.robots import RobotModel
 from reach_rl.robots.inverse_kinematics import ClosedForm, closed_form
 
@@ -44,7 +44,8 @@ def kinematics(robot: RobotModel, threads: int = 1, clearance: float = 0.0) -> K
 
     def poses(joints: Array) -> Poses:
         k = len(joints)
-        out = Poses(np.empty((k, 3)), np.empty((k, 4)), np.empty((k, 3, 3)), np.empty(k, bool))
+        touched = np.empty((2, k), bool)
+        out = Poses(np.empty((k, 3)), np.empty((k, 4)), np.empty((k, 3, 3)), *touched)
         for begin in range(0, k, _CHUNK):
             rows = slice(begin, min(begin + _CHUNK, k))
             size = rows.stop - begin
@@ -54,7 +55,7 @@ def kinematics(robot: RobotModel, threads: int = 1, clearance: float = 0.0) -> K
             out.position[rows] = position[:size, robot.tcp_site]
             out.matrix[rows] = matrix[:size, robot.tcp_site].reshape(-1, 3, 3)
             out.quaternion[rows] = quaternion[:size, robot.tcp_site]
-            out.free[rows] = (sensors[:size, contacts] == 0).all(axis=1)
+            touched[:, rows] = (sensors[:size, contacts] != 0).T
         return out
 
     return poses
@@ -111,8 +112,7 @@ def goal_pool(
             poses,
             joint_range(region, robot.home, robot.low, robot.high),
             robot.home,
-            robot.base_position,
-            robot.reach,
+            Base(robot.base_position, robot.base_matrix, robot.reach),
             told,
         )
     if stream == TRAINING and config.reward.terms.get("joint_progress") is not None:

@@ -208,12 +208,15 @@ class BundleDriver(Driver):
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """The bundle's actions (n, j)."""
         s = self.batch.state
+        goal = s.goal_position, s.goal_quaternion
+        if self.bundle.contract.in_base_frame:
+            goal = self.batch.robot.in_base(*goal)
         self.out = self.bundle(
             {
                 "joint_position": s.joint_position,
                 "joint_velocity": s.joint_velocity,
-                "goal_position": s.goal_position,
-                "goal_quaternion": s.goal_quaternion,
+                "goal_position": goal[0],
+                "goal_quaternion": goal[1],
                 "self_contact": s.self_contact.astype(float),
                 **self.memory,
             }

@@ -59,9 +59,11 @@ class JudgedBatch(ReachBatch):
         """Physics steps in which a joint was faster than its limit."""
         self.steps_outside = np.full(n, nothing)
         """Physics steps in which a joint was outside its range."""
-        self.peak_torque = np.full(n, nothing)
+        # a share of what there is not is not 0
+        of_torque = nothing if np.isfinite(self.robot.torque_limits).any() else np.nan
+        self.peak_torque = np.full(n, of_torque)
         """Largest torque of a joint's drive, gravity compensation included, over its limit."""
-        self.strained_steps = np.full(n, nothing)
+        self.strained_steps = np.full(n, of_torque)
         """Physics steps in which a drive gave all its torque, or more."""
         self.peak_acceleration = np.full(n, nothing)
         """Largest change of a joint's speed in a physics step, over that step (rad/s2)."""

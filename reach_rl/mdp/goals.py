@@ -26,13 +26,20 @@ class Poses:
     """Tool poses of joint configurations, k rows."""
 
     position: Array
-    """(k, 3) m in the base frame."""
+    """(k, 3) m in the world."""
     quaternion: Array
     """(k, 4) w, x, y, z."""
     matrix: Array
     """(k, 3, 3)."""
-    free: Bools
-    """(k,) clear of self and table."""
+    self_contact: Bools
+    """(k,) the arm touches itself."""
+    too_near: Bools
+    """(k,) it is nearer to the world than the clearance."""
+
+    @property
+    def free(self) -> Bools:
+        """(k,) clear of self and world."""
+        return ~(self.self_contact | self.too_near)
 
 
 Kinematics = Callable[[Array], Poses]
@@ -82,31 +89,67 @@ def joint_range(region: RegionConfig, home: Array, low: Array, high: Array) -> t
     )
 
 
-def inside(region: RegionConfig, poses: Poses, base: Array, reach: float) -> Bools:
-    """Which tool poses lie in the region, (k,).
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where the arm stands; regions are told in this frame."""
+
+    position: Array
+    """(3,) its origin in the world (m)."""
+    matrix: Array
+    """(3, 3) its axes as columns in the world."""
+    reach: float
+    """Reach of the arm (m)."""
+
+
+def rejected(region: RegionConfig, poses: Poses, base: Base) -> dict[str, Bools]:
+    """Which poses (k,) each condition of the region rejects, by the key that holds it.
 
     Args:
         region: the region.
         poses: k tool poses.
-        base: (3,) origin of the base frame in the world (m).
-        reach: reach of the arm (m).
+        base: where the arm stands.
     """
-    p = poses.position - base
-    ok = np.ones(len(p), bool)
-    for axis in range(3):
-        low = region.box_low[axis] if region.box_low else None
-        high = region.box_high[axis] if region.box_high else None
-        ok &= p[:, axis] > (-np.inf if low is None else low)
-        ok &= p[:, axis] < (np.inf if high is None else high)
+    p = (poses.position - base.position) @ base.matrix
+    out = {"joint_range": poses.self_contact, "clearance": poses.too_near}
+    for key, corner, sign in (
+        ("box_low", region.box_low, 1.0),
+        ("box_high", region.box_high, -1.0),
+    ):
+        if corner is not None:
+            bound = np.array([-np.inf if x is None else sign * x for x in corner])
+            out[key] = ~(sign * p > bound).all(axis=1)
     if region.radius is not None:
-        radius = np.linalg.norm(p, axis=1) / reach
-        ok &= (radius >= region.radius[0]) & (radius <= region.radius[1])
+        radius = np.linalg.norm(p, axis=1) / base.reach
+        out["radius"] = (radius < region.radius[0]) | (radius > region.radius[1])
     if region.pan_distance > 0.0:
-        ok &= np.hypot(p[:, 0], p[:, 1]) > region.pan_distance * reach
+        out["pan_distance"] = np.hypot(p[:, 0], p[:, 1]) <= region.pan_distance * base.reach
     if region.cone_axis is not None and region.cone_angle is not None:
-        axis = np.asarray(region.cone_axis) / np.linalg.norm(region.cone_axis)
-        ok &= poses.matrix[:, :, 2] @ axis > np.cos(region.cone_angle)
-    return ok
+        axis = base.matrix @ (np.asarray(region.cone_axis) / np.linalg.norm(region.cone_axis))
+        out["cone_angle"] = poses.matrix[:, :, 2] @ axis <= np.cos(region.cone_angle)
+    return out
+
+
+_BECAUSE = {
+    "joint_range": "the arm touches itself",
+    "clearance": "it is nearer to what it stands by",
+}
+
+
+def _too_few(region: RegionConfig, kept: int, tried: int, gone: dict[str, int]) -> ConfigError:
+    """Which condition rejected what share, and what to set."""
+    most = sorted((key for key in gone if gone[key]), key=lambda key: -gone[key])
+    shares = ", ".join(
+        f"{gone[key] / tried:.0%} by task.region.{key}"
+        + (f" ({_BECAUSE[key]})" if key in _BECAUSE else "")
+        for key in most
+    )
+    lower = most[0] in ("clearance", "pan_distance", "box_low", "joint_range")
+    value = getattr(region, most[0])
+    what = f"{'less' if lower else 'more'} than {value}" if value is not None else "a number"
+    return ConfigError(
+        f"task.region={region.name}: only {kept} of {tried} sampled arm configurations fit, which "
+        f"is too few; rejected are {shares}; set task.region.{most[0]} to {what}"
+    )
 
 
 def sample(
@@ -116,8 +159,7 @@ def sample(
     kinematics: Kinematics,
     bounds: tuple[Array, Array],
     home: Array,
-    base: Array,
-    reach: float,
+    base: Base,
     told: Callable[[int, int], None] = lambda kept, tried: None,
 ) -> Goals:
     """Draw goals until there are enough.
@@ -129,8 +171,7 @@ def sample(
         kinematics: forward kinematics of the arm.
         bounds: least and greatest joint angles, (j,) each (rad).
         home: (j,) home joint angles (rad).
-        base: (3,) origin of the base frame in the world (m).
-        reach: reach of the arm (m).
+        base: where the arm stands.
         told: how many samples are kept so far, of how many.
 
     Raises:
@@ -139,22 +180,19 @@ def sample(
     low, high = bounds
     found: list[tuple[Array, Poses, Ints]] = []
     kept = tried = 0
+    gone: dict[str, int] = {}
     while kept < count:
         joints = rng.uniform(low, high, (max(1024, count), len(low)))
         poses = kinematics(joints)
-        rows = np.flatnonzero(poses.free & inside(region, poses, base, reach))
+        flags = rejected(region, poses, base)
+        rows = np.flatnonzero(~np.logical_or.reduce(list(flags.values())))
+        gone = {key: gone.get(key, 0) + int(rows_.sum()) for key, rows_ in flags.items()}
         found.append((joints, poses, rows))
         kept += len(rows)
         tried += len(joints)
         told(kept, tried)
         if tried >= 20_000 and kept < LEAST_SHARE * tried:
-            raise ConfigError(
-                [
-                    f"task.region={region.name}: only {kept} of {tried} sampled arm "
-                    f"configurations are inside and free of contact, which is too few; "
-                    f"widen task.region.joint_range, box, radius, pan_distance or cone"
-                ]
-            )
+            raise _too_few(region, kept, tried, gone)
 
     def stacked(pick: Callable[[Array, Poses], Array]) -> Array:
         return np.concatenate([pick(q, p)[rows] for q, p, rows in found])[:count]

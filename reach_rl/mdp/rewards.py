@@ -12,7 +12,7 @@ import numpy as np
 
 from reach_rl.config.schema import RewardConfig, RewardTerm
 from reach_rl.extend import entries, keys_of, reward_term
-from reach_rl.mdp.arrays import Array, total
+from reach_rl.mdp.arrays import Array, Bools, total
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
 
@@ -121,8 +121,12 @@ def table_collision(state: State, arm: Arm) -> Array:
 
 @reward_term
 def table_margin(state: State, arm: Arm, *, scales: Array) -> Array:
-    """Sum over joints and tool of how deep they are inside the height w over the table, over w."""
-    return _depth_at_table(state.joint_anchor[:, :, 2], state.tool_position[:, 2], scales[0])
+    """Sum over joints and tool of how deep they are inside the height w over the table, over w.
+
+    Those count whose height the arm can change.
+    """
+    heights = state.joint_anchor[:, :, 2], state.tool_position[:, 2]
+    return _depth_at_table(*heights, arm.height_moves, scales[0])
 
 
 @compiled("f8[::1](f8[:], f8[:])")
@@ -167,13 +171,15 @@ def _depth_at_limits(position: Array, low: Array, high: Array, width: float) -> 
     return out
 
 
-@compiled("f8[::1](f8[:,:], f8[:], f8)")
-def _depth_at_table(joints: Array, tool: Array, width: float) -> Array:
+@compiled("f8[::1](f8[:,:], f8[:], b1[:], f8)")
+def _depth_at_table(joints: Array, tool: Array, counts: Bools, width: float) -> Array:
     out = np.zeros(len(joints))
     for i in range(len(joints)):
-        out[i] = max(1.0 - tool[i] / width, 0.0)
+        if counts[joints.shape[1]]:
+            out[i] = max(1.0 - tool[i] / width, 0.0)
         for k in range(joints.shape[1]):
-            out[i] += max(1.0 - joints[i, k] / width, 0.0)
+            if counts[k]:
+                out[i] += max(1.0 - joints[i, k] / width, 0.0)
     return out
 
 

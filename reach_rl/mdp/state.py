@@ -27,6 +27,8 @@ class Arm:
     """(j,) acceleration at which the servo reaches its torque limit (rad/s2)."""
     hinge: Bools
     """(j,) true for hinges, false for slides."""
+    height_moves: Bools
+    """(j + 1,) whether the joints can change how high each joint and the tool is."""
     keypoint_offset: float
     """Distance of the tool's key points from the tool centre point (m)."""
     control_period: float

@@ -103,13 +103,15 @@ class ClosedForm:
 
 
 def closed_form(robot: RobotModel) -> ClosedForm | None:
-    """The closed form of an arm; None if it is not one of the project's own dimensions."""
+    """The closed form of an upright arm; None if it has not the dimensions of one of ours."""
     arm = own_arm(robot.name)
-    if arm is None or robot.home.shape != (6,):
+    upright = robot.base_matrix[2, 2] > 1.0 - 1e-9
+    if arm is None or robot.home.shape != (6,) or not upright:
         return None
     data = mujoco.MjData(robot.model)
     base = _TURN.copy()
-    base[:3, 3] = -_TURN[:3, :3] @ robot.base_position
+    base[:3, :3] = _TURN[:3, :3] @ robot.base_matrix.T
+    base[:3, 3] = -base[:3, :3] @ robot.base_position
     samples = robot.home + np.random.default_rng(0).uniform(-1.0, 1.0, (8, 6))
     tools = []
     for joints in (*samples, robot.home):  # the balls are measured at home, which comes last

@@ -1,6 +1,6 @@
 """The parts of a model that the task uses, found by name; what is missing is said in one line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -73,7 +73,7 @@ def find_parts(model: mujoco.MjModel, cfg: RobotConfig, source: str) -> Parts:
         if model.jnt_type[j] not in MOVABLE
     ]
     for joint, actuator in zip(joints, actuators, strict=True):
-        problem = _servo_problem(model, joint, actuator)
+        problem = servo_problem(model, joint, actuator)
         if problem:
             name = model.actuator(actuator).name
             problems.append(f'robot.actuators: "{name}" in {source} {problem}')
@@ -84,7 +84,7 @@ def find_parts(model: mujoco.MjModel, cfg: RobotConfig, source: str) -> Parts:
     return Parts(joints, actuators, site)
 
 
-def _servo_problem(model: mujoco.MjModel, joint: int, actuator: int) -> str | None:
+def servo_problem(model: mujoco.MjModel, joint: int, actuator: int) -> str | None:
     """Why an actuator is not a position servo of the joint, or None."""
     on_joint = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
     if model.actuator_trntype[actuator] not in [int(t) for t in on_joint]:
@@ -167,3 +167,36 @@ def numeric(model: mujoco.MjModel, name: str) -> np.ndarray | None:
     """The values of a custom number of the model, if it has it."""
     i = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, name)
     return None if i < 0 else model.numeric(i).data.copy()
+
+
+def random_poses(
+    model: mujoco.MjModel, parts: Parts, home_qpos: np.ndarray, count: int = 24
+) -> Iterator[mujoco.MjData]:
+    """The whole model at home and in random poses of the arm, always the same ones."""
+    low, high = joint_bounds(model, parts)
+    data, address = mujoco.MjData(model), model.jnt_qposadr[parts.joints]
+    home, rng = home_qpos[address], np.random.default_rng(0)
+    low, high = np.fmax(low, home - np.pi), np.fmin(high, home + np.pi)
+    for share in (None, *rng.uniform(size=(count, len(home)))):
+        data.qpos[:] = home_qpos
+        data.qpos[address] = home if share is None else low + share * (high - low)
+        mujoco.mj_kinematics(model, data)
+        yield data
+
+
+def not_exported(model: mujoco.MjModel, parts: Parts) -> list[str]:
+    """Why a policy of this arm can be trained and judged but not exported, in words."""
+    above, body = set(), int(model.site_bodyid[parts.site])
+    while body:
+        above.add(body)
+        body = int(model.body_parentid[body])
+    on_the_way = [j for j in range(model.njnt) if int(model.jnt_bodyid[j]) in above]
+    problems = [
+        f'joint "{model.joint(j).name}" on the way to the tool is a ball or free joint'
+        for j in on_the_way
+        if model.jnt_type[j] not in MOVABLE
+    ]
+    aside = [model.joint(int(j)).name for j in parts.joints if int(j) not in on_the_way]
+    if aside:
+        problems.append(f"{', '.join(aside)} cannot move the tool")
+    return [f"{problem}, which export cannot write" for problem in problems]

@@ -1,7 +1,6 @@
 """A robot ready for training: the compiled scene and what the task needs to know of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -14,12 +13,17 @@ from reach_rl.robots.joints import (
     check_names,
     find_parts,
     joint_bounds,
+    not_exported,
     numeric,
+    random_poses,
     servo_gains,
+    servo_problem,
     set_servo_lag,
     torque_limits,
 )
 from reach_rl.robots.model_file import compile_spec, model_path, read_spec
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,13 @@ class RobotModel:
     """(j,) inertia that each joint moves in the model's zero configuration (kg m2)."""
     reach: float
     """Radius of the workspace about the base (m)."""
+    base_name: str
     base_position: np.ndarray
-    """(3,) origin of the base in the world (m)."""
+    """(3,) origin of the base frame, which is that of the arm's topmost body, in the world (m)."""
+    base_quaternion: np.ndarray
+    """(4,) its orientation in the world."""
+    height_moves: np.ndarray
+    """(j + 1,) bool, whether the joints can change how high each joint and the tool is."""
     home_qpos: np.ndarray
     """(nq,) qpos of the whole model at home."""
     base_ctrl: np.ndarray
@@ -71,6 +80,39 @@ class RobotModel:
     """Index into sensordata: 0 while the arm does not touch itself."""
     table_contact: int
     """Index into sensordata: 0 while the arm does not touch the world it stands in."""
+    notes: tuple[str, ...]
+    """What is simulated otherwise than a user's model says, a line each."""
+
+    @property
+    def base_matrix(self) -> np.ndarray:
+        """(3, 3) the axes of the base frame, as columns, in the world."""
+        matrix = np.zeros(9)
+        mujoco.mju_quat2Mat(matrix, self.base_quaternion)
+        return matrix.reshape(3, 3)
+
+    def in_base(self, position: Array, quaternion: Array) -> tuple[Array, Array]:
+        """Poses (n, 3), (n, 4) of the world in the base frame; arrays or values of a graph."""
+        if self._stands_at_origin:
+            return position, quaternion
+        turned = (position - self.base_position) @ self.base_matrix
+        return turned, quaternion @ _left(self.base_quaternion * (1.0, -1.0, -1.0, -1.0)).T
+
+    def in_world(self, position: Array, quaternion: Array) -> tuple[Array, Array]:
+        """Poses (n, 3), (n, 4) of the base frame in the world; arrays or values of a graph."""
+        if self._stands_at_origin:
+            return position, quaternion
+        turned = position @ self.base_matrix.T + self.base_position
+        return turned, quaternion @ _left(self.base_quaternion).T
+
+    @property
+    def _stands_at_origin(self) -> bool:
+        return not self.base_position.any() and bool(self.base_quaternion[0] == 1.0)
+
+
+def _left(q: Array) -> Array:
+    """(4, 4) matrix that multiplies a quaternion by q from the left."""
+    w, x, y, z = q
+    return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
 
 
 def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
@@ -90,52 +132,33 @@ def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
     plain = compile_spec(spec, path)
     parts = find_parts(plain, cfg, path.name)
     root = scene.root_of(spec, cfg.tcp_site)
-    home_qpos = _home_qpos(plain, parts, cfg)
-    spec.option.timestep = physics_step
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    home_qpos = _home_qpos(plain, parts, cfg, path.name)
+    notes = scene.set_stepping(spec, physics_step)
     scene.strip(spec, plain)
     scene.add_payload(spec, plain, cfg.tcp_site)
     scene.add_contact_sensors(spec, root)
     if scene.needs_table(plain, root):
         scene.add_table(spec)
-    model = _settle_contacts(spec, path, home_qpos)
+        notes.append(f"{path.name} has nothing that the arm could stand on: a table is at z = 0")
+    model = compile_spec(spec, path)
+    parts = find_parts(model, cfg, path.name)
+    source = _home_source(plain, cfg, path.name)
+    touching = scene.settle_contacts(spec, model, home_qpos, list(parts.joints), root, source)
+    model = compile_spec(spec, path) if touching else model
+    poses = random_poses(model, parts, home_qpos)
+    scene.exclude_unchanging(spec, model, poses, list(parts.joints), root)
+    model = compile_spec(spec, path)
     if scene.list_pairs(spec, model):
         model = compile_spec(spec, path)
-    return _robot(cfg, model, find_parts(model, cfg, path.name), root, home_qpos)
+    parts = find_parts(model, cfg, path.name)
+    notes += [*touching, *not_exported(model, parts)]
+    own = cfg.mjcf is None
+    return _robot(cfg, model, parts, root, home_qpos, () if own else tuple(notes))
 
 
-def _settle_contacts(spec: mujoco.MjSpec, path: Path, home_qpos: np.ndarray) -> mujoco.MjModel:
-    """Compile; neighbouring bodies that touch at home are taken as built to touch.
-
-    Raises:
-        ConfigError: at home the arm touches the table or itself in earnest.
-    """
-    model = compile_spec(spec, path)
-    data = mujoco.MjData(model)
-    data.qpos[:] = home_qpos
-    mujoco.mj_fwdPosition(model, data)
-    touching = {tuple(sorted(model.geom_bodyid[g] for g in c.geom)) for c in data.contact}
-    for one, other in sorted(touching):
-        names = model.body(one).name, model.body(other).name
-        if _joints_between(model, one, other) > 2 - (one == 0):
-            what = f"{names[1]} touches " + ("the table" if one == 0 else names[0])
-            raise ConfigError(f"robot.home: {what} there; set robot.home to a free pose")
-        spec.add_exclude(bodyname1=names[0], bodyname2=names[1])
-    return compile_spec(spec, path) if touching else model
-
-
-def _joints_between(model: mujoco.MjModel, upper: int, lower: int) -> int:
-    """Joints on the way from one body down to another; counted from the world if apart."""
-    count, body = 0, lower
-    while body not in (0, upper):
-        count += int(model.body_jntnum[body])
-        body = int(model.body_parentid[body])
-    return count
-
-
-def _home_qpos(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig) -> np.ndarray:
+def _home_qpos(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig, source: str) -> np.ndarray:
     """(nq,) qpos of the whole model with the arm at home."""
-    key = _home_key(model)
+    key = _home_key(model, cfg, source)
     qpos = model.qpos0.copy() if key is None else model.key_qpos[key].copy()
     low, high = joint_bounds(model, parts)
     address = model.jnt_qposadr[parts.joints]
@@ -147,15 +170,31 @@ def _home_qpos(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig) -> np.ndar
     for name, value, least, most in zip(cfg.joints, qpos[address], low, high, strict=True):
         if not least - 1e-6 <= value <= most + 1e-6:
             raise ConfigError(
-                f'robot.home: {value:g} of joint "{name}" is outside its range '
-                f"[{least:g}, {most:g}]"
+                f'{_home_source(model, cfg, source)}: {value:g} of joint "{name}" is outside its '
+                f"range [{least:g}, {most:g}]"
             )
     return qpos
 
 
-def _home_key(model: mujoco.MjModel) -> int | None:
-    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "home")
+def _home_key(model: mujoco.MjModel, cfg: RobotConfig, source: str) -> int | None:
+    name = cfg.keyframe or "home"
+    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, name)
+    if key < 0 and cfg.keyframe is not None:
+        has = ", ".join(filter(None, (model.key(i).name for i in range(model.nkey))))
+        listing = has or "no keyframe with a name"
+        raise ConfigError(f'robot.keyframe: no keyframe "{name}" in {source}; it has: {listing}')
     return None if key < 0 else key
+
+
+def _home_source(model: mujoco.MjModel, cfg: RobotConfig, source: str) -> str:
+    """What set the home joint angles, the key that holds it in front."""
+    if cfg.home is not None:
+        return "robot.home"
+    key = _home_key(model, cfg, source)
+    if key is None:
+        return f"robot.mjcf: the middle of the joint ranges of {source}, which is home"
+    which = "robot.keyframe" if cfg.keyframe else "robot.mjcf"
+    return f'{which}: keyframe "{model.key(key).name}" of {source}'
 
 
 def _per_joint(key: str, values: list[float], parts: Parts) -> np.ndarray:
@@ -193,16 +232,28 @@ def _reach(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig, data: mujoco.M
 
 
 def _base_ctrl(
-    model: mujoco.MjModel, parts: Parts, home_qpos: np.ndarray, home: np.ndarray
+    model: mujoco.MjModel, parts: Parts, cfg: RobotConfig, home_qpos: np.ndarray, home: np.ndarray
 ) -> np.ndarray:
-    key = _home_key(model)
+    """(nu,) ctrl of home; where a keyframe gives none, position servos hold what it gives."""
+    key = _home_key(model, cfg, cfg.name)
     ctrl = np.zeros(model.nu) if key is None else model.key_ctrl[key].copy()
+    if not ctrl.any():
+        for actuator in range(model.nu):
+            joint = int(model.actuator_trnid[actuator, 0])
+            if servo_problem(model, joint, actuator) is None:
+                address = int(model.jnt_qposadr[joint])
+                ctrl[model.actuator_ctrladr[actuator]] = home_qpos[address]
     ctrl[model.actuator_ctrladr[parts.actuators]] = home
     return ctrl
 
 
 def _robot(
-    cfg: RobotConfig, model: mujoco.MjModel, parts: Parts, root: str, home_qpos: np.ndarray
+    cfg: RobotConfig,
+    model: mujoco.MjModel,
+    parts: Parts,
+    root: str,
+    home_qpos: np.ndarray,
+    notes: tuple[str, ...],
 ) -> RobotModel:
     if cfg.servo_lag is not None:
         set_servo_lag(model, parts, cfg.servo_lag)
@@ -213,6 +264,8 @@ def _robot(
     low, high = joint_bounds(model, parts)
     qpos_adr = model.jnt_qposadr[parts.joints].astype(int)
     home = home_qpos[qpos_adr]
+    poses = random_poses(model, parts, home_qpos)
+    heights = [np.append(at.xanchor[parts.joints, 2], at.site_xpos[parts.site, 2]) for at in poses]
     return RobotModel(
         name=cfg.name,
         model=model,
@@ -231,11 +284,15 @@ def _robot(
         servo_damping=kv + beside,
         inertia=model.dof_M0[model.jnt_dofadr[parts.joints]].copy(),
         reach=_reach(model, parts, cfg, data),
+        base_name=root,
         base_position=data.xpos[model.body(root).id].copy(),
+        base_quaternion=model.body_quat[model.body(root).id].copy(),
+        height_moves=np.ptp(heights, axis=0) > scene.SAME,
         home_qpos=home_qpos,
-        base_ctrl=_base_ctrl(model, parts, home_qpos, home),
+        base_ctrl=_base_ctrl(model, parts, cfg, home_qpos, home),
         tool_body=int(model.site_bodyid[parts.site]),
         payload_body=int(model.body(scene.PAYLOAD).id),
         self_contact=int(model.sensor(scene.SELF_CONTACT).adr[0]),
         table_contact=int(model.sensor(scene.TABLE_CONTACT).adr[0]),
+        notes=notes,
     )

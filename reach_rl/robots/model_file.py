@@ -1,8 +1,8 @@
 """Reading a robot's MJCF: a missing, broken or prying file is one line, not a traceback.
 
-A model file names others (includes, meshes, textures). A model from elsewhere must not make this
-program read files outside the folder that it came in. Whoever trusts a model whose parts lie
-elsewhere says so in the environment, where no file from elsewhere can: REACH_RL_OUTSIDE_FILES=1.
+A model file names others (includes, meshes, textures), which lie in sibling folders in most robot
+descriptions. A model that came inside a run or a bundle must not make this program read files
+outside of that.
 """
 
 import os
@@ -17,8 +17,8 @@ from reach_rl.config.paths import assets_dir
 from reach_rl.config.schema import RobotConfig
 from reach_rl.rundir.provenance import MODEL_LIST
 
-OUTSIDE_FILES = "REACH_RL_OUTSIDE_FILES"
-"""Environment variable; with 1 a model may name files outside its folder."""
+MARKS = (MODEL_LIST, "contract.json", "provenance.json")
+"""What a run's copy of a model, a bundle and a run have in their folders."""
 
 MAX_XML_BYTES, MAX_FILE_BYTES = 20_000_000, 500_000_000
 
@@ -45,7 +45,7 @@ def read_spec(path: Path) -> mujoco.MjSpec:
     """The model as an editable spec.
 
     Raises:
-        ConfigError: not MJCF, absurdly large, or it refers to a file outside its folder.
+        ConfigError: not MJCF, absurdly large, or from inside a run or a bundle and prying.
     """
     path = path.resolve()
     _look_through(path)
@@ -72,8 +72,9 @@ def _look_through(main: Path) -> dict[Path, list[ET.Element]]:
     """The model and what it includes, each with its elements.
 
     Raises:
-        ConfigError: one of them is too large or looks outside.
+        ConfigError: one of them is too large, or pries.
     """
+    home = next((f for f in main.parents if any((f / mark).is_file() for mark in MARKS)), None)
     files: dict[Path, list[ET.Element]] = {}
     new = {main}
     while new:
@@ -84,7 +85,7 @@ def _look_through(main: Path) -> dict[Path, list[ET.Element]]:
         for element in (e for elements in files.values() for e in elements):
             for name in (v for k, v in element.attrib.items() if k.startswith("file") and v):
                 candidates = _candidates(name, folders)
-                _check(main, name, candidates)
+                _check(main, home, name, candidates)
                 if element.tag in ("include", "model"):
                     new |= {path for path in candidates if path.is_file() and path not in files}
     return files
@@ -123,15 +124,13 @@ def _candidates(name: str, folders: set[Path]) -> list[Path]:
         raise ConfigError(f"robot.mjcf: {name[:60]!r} is no name of a file") from None
 
 
-def _check(main: Path, name: str, candidates: list[Path]) -> None:
-    """Raise ConfigError for a file outside the folder, or one that is no plain, sensible file."""
-    root = _root(main)
-    outside = [path for path in candidates if not path.is_relative_to(root)]
-    pries = len(outside) == len(candidates) or any(path.exists() for path in outside)
-    if pries and os.environ.get(OUTSIDE_FILES) != "1":
+def _check(main: Path, home: Path | None, name: str, candidates: list[Path]) -> None:
+    """Raise ConfigError for a file that is no plain, sensible one, or outside a foreign home."""
+    outside = [path for path in candidates if home and not path.is_relative_to(home)]
+    if outside and (len(outside) == len(candidates) or any(path.exists() for path in outside)):
         raise ConfigError(
-            f'robot.mjcf: {main.name} refers to "{name}", which is outside its folder '
-            f"{root}; copy it there, or set {OUTSIDE_FILES}=1 if you trust the model"
+            f'robot.mjcf: {main.name} refers to "{name}", which is outside {home}, with which the '
+            f"model came; if you trust it, copy the model out of there and name it: robot.mjcf=PATH"
         )
     for path in candidates:
         if path.exists() and not path.is_dir() and not path.is_file():
@@ -146,12 +145,6 @@ def _check_size(path: Path, most: int) -> None:
         raise ConfigError(
             f"robot.mjcf: {path.name} has {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} are read"
         )
-
-
-def _root(main: Path) -> Path:
-    """The folder that a model came in: its own, or all of model/ of a run."""
-    kept = (folder for folder in main.parents if (folder / MODEL_LIST).is_file())
-    return next(kept, main.parent)
 
 
 _FOLDERS = ("assetdir", "meshdir", "texturedir")

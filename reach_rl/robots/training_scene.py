@@ -5,12 +5,31 @@ model; fixed bodies are merged; the pairs of shapes that can touch are listed on
 searched for at every step (a tenth of the step time of a UR arm).
 """
 
+from collections.abc import Iterable, Sequence
+
 import mujoco
+import numpy as np
+
+from reach_rl.config.load import ConfigError
 
 PAYLOAD = "payload"
 SELF_CONTACT, TABLE_CONTACT = "self_contact", "table_contact"
 MOST_PAIRS = 200
 """With more pairs of shapes than this, MuJoCo's search is quicker than a list."""
+
+
+def set_stepping(spec: mujoco.MjSpec, physics_step: float) -> list[str]:
+    """The time step and integrator of the simulation; in words what the model says otherwise."""
+    option, fast = spec.option, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    before, after = (option.timestep, int(option.integrator)), (physics_step, int(fast))
+    option.timestep, option.integrator = physics_step, fast
+    if before == after:
+        return []
+    was, now = (
+        f"steps of {1e3 * step:g} ms ({mujoco.mjtIntegrator(kind).name[6:].lower()})"
+        for step, kind in (before, after)
+    )
+    return [f"simulated in {now}, task.physics_step; the model says {was}"]
 
 
 def strip(spec: mujoco.MjSpec, model: mujoco.MjModel) -> None:
@@ -136,3 +155,104 @@ def _joined(model: mujoco.MjModel, one: int, other: int, parents: bool) -> bool:
         return True
     above_a, above_b = (model.body_weldid[model.body_parentid[x]] for x in (a, b))
     return bool(parents and a and b and (a == above_b or b == above_a))
+
+
+SAME = 1e-6
+"""Distances that differ by less are the same (m)."""
+
+FREE = (int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL))
+
+
+def settle_contacts(
+    spec: mujoco.MjSpec,
+    model: mujoco.MjModel,
+    qpos: np.ndarray,
+    joints: Sequence[int],
+    root: str,
+    source: str,
+) -> list[str]:
+    """Leave out the contacts at home of what is built to touch; what those are, in words.
+
+    That is: neighbours within the arm, its first link and the world, and parts that the policy's
+    joints do not move against one another. What is no part of the arm stays as it is.
+
+    Args:
+        spec: gets the exclusions.
+        model: of the spec.
+        qpos: (nq,) home of the whole model.
+        joints: ids of the joints that the policy moves.
+        root: name of the topmost body of the arm.
+        source: what set the home.
+
+    Raises:
+        ConfigError: at home the arm touches the world or itself in earnest.
+    """
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    mujoco.mj_fwdPosition(model, data)
+    own = model.body_rootid == model.body(root).id
+    pairs = {tuple(sorted(int(model.geom_bodyid[g]) for g in c.geom)) for c in data.contact}
+    notes = []
+    for one, other in sorted(pairs):
+        if not (own[one] or own[other]) or (own[one] != own[other] and model.body_weldid[one] != 0):
+            continue
+        name, with_what = model.body(other).name, model.body(one).name
+        with_what = with_what if own[one] else "the table" if one == 0 else with_what
+        between = _joints_between(model, one, other)
+        moved = [joint for joint in between if joint in joints]
+        if not own[one] and not moved and any(model.jnt_type[j] in FREE for j in between):
+            raise ConfigError(
+                f'robot.mjcf: the arm stands on {with_what} by the contact of "{name}", which '
+                f"counts as a collision; fix its base to the world (no free joint)"
+            )
+        if moved and len(between) > 2 - (not own[one]):
+            raise ConfigError(
+                f"{source}: {name} touches {with_what} there; set robot.home to a free pose"
+            )
+        spec.add_exclude(bodyname1=model.body(one).name, bodyname2=name)
+        notes.append(f"{name} touches {with_what} at home; contacts between the two are left out")
+    return notes
+
+
+def _joints_between(model: mujoco.MjModel, one: int, other: int) -> list[int]:
+    """Joints that move two bodies against one another: those below their common ancestor."""
+    above: list[set[int]] = []
+    for body in (one, other):
+        chain = set()
+        while body:
+            chain.add(body)
+            body = int(model.body_parentid[body])
+        above.append(chain)
+    return [j for j in range(model.njnt) if int(model.jnt_bodyid[j]) in above[0] ^ above[1]]
+
+
+def exclude_unchanging(
+    spec: mujoco.MjSpec,
+    model: mujoco.MjModel,
+    poses: Iterable[mujoco.MjData],
+    joints: Sequence[int],
+    root: str,
+) -> None:
+    """Leave out contacts of the world with links whose distance from it no joint can change.
+
+    They never touch, but with a clearance around the world they would always count as too near.
+    """
+    own = model.body_rootid == model.body(root).id
+    apart: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for geoms in _pairs(model):
+        world, link = sorted(int(model.geom_bodyid[g]) for g in geoms)
+        if not own[world] and own[link] and model.body_weldid[world] == 0:
+            apart.setdefault((world, link), []).append(geoms)
+    apart = {
+        bodies: pairs
+        for bodies, pairs in apart.items()
+        if set(_joints_between(model, *bodies)) <= set(joints)
+    }
+    before: dict[tuple[int, int], np.ndarray] = {}
+    for data in poses:
+        for bodies, pairs in list(apart.items()):
+            now = [mujoco.mj_geomDistance(model, data, *pair, 10.0, None) for pair in pairs]
+            if np.abs(now - before.setdefault(bodies, np.array(now))).max() > SAME:
+                del apart[bodies]
+    for world, link in apart:
+        spec.add_exclude(bodyname1=model.body(world).name, bodyname2=model.body(link).name)

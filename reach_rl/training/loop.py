@@ -102,7 +102,9 @@ class TrainingLoop:
         self.saver = Saver(folder / "checkpoints", config.checkpoint.keep, disk)
 
     def announce(self) -> None:
-        """Print what is about to happen."""
+        """Print what is about to happen, and how the model differs from its file."""
+        for note in self.robot.notes:
+            self._say(f"model: {note}")
         slices, kept = self.template.observe.slices, self.template.goals.kept
         startup(self.config, slices, self.console, kept)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -14,12 +15,16 @@ from reach_rl import evaluate, export
 from reach_rl.bundles import onnx_bundle as bundles
 from reach_rl.bundles import proof
 from reach_rl.cli.front_door import front
+from reach_rl.config.load import compose
 from reach_rl.config.paths import assets_dir
 from reach_rl.deploy import Bundle
+from reach_rl.deploy.limiter import Limiter
+from reach_rl.envs.pool import kinematics
 from reach_rl.evaluation.protocol import evaluate as judge
 from reach_rl.evaluation.protocol import held_out_goals
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
+from reach_rl.training import trained
 from reach_rl.training.trained import TrainedPolicy, policy_of
 from tests import reaching
 
@@ -104,6 +109,67 @@ def test_what_is_in_a_bundle(bundle):
     card = (bundle / "README.md").read_text()
     assert "Nobody has tried it on a real one" in card and "of 60" not in card
     assert f"{contract['results']['success_rate']:.1%}" in card
+
+
+def strict(text):
+    """JSON as strict readers take it: without NaN and Infinity."""
+
+    def refuse(word):
+        raise ValueError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def written_for(xml, tmp_path, goals, *overrides):
+    """The bundle of a hand-written policy for a model of one's own."""
+    model = tmp_path / "arm.xml"
+    model.write_text(xml)
+    config = reaching.config_of("robot.name=custom", f"robot.mjcf={model}", *overrides)
+    run = reaching.write_run(tmp_path / "run", config, reaching.weights_of(config))
+    out = tmp_path / "bundle"
+    out.mkdir()
+    return bundles.write(trained.load(run, "best"), out, goals=goals, seed=3, threads=1), out
+
+
+def test_an_arm_without_torque_limits(tmp_path):
+    """What is unlimited in the model has a finite bound in the contract."""
+    xml = (assets_dir() / "robots" / "ur5e.xml").read_text()
+    xml = re.sub(r' (forcerange|actuatorfrcrange)="[^"]*"', "", xml)
+    _, out = written_for(xml, tmp_path, 0)
+    limits = strict((out / "contract.json").read_text())["limits"]
+    speed = compose([]).action.speed * np.pi
+    assert limits["acceleration_rad_s2"] == pytest.approx([2 * speed / 0.02] * 6)
+    assert np.isfinite(limits["target_acceleration_rad_s2"]).all()
+    bound = Bundle(out).contract
+    limiter = Limiter(bound, 0.002)
+    limiter.start(bound.home)
+    for _ in range(100):
+        limiter.follow(bound.home + 0.3)
+    assert np.isfinite(limiter.target).all()
+
+
+def test_goals_and_poses_are_in_the_frame_of_the_base(tmp_path):
+    """An arm that hangs from the ceiling, half turned: its bundle knows no world."""
+    xml = (assets_dir() / "robots" / "ur5e.xml").read_text()
+    hung = '<body name="base_link" pos="0.3 -0.2 2" quat="0.2 0.9 0.1 -0.3"'
+    xml = xml.replace('<body name="base_link"', hung)
+    written, out = written_for(xml, tmp_path, 30)
+    assert written.proof.holds and written.proof.observations == 500
+    assert written.summary["success_rate"] > 0.8
+    assert "body base_link" in written.contract["frames"]["base"]
+    state = {
+        "joint_position": np.array([[0.3, -1.2, 1.4, -1.5, -1.0, 0.5]]),
+        "joint_velocity": np.zeros((1, 6)),
+        "goal_position": np.array([[0.4, 0.3, 0.4]]),
+        "goal_quaternion": np.array([[0.0, 1.0, 0.0, 0.0]]),
+    }
+    robot = load_robot(compose(["robot=ur5e"]).robot)
+    there = kinematics(robot)(state["joint_position"])
+    said = Bundle(out)(state)
+    np.testing.assert_allclose(said["tool_position"], there.position, atol=1e-9)
+    assert abs((said["tool_quaternion"] * there.quaternion).sum()) == pytest.approx(1.0)
+    gap = np.linalg.norm(state["goal_position"] - there.position)
+    assert said["position_error"] == pytest.approx(gap)
 
 
 def test_a_bundle_that_differs_is_not_written(run, tmp_path, monkeypatch, capsys):

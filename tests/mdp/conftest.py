@@ -28,6 +28,7 @@ def arm() -> Arm:
         servo_lag=np.array([0.1, 0.2]),
         acceleration_limits=np.array([10.0, 40.0]),
         hinge=np.array([True, True]),
+        height_moves=np.array([True, True, True]),
         keypoint_offset=0.1,
         control_period=0.02,
     )

@@ -8,7 +8,7 @@ import pytest
 
 from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import RegionConfig
-from reach_rl.mdp.goals import FULL_TURN, Goals, Poses, inside, joint_range, sample
+from reach_rl.mdp.goals import FULL_TURN, Base, Goals, Poses, joint_range, rejected, sample
 
 OPEN = RegionConfig(
     name="made_up",
@@ -23,6 +23,7 @@ OPEN = RegionConfig(
     pool=100,
 )
 HOME = np.array([0.5, 0.0, 0.0])
+IDENTITY = np.eye(3)
 
 
 def poses_at(position: Any, axis: Any = (0, 0, 1)) -> Poses:
@@ -32,13 +33,20 @@ def poses_at(position: Any, axis: Any = (0, 0, 1)) -> Poses:
     matrix = np.zeros((len(position), 3, 3))
     matrix[:, :, 2] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
     quaternion = np.tile([1.0, 0, 0, 0], (len(position), 1))
-    return Poses(position, quaternion, matrix, np.ones(len(position), bool))
+    return Poses(position, quaternion, matrix, *np.zeros((2, len(position)), bool))
 
 
-def keeps(position: Any, axis: Any = (0, 0, 1), base: Any = (0, 0, 0), **region: Any) -> list[bool]:
+def keeps(
+    position: Any,
+    axis: Any = (0, 0, 1),
+    base: Any = (0, 0, 0),
+    turn: Any = IDENTITY,
+    **region: Any,
+) -> list[bool]:
     """Which positions the region keeps, for an arm of 2 m reach."""
     chosen = replace(OPEN, **region)
-    return inside(chosen, poses_at(position, axis), np.asarray(base, float), 2.0).tolist()
+    gone = rejected(chosen, poses_at(position, axis), Base(np.asarray(base, float), turn, 2.0))
+    return (~np.logical_or.reduce(list(gone.values()))).tolist()
 
 
 def draw(
@@ -48,11 +56,11 @@ def draw(
 
     def kinematics(joints: np.ndarray) -> Poses:
         poses = poses_at(joints)
-        return poses if free is None else replace(poses, free=free(joints))
+        return poses if free is None else replace(poses, self_contact=~free(joints))
 
     bounds = joint_range(region, HOME, HOME - width, HOME + width)
     rng = np.random.default_rng(seed)
-    return sample(region, count, rng, kinematics, bounds, HOME, np.zeros(3), 2.0)
+    return sample(region, count, rng, kinematics, bounds, HOME, Base(np.zeros(3), IDENTITY, 2.0))
 
 
 def test_box() -> None:
@@ -150,7 +158,7 @@ def test_an_unreachable_region_is_an_error_that_says_how_much_of_it_was() -> Non
         draw(replace(OPEN, box_low=[9.0, None, None]))
     (line,) = caught.value.problems
     assert line.startswith("task.region=made_up: only 0 of ")
-    assert "task.region.joint_range" in line
+    assert "task.region.box_low" in line
     with pytest.raises(ConfigError) as caught:
         draw(replace(OPEN, box_low=[1.4996, None, None]))  # 0.02 %
     assert 0 < int(caught.value.problems[0].split("only ")[1].split()[0]) < 20
@@ -161,3 +169,29 @@ def test_a_small_but_reachable_region_is_filled() -> None:
     goals = draw(replace(OPEN, box_low=[1.49, None, None]), 300)
     assert len(goals) == 300
     assert goals.kept == pytest.approx(0.005, abs=0.002)
+
+
+CEILING = np.diag([1.0, -1.0, -1.0])
+"""Axes of a base that hangs upside down."""
+
+
+def test_regions_are_told_in_the_base_frame() -> None:
+    """For an arm that hangs from a ceiling 2 m up, z counts downwards from there."""
+    hangs = {"base": (1.0, 0.0, 2.0), "turn": CEILING}
+    below, above = (1.3, 0.1, 1.5), (1.3, 0.1, 2.5)
+    assert keeps([below, above], **hangs, box_low=[0.2, -0.2, 0.3]) == [True, False]
+    assert keeps([below, above], **hangs, box_high=[None, 0.0, 0.0]) == [False, True]
+    down = {"axis": (0, 0, -1), "cone_axis": [0.0, 0.0, 1.0], "cone_angle": 0.1}
+    assert keeps([below], **hangs, **down) == [True]
+    assert keeps([below], **down) == [False]
+    assert keeps([(1.0, 0.4, 1.0)], **hangs, pan_distance=0.3) == [False]
+
+
+def test_too_few_goals_say_which_condition_rejects_them() -> None:
+    region = replace(OPEN, box_low=[9.0, None, None], radius=[0.0, 0.3], clearance=0.05)
+    with pytest.raises(ConfigError) as caught:
+        draw(region)
+    text = str(caught.value)
+    assert "rejected are 100% by task.region.box_low" in text
+    assert "by task.region.radius" in text and "clearance" not in text
+    assert text.endswith("set task.region.box_low to less than [9.0, None, None]")

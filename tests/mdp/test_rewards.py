@@ -128,3 +128,10 @@ def test_weight_zero_costs_nothing(
     reward.weights[0] = 1.0
     with pytest.raises(AssertionError, match="worked out"):
         reward(state_of(1, **MOVING))
+
+
+def test_only_heights_that_the_arm_can_change_are_near_the_table(arm: Arm, state_of: Make) -> None:
+    """A base that stands low is no reason for a penalty at every step."""
+    low = replace(arm, height_moves=np.array([False, True, False]))
+    state = state_of(1, joint_anchor=[[0, 0, 0.02], [0, 0, 0.05]], tool_position=[0.0, 0.0, 0.01])
+    assert rewards.table_margin(state, low, scales=np.array([0.1])) == pytest.approx([0.5])

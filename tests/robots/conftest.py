@@ -43,6 +43,7 @@ def make_config(name: str = "ur5e", **changes: Any) -> RobotConfig:
         "joints": UR_JOINTS,
         "actuators": [joint.removesuffix("_joint") for joint in UR_JOINTS],
         "tcp_site": "tcp",
+        "keyframe": None,
         "home": None,
         "velocity_limits": None,
         "reach": None,

@@ -28,11 +28,12 @@ def problem_of(path):
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a model into a folder beside which a secret lies."""
+    """Writes a model into a bundle beside which a secret lies."""
     (tmp_path / "secret.obj").write_text(TETRAHEDRON)
     (tmp_path / "secret.xml").write_text("<mujoco><worldbody/></mujoco>")
     folder = tmp_path / "model"
     folder.mkdir()
+    (folder / "contract.json").touch()
 
     def model(top="", world="", more="", name="arm.xml"):
         (folder / name).write_text(MODEL.format(top, world, more))
@@ -118,18 +119,26 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_outside_its_folder_is_read(write, kind):
+def test_a_model_in_a_bundle_reads_nothing_outside(write, kind, tmp_path):
     line = problem_of(outside(write, kind))
-    assert "which is outside its folder" in line
-    assert "set REACH_RL_OUTSIDE_FILES=1 if you trust the model" in line
+    assert f"which is outside {tmp_path / 'model'}, with which the model came" in line
 
 
 @pytest.mark.parametrize("kind", ["parent", "meshdir_of_an_include", "link"])
-def test_unless_the_environment_says_so(write, kind, monkeypatch):
-    """The same models do read the file otherwise: the tests above test something."""
+def test_a_model_of_ones_own_reads_what_it_refers_to(write, kind):
+    """Meshes in a sibling folder are what robot descriptions have."""
     path = outside(write, kind)
-    monkeypatch.setenv("REACH_RL_OUTSIDE_FILES", "1")
+    (path.parent / "contract.json").unlink()
     assert compile_spec(read_spec(path), path).nmesh == 1
+
+
+def test_in_a_run_parts_may_lie_anywhere_in_it(write, tmp_path):
+    path = outside(write, "parent")
+    (path.parent / "contract.json").unlink()
+    (tmp_path / "provenance.json").touch()
+    assert compile_spec(read_spec(path), path).nmesh == 1
+    path = write(mesh("/etc/hosts"), USE)
+    assert f"outside {tmp_path}" in problem_of(path)
 
 
 def test_a_link_to_a_model_is_read_where_the_model_lies(write, tmp_path):

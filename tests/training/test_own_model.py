@@ -12,7 +12,7 @@ import pytest
 from reach_rl import evaluate
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import ConfigError, load_run
-from reach_rl.robots.model_file import OUTSIDE_FILES, model_sources
+from reach_rl.robots.model_file import model_sources
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.provenance import keep_model
 from reach_rl.training.session import train
@@ -108,9 +108,8 @@ def test_a_copy_that_was_changed_is_refused(halves, tmp_path):
         load(tmp_path / "run")
 
 
-def test_files_beside_and_with_whole_paths_compile_to_the_same_model(tmp_path, monkeypatch):
+def test_files_beside_and_with_whole_paths_compile_to_the_same_model(tmp_path):
     """Meshes in a sibling folder, one of them by its whole path, and by links."""
-    monkeypatch.setenv(OUTSIDE_FILES, "1")
     meshes = tmp_path / "robot" / "meshes"
     meshes.mkdir(parents=True)
     corners = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]

@@ -18,6 +18,9 @@ Policy = Callable[[np.ndarray], np.ndarray]
 
 ONE = np.zeros(1, np.int64)
 PUSH_SECONDS = 0.2
+PUSHED_BY = 0.3
+"""Of a joint without a torque limit: how far its servo would be off to give that torque (rad)."""
+
 PUSH_SHARE = 0.8
 """Torque of a push about the first joint, as a share of that joint's limit."""
 
@@ -133,7 +136,10 @@ class World:
     def push(self) -> None:
         """Push the tool sideways for a moment."""
         arm = float(np.linalg.norm(self.batch.state.tool_position[0, :2])) + 0.2
-        size = PUSH_SHARE * float(self.robot.torque_limits[0]) / arm
+        robot = self.robot
+        stiffness = robot.servo_damping[0] / robot.servo_lag[0]
+        torque = min(robot.torque_limits[0], PUSHED_BY * stiffness)
+        size = PUSH_SHARE * float(torque) / arm
         angle = self._random.uniform(0.0, 2.0 * np.pi)
         self._force[0, self.robot.tool_body, :3] = size * np.array(
             [np.cos(angle), np.sin(angle), 0.0]

@@ -86,4 +86,10 @@ def load(path: Path) -> Film:
             prefix = f"{i}/"
             arrays = {k.removeprefix(prefix): file[k] for k in file.files if k.startswith(prefix)}
             episodes.append(Episode(**plain, **arrays))
-    return Film(**{**about, "robot": RobotConfig(**about["robot"]), "episodes": tuple(episodes)})
+    return Film(
+        **{
+            **about,
+            "robot": RobotConfig(**{"keyframe": None, **about["robot"]}),
+            "episodes": tuple(episodes),
+        }
+    )
