@@ -7,21 +7,30 @@ STAMP := $(VENV)/.installed
 NONE_IS_FINE := || [ $$? -eq 5 ]# pytest's exit code where ARGS pick no test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train play bench bench-check assets policies docs test torture lint wheel-test sweep-demo clean
+.PHONY: help setup train play bench bench-check assets policies docs test torture lint hostile wheel-test sweep-demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv and install everything into it (PYTHON=python3.12 picks another Python)
+ifeq ($(UV),1)
+INSTALL := uv pip install --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --no-compile --disable-pip-version-check
+endif
+
+setup: $(STAMP) ## make .venv and install everything into it (PYTHON=python3.12 picks another Python, UV=1 installs with uv)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "make: '$(PYTHON)' is missing or older than Python 3.11; try make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@echo "setting up $(VENV) (less than a minute; PyTorch is the largest part)"
+ifeq ($(UV),1)
+	@command -v uv >/dev/null || { echo "make: UV=1, but there is no uv here; leave UV=1 out, or install uv" >&2; exit 2; }
+endif
+	@echo "setting up $(VENV) (PyTorch is the largest part)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python .ci/install.py -e '.[dev]'
+	@$(INSTALL) --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 train: setup ## train a UR5e; ARGS="robot=ur10e seed=1" changes anything
@@ -60,6 +69,9 @@ lint: setup ## ruff, pyright and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+hostile: setup ## a part of the tests under settings that tests must not read (a minute)
+	PYTHON=$(abspath $(BIN)/python) bash .ci/hostile $(ARGS)
 
 wheel-test: setup ## build the wheel, install it in an empty environment and use it there
 	PYTHON=$(abspath $(BIN)/python) bash .ci/wheel

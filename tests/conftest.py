@@ -1,13 +1,72 @@
-"""What every test starts from: no dashboard account, whatever the user's shell holds."""
+"""What every test starts from: the settings below, whatever the machine and the shell hold.
 
+A variable reaches the tests, and every process that they start, only if it is named here.
+"""
+
+import locale
 import os
 import shutil
+import sys
+import tempfile
+import time
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-os.environ.pop("WANDB_API_KEY", None)
-os.environ["NETRC"] = os.devnull  # W&B looks for credentials there
+ROOT = Path(__file__).resolve().parents[1]
+HOME = tempfile.mkdtemp(prefix="home-")
+
+KEPT = (
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "USER", "LOGNAME"),  # finds programs; names files
+    *("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),  # how much of the machine is for the tests
+    *("PYTEST_", "COVERAGE_", "COV_"),  # the runner's own
+)
+"""Names of variables that stay, or what these begin with where it ends in _."""
+
+SET = {
+    "HOME": HOME,
+    # fonts and shaders take seconds to look through, so these stay from one run to the next
+    "XDG_CACHE_HOME": str(ROOT / ".pytest_cache" / "home"),
+    "PYTHONPATH": str(ROOT),
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "NETRC": os.devnull,  # W&B looks for credentials there
+    "PIP_CONFIG_FILE": os.devnull,  # with it pip reads none of the machine's
+    "UV_NO_CONFIG": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    # a checkout may belong to somebody else, as it does in containers
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
+
+
+def _kept(name: str) -> bool:
+    return any(name.startswith(k) if k.endswith("_") else name == k for k in KEPT)
+
+
+def _settle() -> None:
+    """Bring this process where one is that starts with these variables alone."""
+    if "PYTHONWARNINGS" in os.environ:
+        sys.warnoptions.clear()
+        warnings.resetwarnings()
+    for name in [name for name in os.environ if not _kept(name)]:
+        del os.environ[name]
+    os.environ.update(SET)
+    locale.setlocale(locale.LC_ALL, "")
+    time.tzset()
+    os.umask(0o022)
+
+
+_settle()  # before anything is imported that looks at them
+
+
+def pytest_unconfigure() -> None:
+    """Remove what the tests left at home."""
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
