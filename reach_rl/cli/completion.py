@@ -25,22 +25,16 @@ SCRIPTS = {
         COMPREPLY+=("$reply")
     done < <(reach-rl _complete "$line" 2>/dev/null)
 }
-complete -o default -o nospace -F _reach_rl reach-rl
-""",
+complete -o default -o nospace -F _reach_rl reach-rl""",
     "zsh": r"""#compdef reach-rl
 _reach_rl() {
-    local -a found more done
-    found=("${(@f)$(reach-rl _complete "$LBUFFER" 2>/dev/null)}")
-    more=(${(M)found:#*[=.]})
-    done=(${found:#*[=.]})
-    (( $#found )) || { _files; return }
-    (( $#more )) && compadd -Q -S '' -a more
-    (( $#done )) && compadd -Q -a done
+    local -a found=("${(@f)$(reach-rl _complete "$LBUFFER" 2>/dev/null)}")
+    [[ -n $found ]] || { _files; return }
+    compadd -Q -S '' -- ${(M)found:#*[=.]}
+    compadd -Q -- ${found:#*[=.]}
 }
-compdef _reach_rl reach-rl
-""",
-    "fish": r"""complete -c reach-rl -f -a '(reach-rl _complete (commandline -cp | string collect))'
-""",
+compdef _reach_rl reach-rl""",
+    "fish": "complete -c reach-rl -f -a '(reach-rl _complete (commandline -cp | string collect))'",
 }
 INSTALL = """usage: reach-rl completion bash|zsh|fish
 
@@ -51,18 +45,17 @@ INSTALL = """usage: reach-rl completion bash|zsh|fish
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the script of a shell; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    shell = words[0] if words else ""
+    shell = [*(sys.argv[1:] if argv is None else argv), ""][0]
     if shell in SCRIPTS:
-        print(SCRIPTS[shell], end="")
-        return 0
-    if shell in ("", "-h", "--help"):
+        print(SCRIPTS[shell])
+    elif shell in ("", "-h", "--help"):
         print(INSTALL)
-        return 0
-    near = nearest(shell, list(SCRIPTS))
-    hint = f"try reach-rl completion {near}" if near else "there are bash, zsh and fish"
-    print(f"error: {shell}: no such shell; {hint}", file=sys.stderr)
-    return 2
+    else:
+        near = nearest(shell, list(SCRIPTS))
+        hint = f"try reach-rl completion {near}" if near else "there are bash, zsh and fish"
+        print(f"error: {shell}: no such shell; {hint}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def complete(line: str, verbs: Iterable[str]) -> list[str]:
@@ -88,26 +81,25 @@ def _words(verb: Verb, current: str, before: list[str]) -> Iterable[str]:
         first, comma, _ = value.rpartition(",")
         found = options.get(path) or _choices(find(verb.schema, path))
         return [f"{path}={first}{comma}{choice}" for choice in found]
-    leaves = [key for key in keys(verb.schema).values() if key.leaf and not key.path.endswith(ITEM)]
     if "." in path:
-        return [f"{name}=" for key in leaves if "." in key.path for name in _named(verb, key)]
+        return [f"{name}=" for key in _leaves(verb) for name in _named(verb, key)]
     chosen = options if verb.makes_run else [g for g in options if find(verb.schema, g)]
-    if verb.name == "bench":
-        chosen = [group for group in options if group != "sweep"]
-    single = [f"{key.path}=" for key in leaves if "." not in key.path]
-    parts = [f"{key.path.partition('.')[0]}." for key in leaves if "." in key.path]
-    return [*(f"{group}=" for group in chosen), *single, *parts]
+    first = {key.path.partition(".")[0]: "." in key.path for key in _leaves(verb)}
+    keys_ = [f"{name}{'.' if deep else '='}" for name, deep in first.items()]
+    return [*(f"{group}=" for group in chosen if group != "sweep" or verb.name == "train"), *keys_]
+
+
+def _leaves(verb: Verb) -> list[Key]:
+    return [key for key in keys(verb.schema).values() if key.leaf and key.path[-1] != ITEM]
 
 
 def _named(verb: Verb, key: Key) -> list[str]:
     """The paths of a key with the names of terms put in for `*`."""
-    group, star, _ = key.path.partition(f".{ITEM}")
-    above = find(verb.schema, group)
-    names = above.names if star and above is not None else ()
-    return [key.path.replace(ITEM, name) for name in names] if star else [key.path]
+    above = find(verb.schema, key.path.partition(f".{ITEM}")[0])
+    names = above.names if above is not None else ()
+    return [key.path.replace(ITEM, name) for name in names] if ITEM in key.path else [key.path]
 
 
-def _choices(key: Key | None) -> Sequence[str]:
-    if key is None:
-        return ()
-    return [*(["true", "false"] if key.type is bool else key.choices), *["null"] * key.optional]
+def _choices(key: Key | None) -> list[str]:
+    words = [] if key is None else ["true", "false"] if key.type is bool else key.choices
+    return [*words, *(["null"] if key is not None and key.optional else [])]

@@ -5,213 +5,193 @@ starts.
 """
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
-from reach_rl.config import derived
 from reach_rl.config.commands import word
+from reach_rl.config.derived import divisor_near, rollout_size, updates
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import NOTHING, Problem, listing, nearest, show
-from reach_rl.config.schema import Config, GoalChange, ScheduleKind, TaskConfig
+from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
 from reach_rl.extend import entries
+
+Broken = Iterator[tuple[str, str]]
+"""The key that breaks a rule, and what is wrong with it."""
 
 
 def rules(config: Config) -> list[Problem]:
     """Every broken rule of a typed configuration; reads no file."""
-    checks = (_names, _ppo, _rollout, _time, _lengths, _noise, _curriculum, _region, _others)
-    return [problem for check in checks for problem in check(config)]
+    return _judged(config, (_ppo, _rollout, _time, _lengths, _noise, _curriculum, _region, _others))
 
 
-def task_rules(task: TaskConfig) -> list[Problem]:
+def task_rules(config: Any) -> list[Problem]:  # noqa: ANN401  a configuration with a task
     """The rules that concern a task alone."""
-    return [*_task_time(task), *_pairs(task), *_task_region(task)]
+    return _judged(config, (_time, _region))
 
 
-def _names(c: Config) -> Iterator[Problem]:
-    for part, terms in (("observation", c.observation.terms), ("reward", c.reward.terms)):
-        if all(term is None for term in terms.values()):
-            known = listing(entries(f"{part}_term"))
-            yield Problem(f"{part}.terms", NOTHING, f"has no term; it needs one of {known}")
+def _judged(config: Any, checks: Sequence[Callable[[Any], Broken]]) -> list[Problem]:  # noqa: ANN401
+    found = []
+    for key, text in (broken for check in checks for broken in check(config)):
+        value = reduce(lambda node, name: getattr(node, name, NOTHING), key.split("."), config)
+        if key == "curriculum.stages":
+            value = f"{len(value)} stages"
+        found.append(Problem(key, NOTHING if isinstance(value, Mapping) else value, text))
+    return found
 
 
-def _ppo(c: Config) -> Iterator[Problem]:
+def _ppo(c: Config) -> Broken:
     p = c.ppo
     if p.batch_size == 1 and p.normalize_advantage:
-        text = "one sample has no deviation; try ppo.batch_size=2 or ppo.normalize_advantage=false"
-        yield Problem("ppo.batch_size", 1, text)
+        better = "try ppo.batch_size=2 or ppo.normalize_advantage=false"
+        yield "ppo.batch_size", f"one sample has no deviation; {better}"
     if p.clip_range_schedule.kind is ScheduleKind.KL_ADAPTIVE:
-        key, kind = "ppo.clip_range_schedule.kind", "kl_adaptive"
-        yield Problem(key, kind, f"is for the learning rate only; try {key}=linear")
+        key = "ppo.clip_range_schedule.kind"
+        yield key, f"is for the learning rate only; try {key}=linear"
     start = math.exp(min(p.policy_kwargs.log_std_init, 700.0))
     if p.min_std is not None and start < p.min_std:
         what = f"above the deviation that exploration starts with ({start:.2g})"
         better = "try ppo.min_std=null or a larger ppo.policy_kwargs.log_std_init"
-        yield Problem("ppo.min_std", p.min_std, f"{what}; {better}")
+        yield "ppo.min_std", f"{what}; {better}"
     if p.sde_sample_freq == 0:
         key = "ppo.sde_sample_freq"
-        yield Problem(key, 0, f"must be -1 (once per rollout) or at least 1; try {key}=-1")
+        yield key, f"must be -1 (once per rollout) or at least 1; try {key}=-1"
 
 
-def _rollout(c: Config) -> Iterator[Problem]:
-    size, batch = derived.rollout_size(c), c.ppo.batch_size
+def _rollout(c: Config) -> Broken:
+    size, batch = rollout_size(c), c.ppo.batch_size
     made = f"{size} (vec_env.n_envs {c.vec_env.n_envs} x ppo.n_steps {c.ppo.n_steps})"
-    if batch > size:
-        better = derived.divisor_near(size, max(1.0, size / 4))
-        text = f"larger than the rollout of {made}; try ppo.batch_size={better}"
-        yield Problem("ppo.batch_size", batch, text)
-    elif size % batch:
-        better = derived.divisor_near(size, batch)
-        text = f"does not divide the rollout of {made}; try ppo.batch_size={better}"
-        yield Problem("ppo.batch_size", batch, text)
+    if batch > size or size % batch:
+        what = "larger than" if batch > size else "does not divide"
+        better = divisor_near(size, max(1.0, size / 4) if batch > size else batch)
+        yield "ppo.batch_size", f"{what} the rollout of {made}; try ppo.batch_size={better}"
     if c.total_timesteps < size:
-        text = f"less than one rollout of {made}; try total_timesteps={size}"
-        yield Problem("total_timesteps", c.total_timesteps, text)
+        yield "total_timesteps", f"less than one rollout of {made}; try total_timesteps={size}"
 
 
-def _time(c: Config) -> Iterator[Problem]:
-    yield from _task_time(c.task)
-
-
-def _task_time(t: TaskConfig) -> Iterator[Problem]:
-    period = t.control_period
+def _time(c: Config) -> Broken:
+    t, key, period = c.task, "task.hold_time", show(c.task.control_period)
     timer = t.goal_change is GoalChange.TIMER
-    key = "task.goal_period" if timer else "task.episode_steps"
+    cause = "task.goal_period" if timer else "task.episode_steps"
     steps = min(t.goal_period, t.episode_steps) if timer else t.episode_steps
     if t.hold_steps > steps:
-        text = (
-            f"longer than the {show(steps * period)} s for a goal ({key} {steps} x "
-            f"{show(period)} s); try task.hold_time={show(max(1, steps // 2) * period)}"
-        )
-        yield Problem("task.hold_time", t.hold_time, text)
+        what = f"{show(steps * t.control_period)} s for a goal ({cause} {steps} x {period} s)"
+        better = show(max(1, steps // 2) * t.control_period)
+        yield key, f"longer than the {what}; try {key}={better}"
     if t.goal_change is GoalChange.HOLD and t.hold_time == 0:
-        text = "goals that change after a hold need one; try task.hold_time=0.5"
-        yield Problem("task.hold_time", t.hold_time, text)
+        yield key, f"goals that change after a hold need one; try {key}=0.5"
 
 
-def _lengths(c: Config) -> Iterator[Problem]:
+def _lengths(c: Config) -> Broken:
     joints = len(c.robot.joints)
     if joints == 0:
-        yield Problem("robot.joints", [], "has no joint; name those that the policy moves")
+        yield "robot.joints", "has no joint; name those that the policy moves"
         return
-    for key, items in (
-        ("robot.actuators", c.robot.actuators),
-        ("robot.home", c.robot.home),
-        ("robot.velocity_limits", c.robot.velocity_limits),
-    ):
+    for name in ("actuators", "home", "velocity_limits"):
+        items = getattr(c.robot, name)
         if items is not None and len(items) != joints:
-            yield Problem(key, items, f"has {len(items)} items for {joints} joints (robot.joints)")
+            yield f"robot.{name}", f"has {len(items)} items for {joints} joints (robot.joints)"
     for key, items in (("robot.joints", c.robot.joints), ("robot.actuators", c.robot.actuators)):
         twice = sorted({item for item in items if items.count(item) > 1})
         if twice:
-            yield Problem(key, items, f"names {listing(twice)} more than once")
-    width = c.task.region.joint_range
+            yield key, f"names {listing(twice)} more than once"
+    key, width = "task.region.joint_range", c.task.region.joint_range
     if width is not None and len(width) not in (1, joints):
-        better = f"task.region.joint_range=[{show(min(width, default=1.0))}]"
-        text = f"has {len(width)} items for {joints} joints; try {better}"
-        yield Problem("task.region.joint_range", width, text)
+        better = f"try {key}=[{show(min(width, default=1.0))}]"
+        yield key, f"has {len(width)} items for {joints} joints; {better}"
 
 
-def _noise(c: Config) -> Iterator[Problem]:
-    metres = dict.fromkeys(("tool_position", "goal_position", "position_error"), 1.0)
-    angles = {"joint_position": 1.0, "joint_angle": 1.0, "orientation_error": 1.0} | dict.fromkeys(
-        ("tool_quaternion", "goal_quaternion"), 2.0
-    )
-    for key, limit, unit, factors in (
-        ("task.position_threshold", c.task.position_threshold, "m", metres),
-        ("task.orientation_threshold", c.task.orientation_threshold, "rad", angles),
-    ):
+_SENSED = {
+    "position": ("m", {"tool_position": 1.0, "goal_position": 1.0, "position_error": 1.0}),
+    "orientation": (
+        "rad",
+        dict.fromkeys(("joint_position", "joint_angle", "orientation_error"), 1.0)
+        | dict.fromkeys(("tool_quaternion", "goal_quaternion"), 2.0),
+    ),
+}
+"""Threshold -> its unit, and by what noise of an observation term counts against it."""
+
+
+def _noise(c: Config) -> Broken:
+    for what, (unit, factors) in _SENSED.items():
+        key, limit = f"task.{what}_threshold", getattr(c.task, f"{what}_threshold")
         for name, factor in factors.items():
             term = c.observation.terms.get(name)
             noise = factor * term.noise if term is not None else 0.0
             if noise >= limit:
-                what = f"observation.terms.{name}.noise {show(noise)} {unit}"
-                text = f"not wider than the sensor noise ({what}); try {key}={show(2 * noise)}"
-                yield Problem(key, limit, text)
+                cause = f"observation.terms.{name}.noise {show(noise)} {unit}"
+                better = f"try {key}={show(2 * noise)}"
+                yield key, f"not wider than the sensor noise ({cause}); {better}"
 
 
-def _curriculum(c: Config) -> Iterator[Problem]:
-    stages, ramps = c.curriculum.stages, c.curriculum.ramps
-    if len(stages) > derived.updates(c):
-        size = derived.rollout_size(c)
-        text = (
-            f"the run has fewer policy updates ({derived.updates(c)}); "
-            f"try total_timesteps={len(stages) * size}"
-        )
-        yield Problem("curriculum.stages", f"{len(stages)} stages", text)
-    if c.curriculum.unit == "fraction" and c.curriculum.duration > 1:
-        text = (
-            "a fraction of the run is at most 1; try curriculum.duration=1 or curriculum.unit=steps"
-        )
-        yield Problem("curriculum.duration", c.curriculum.duration, text)
-    for name in ramps:
-        if name in (entries("reward_term")) and c.reward.terms.get(name) is None:
-            value = f"{{weight:{show(ramps[name].start)},scales:null}}"
-            text = f"the reward has no such term; try +reward.terms.{name}={value}"
-            yield Problem(f"curriculum.ramps.{name}", NOTHING, text)
+def _curriculum(c: Config) -> Broken:
+    stages, fits = len(c.curriculum.stages), updates(c)
+    if stages > fits:
+        better = f"try total_timesteps={stages * rollout_size(c)}"
+        yield "curriculum.stages", f"the run has fewer policy updates ({fits}); {better}"
+    if c.curriculum.unit is Unit.FRACTION and c.curriculum.duration > 1:
+        better = "try curriculum.duration=1 or curriculum.unit=steps"
+        yield "curriculum.duration", f"a fraction of the run is at most 1; {better}"
+    for name, ramp in c.curriculum.ramps.items():
+        if c.reward.terms.get(name) is None:
+            better = f"try +reward.terms.{name}={{weight:{show(ramp.start)},scales:null}}"
+            yield f"curriculum.ramps.{name}", f"the reward has no such term; {better}"
 
 
-def _region(c: Config) -> Iterator[Problem]:
-    yield from _pairs(c.task)
-    yield from _task_region(c.task)
-
-
-def _pairs(t: TaskConfig) -> Iterator[Problem]:
-    r = t.randomization
+def _region(c: Config) -> Broken:
+    r = c.task.region
     for name in ("servo_gain", "joint_damping", "joint_friction", "payload", "action_delay"):
-        yield from _pair(f"task.randomization.{name}", getattr(r, name))
-    if t.region.radius is not None:
-        yield from _pair("task.region.radius", t.region.radius)
+        pair = getattr(c.task.randomization, name)
+        yield from _pair(f"task.randomization.{name}", pair)
+    if r.radius is not None:
+        yield from _pair("task.region.radius", r.radius)
+        if len(r.radius) == 2 and r.radius[1] <= r.pan_distance:
+            what = f"task.region.pan_distance={show(r.pan_distance)}"
+            yield "task.region.radius", f"nothing of it is farther than {what}"
+    for name in ("box_low", "box_high", "cone_axis"):
+        items = getattr(r, name)
+        if items is not None and len(items) != 3:
+            yield f"task.region.{name}", f"needs 3 items (x, y, z), has {len(items)}"
+    for axis, low, high in zip("xyz", r.box_low or (), r.box_high or (), strict=False):
+        if low is not None and high is not None and low >= high:
+            what = f"{axis} is not below task.region.box_high={show(r.box_high)}"
+            yield "task.region.box_low", what
+    if (r.cone_axis is None) != (r.cone_angle is None):
+        given, better = ("cone_axis", "cone_angle=0.5")
+        if r.cone_axis is None:
+            given, better = ("cone_angle", "cone_axis=[0,0,-1]")
+        what = f"a cone needs an axis and an angle; try task.region.{better}"
+        yield f"task.region.{given}", what
+    if r.cone_axis is not None and not any(r.cone_axis):
+        yield "task.region.cone_axis", "has no direction; try [0,0,-1]"
 
 
-def _pair(key: str, pair: list[float] | list[int]) -> Iterator[Problem]:
+def _pair(key: str, pair: list[float] | list[int]) -> Broken:
     if len(pair) != 2:
         both = (pair * 2)[:2] if len(pair) == 1 else [min(pair, default=0), max(pair, default=1)]
-        yield Problem(key, pair, f"must be [least, most]; try {key}={show(both)}")
+        yield key, f"must be [least, most]; try {key}={show(both)}"
     elif pair[0] > pair[1]:
-        yield Problem(key, pair, f"least is above most; try {key}={show(pair[::-1])}")
+        yield key, f"least is above most; try {key}={show(pair[::-1])}"
 
 
-def _task_region(t: TaskConfig) -> Iterator[Problem]:
-    region = t.region
-    for name in ("box_low", "box_high", "cone_axis"):
-        items = getattr(region, name)
-        if items is not None and len(items) != 3:
-            yield Problem(
-                f"task.region.{name}", items, f"needs 3 items (x, y, z), has {len(items)}"
+def _others(c: Config) -> Broken:
+    for part, terms in (("observation", c.observation.terms), ("reward", c.reward.terms)):
+        if all(term is None for term in terms.values()):
+            yield (
+                f"{part}.terms",
+                f"has no term; it needs one of {listing(entries(f'{part}_term'))}",
             )
-    corners = zip(region.box_low or [], region.box_high or [], strict=False)
-    for axis, (low, high) in zip("xyz", corners, strict=False):
-        if low is not None and high is not None and low >= high:
-            text = f"{axis} is not below task.region.box_high={show(region.box_high)}"
-            yield Problem("task.region.box_low", region.box_low, text)
-    if (region.cone_axis is None) != (region.cone_angle is None):
-        given, lacking = ("cone_axis", "cone_angle=0.5")
-        if region.cone_axis is None:
-            given, lacking = ("cone_angle", "cone_axis=[0,0,-1]")
-        text = f"a cone needs an axis and an angle; try task.region.{lacking}"
-        yield Problem(f"task.region.{given}", getattr(region, given), text)
-    if region.cone_axis is not None and not any(region.cone_axis):
-        yield Problem("task.region.cone_axis", region.cone_axis, "has no direction; try [0,0,-1]")
-    if (
-        region.radius is not None
-        and len(region.radius) == 2
-        and region.radius[1] <= region.pan_distance
-    ):
-        text = f"nothing of it is farther than task.region.pan_distance={show(region.pan_distance)}"
-        yield Problem("task.region.radius", region.radius, text)
-
-
-def _others(c: Config) -> Iterator[Problem]:
     if c.health.stop_on and not c.health.enabled:
-        text = "nothing watches with health.enabled=false; try health.enabled=true"
-        yield Problem("health.stop_on", c.health.stop_on, text)
+        yield "health.stop_on", "nothing watches with health.enabled=false; try health.enabled=true"
     if c.video and c.evaluation.every == 0:
-        text = "films show periodic evaluations, and there are none; try evaluation.every=250000"
-        yield Problem("video", True, text)
-    if any(char in c.wandb.project for char in "/\\#?%:"):
-        better = "".join("_" if char in "/\\#?%:" else char for char in c.wandb.project)
-        text = f"must not hold any of / \\ # ? % : ; try wandb.project={better}"
-        yield Problem("wandb.project", c.wandb.project, text)
+        better = "try evaluation.every=250000"
+        yield "video", f"films show periodic evaluations, and there are none; {better}"
+    better = re.sub(r"[/\\#?%:]", "_", c.wandb.project)
+    if better != c.wandb.project:
+        what = r"must not hold any of / \ # ? % : ;"
+        yield "wandb.project", f"{what} try wandb.project={better}"
 
 
 def file_rules(config: Config, tasks: list[str]) -> list[Problem]:

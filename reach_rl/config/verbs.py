@@ -137,7 +137,7 @@ def _train_file_rules(config: Config, composer: "Composer") -> list[Problem]:
 def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
     from reach_rl.config.rules import task_rules
 
-    problems = task_rules(config.task) if config.task is not None else []
+    problems = task_rules(config) if config.task is not None else []
     given = [key for key in ("run", "runs", "bundle") if getattr(config, key)]
     if not given:
         text = "nothing to judge; try run=DIR, runs=[DIR,DIR] or bundle=DIR"

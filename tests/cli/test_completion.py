@@ -150,6 +150,6 @@ def test_other_shells_read_their_script(shell: str, tmp_path: Path):
 
 def test_the_verb(capsys: pytest.CaptureFixture[str]):
     assert cli.dispatch(["completion", "bash"]) == 0
-    assert capsys.readouterr().out == SCRIPTS["bash"]
+    assert capsys.readouterr().out == SCRIPTS["bash"] + "\n"
     assert cli.dispatch(["completion", "bsh"]) == 2
     assert capsys.readouterr().err == ("error: bsh: no such shell; try reach-rl completion bash\n")
