@@ -100,47 +100,39 @@ def _range(key: str, prefix: str, sweep: "RangeSweep") -> Dimension | str:
     if not values:
         return f"the range is empty; it ends below {show(sweep.stop)}"
     kind = "float" if any(isinstance(n, float) for n in (sweep.start, sweep.step)) else "int"
-    low, high = min(values), max(values)
     step, log = abs(sweep.step), "log" in sweep.tags
     if log and (kind == "float" or step != 1):
         return "a log range has no steps; try tag(log, interval(...))"
-    return _checked(Dimension(key, prefix, kind, low, high, None if log else step, log))
+    step = None if log else step
+    return _checked(Dimension(key, prefix, kind, min(values), max(values), step, log))
 
 
 def _choices(key: str, prefix: str, override: "Override") -> Dimension | str:
     from hydra.core.override_parser.types import Transformer
 
     items = list(override.sweep_iterator(transformer=Transformer.identity))
-    texts = tuple(
-        show(item) if isinstance(item, bool) else str(Transformer.str(item)) for item in items
-    )
-    values = tuple(_plain(item, text) for item, text in zip(items, texts, strict=True))
+    texts = [show(x) if isinstance(x, bool) else str(Transformer.str(x)) for x in items]
     twice = next((text for text in texts if texts.count(text) > 1), None)
     if twice is not None:
         return f"{twice} is there twice"
-    return Dimension(key, prefix, "choice", choices=values, texts=texts)
-
-
-def _plain(item: Any, text: str) -> Value:  # noqa: ANN401  an element of Hydra's grammar
-    """A choice as Optuna keeps it: numbers, booleans and null as such, anything else as text."""
-    if item is None or isinstance(item, (bool, int, float)):
-        return item
-    return text.strip("'\"")
+    plain = (bool, int, float, type(None))  # as Optuna keeps them; anything else as text
+    pairs = zip(items, texts, strict=True)
+    values = tuple(x if isinstance(x, plain) else text.strip("'\"") for x, text in pairs)
+    return Dimension(key, prefix, "choice", choices=values, texts=tuple(texts))
 
 
 def _checked(found: Dimension) -> Dimension | str:
-    if found.low > found.high:
+    low, high = found.low, found.high
+    if low > high:
         return "the range ends before it begins"
-    if found.log and found.low <= 0:
-        return f"a log range begins above 0, not at {show(float(found.low))}"
-    if found.kind == "int" and (found.low != int(found.low) or found.high != int(found.high)):
+    if found.log and low <= 0:
+        return f"a log range begins above 0, not at {show(float(low))}"
+    if found.kind != "int":
+        return found
+    if low != int(low) or high != int(high):
         return "the ends must be whole numbers"
-    if found.kind == "int":
-        step = None if found.step is None else int(found.step)
-        return Dimension(
-            found.key, found.prefix, "int", int(found.low), int(found.high), step, found.log
-        )
-    return found
+    step = None if found.step is None else int(found.step)
+    return dataclasses.replace(found, low=int(low), high=int(high), step=step)
 
 
 def objectives(early: bool = False) -> list[str]:
@@ -359,21 +351,19 @@ def unknown(key: str) -> str | None:
     """Why Hydra has no such key below hydra.sweeper, with the nearest that a search has."""
     if not key.startswith(f"{PATH}."):
         return None
-    parts = key.split(".")[2:]
-    known: Sequence[str] = below(Search, "")
+    *above, name = key.split(".")[2:]
+    group = above[0] if above else ""
     tables: Mapping[str, Mapping[str, type]] = {"sampler": SAMPLERS, "pruner": PRUNERS}
-    if len(parts) == 2 and parts[0] in tables:
-        schemas = tables[parts[0]]
-        known = sorted({name for schema in schemas.values() for name in below(schema, "")})
-        having = [name for name, schema in schemas.items() if parts[1] in below(schema, "")]
-        if having:
-            return f"only {listing(having)} has it; add hydra/sweeper/{parts[0]}={having[0]}"
-    elif parts[0] in known:
+    schemas = tables.get(group, {"search": Search})
+    having = [option for option, schema in schemas.items() if name in below(schema, "")]
+    if having and group in tables:
+        return f"only {listing(having)} has it; add hydra/sweeper/{group}={having[0]}"
+    if having or (group and group not in tables):
         return "only a search has it; add sweep=search"
-    near = nearest(parts[-1], known)
-    if near is None:
-        return f"a search has no such key; it has {listing(known, 40)}"
-    return f"a search has no such key; did you mean {'.'.join([PATH, *parts[:-1], near])}?"
+    known = sorted({name for schema in schemas.values() for name in below(schema, "")})
+    near = nearest(name, known)
+    hint = f"did you mean {'.'.join([PATH, *above, near])}?" if near else ""
+    return f"a search has no such key; {hint or f'it has {listing(known, 40)}'}"
 
 
 def rules(search: Search, space: Sequence[Dimension], launcher: str) -> Iterator[Problem]:
