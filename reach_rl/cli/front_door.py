@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reach_rl.cli import option, refused
 from reach_rl.cli.termination import Terminated, ending, piped
 from reach_rl.config.keys import flag_hint
+from reach_rl.config.overrides import understood
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
@@ -48,7 +49,7 @@ def front(verb: str, job: Job, argv: Sequence[str]) -> int:
     """Run a verb on the given arguments; returns the exit code."""
     try:
         with ending():
-            return _front(VERBS[verb], job, list(argv))
+            return _front(VERBS[verb], job, [understood(text) for text in argv])
     except ConfigError as error:
         return refused(error)
     except KeyboardInterrupt as stopped:

@@ -122,8 +122,8 @@ class Composer:
                 found.pop(key, None)
                 found[key] = self.label(str(default.config_path))
         for override in map(self.parse, overrides):
-            key = override.key_or_group
-            if key not in self.groups:
+            group = override.key_or_group in self.groups
+            for key in [] if group else leaves(override.value(), override.key_or_group):
                 found.pop(key, None)
                 found[key] = COMMAND_LINE
         return found

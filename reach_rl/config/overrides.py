@@ -34,12 +34,27 @@ class Checked:
         return [str(override.input_line) for override in self.good]
 
 
+def understood(text: str) -> str:
+    """An argument in SB3's form in ours: net_arch=[64,64] stands for both networks.
+
+    Hydra merges no list into a group of keys, so that pydantic would not see it.
+    """
+    key, equals, value = text.partition("=")
+    if not key.endswith("net_arch"):
+        return text
+    if older := re.fullmatch(r"\[(\{[^{}]*\})\]", value):  # [{pi: [...], vf: [...]}]
+        return key + equals + older.group(1)
+    if "{" not in value:
+        value = re.sub(r"\[[^\[\]]*\]", r"{pi:\g<0>,vf:\g<0>}", value)
+    return key + equals + value
+
+
 def check(
     composer: Composer, schema: type, overrides: Sequence[str], multirun: bool = False
 ) -> Checked:
     """Check keys, groups and options; values are judged once composed."""
     checked = Checked()
-    for text in overrides:
+    for text in map(understood, overrides):
         parsed = _parse(composer, text)
         problem = parsed if isinstance(parsed, str) else _check(composer, schema, parsed, multirun)
         if problem:

@@ -13,7 +13,7 @@ from reach_rl.config.problems import NOTHING, nearest
 from reach_rl.config.schema import Config
 from reach_rl.config.search import unknown
 from reach_rl.config.untrusted import naming_code
-from reach_rl.config.validation import typed
+from reach_rl.config.validation import holds, typed
 from reach_rl.config.verbs import Verb
 
 
@@ -113,6 +113,8 @@ def _refusal(
         rule = f"not there yet; try {addition(verb.schema, text)}"
     elif "Could not append" in message and text:
         rule = f"there already; try {text.lstrip('+')}"
+    elif "Cannot merge" in message and (key := (text or (where and where.group(1)) or "")):
+        rule = holds(verb.schema, key.lstrip("+").partition("=")[0])
     else:
         rule = re.sub(r"\s*full_key:.*| Available options.*| Config search path.*", "", message)
     if text:

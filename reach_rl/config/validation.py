@@ -125,14 +125,20 @@ def _problem(schema: type, tree: Any, error: "ErrorDetails", prefix: str) -> Pro
     return Problem(shown, value, text + (f"; try {shown}={better}" if better is not None else ""))
 
 
+def holds(schema: type, path: str) -> str:
+    """That a group of keys takes no value of its own, and what it takes."""
+    key = find(schema, path)
+    names = below(schema, key.path if key is not None else path) or ["KEY"]
+    return f"must hold keys: {listing(names)}; try {path}.{names[0]}=..."
+
+
 def _why(schema: type, key: Key, value: Any, error: str) -> tuple[str, str | None]:  # noqa: ANN401
     """Why a value does not fit its key, and one that would."""
     words = f"must be {listing(key.choices) if key.choices else key.kind()}"
     if value is None:
         return f"{words}, not null", None
     if key.is_group:
-        names = below(schema, key.path)
-        return f"must hold keys: {listing(names)}; try {key.path}.{names[0]}=...", None
+        return holds(schema, key.path), None
     if key.is_mapping:
         return "must hold names with values, such as {name: value}", None
     if key.is_list:
