@@ -1,24 +1,19 @@
-"""`reach-rl explain`: what a key means, what it may hold, what it holds now, and who set it."""
+"""The help of a verb, and `reach-rl explain`: what a key means, may hold, holds, and who set it."""
 
-import sys
+import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.composition import Composed, Composer
-from reach_rl.config.keys import (
-    ITEM,
-    Key,
-    check_key,
-    find,
-    join,
-    keys,
-)
+from reach_rl.cli import answered
+from reach_rl.config.keys import ITEM, Key, check_key, find, join, keys
 from reach_rl.config.problems import ConfigError, listing, show
-from reach_rl.config.proof import compose_kept
-from reach_rl.config.sheets import Meaning, Sheet, chain, meanings, sheets
+from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, meanings, sheets, values
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
+
+if TYPE_CHECKING:
+    from reach_rl.config.composition import Composed
 
 USAGE = """usage: reach-rl explain [KEY] [group=option] [key=value] ... [--config-dir DIR]
 
@@ -28,31 +23,86 @@ USAGE = """usage: reach-rl explain [KEY] [group=option] [key=value] ... [--confi
   reach-rl explain ppo experiment=notes     as it is in a preset
   reach-rl explain evaluate.goals           a key of another verb"""
 _WIDTH = 79
+_FLAGS = (
+    ("-m, --multirun", "several runs: values separated by commas, or a search"),
+    ("--config-dir DIR", "groups and options of your own; they appear above"),
+    ("--cfg job", "print the composed configuration and stop"),
+    ("--hydra-help", "the help of Hydra, which composes the configuration"),
+)
+
+
+def help_text(verb: Verb, config_dir: Path | None = None) -> str:
+    """At most 60 lines of at most 80 columns (as wide as the terminal, if that is wider)."""
+    files = sheets(config_dir)
+    width = max(_WIDTH, min(119, shutil.get_terminal_size().columns - 1))
+    examples = [(f"reach-rl {verb.name} {x}".strip(), f"# {why}") for x, why in verb.examples]
+    explain = ("reach-rl explain KEY", "what a key means, its range, and who set it")
+    parts = [
+        f"{verb.summary}\n",
+        f"usage: python -m reach_rl.{verb.name} [group=option] [key=value] ...",
+        f"   or: reach-rl {verb.name} ...\n",
+        *_groups(files, verb, width),
+        *_common_keys(files, verb, width),
+        "Examples:",
+        *_columns(examples),
+        "\nMore:",
+        *_columns([*_FLAGS[0 if verb.makes_run else 1 :], explain]),
+    ]
+    return "\n".join(parts)
+
+
+def _groups(files: dict[str, Sheet], verb: Verb, width: int) -> list[str]:
+    defaults, options = chosen(files, verb.name), groups(files)
+    named = [group for group in dict.fromkeys([*defaults, *options]) if group in options]
+    if not defaults:
+        return []
+    if not verb.makes_run:
+        named = [group for group in named if group in defaults and group != "sweep"]
+    lines = ["Groups (* is chosen when you say nothing):"]
+    for group in named:
+        marked = [f"*{o}" if o == defaults.get(group) else o for o in options[group]]
+        lines += _wrapped("  ".join(marked), f"  {group + '=':<13}", 15, width)
+    return [*lines, ""]
+
+
+def _common_keys(files: dict[str, Sheet], verb: Verb, width: int) -> list[str]:
+    stack = chain(files, verb.name)
+    now, means = values(stack), meanings(verb.schema, stack)
+    lines = ["Keys that people change (there are many more: reach-rl explain):"]
+    column = max(len(key) + len(show(now.get(key))) for key in verb.keys) + 1
+    for key in verb.keys:
+        left = f"  {key + '=' + show(now.get(key)):<{column}}  "
+        about = means.get(key, Meaning()).full
+        lines.append(left + textwrap.shorten(about, width - len(left), placeholder=" ..."))
+    return [*lines, ""]
+
+
+def _columns(rows: list[tuple[str, str]]) -> list[str]:
+    column = max(len(left) for left, _ in rows)
+    return [f"  {left:<{column}}  {right}" for left, right in rows]
+
+
+def _wrapped(text: str, first: str, indent: int, width: int = _WIDTH) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the explanation; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & set(words):
-        print(USAGE)
-        return 0
-    try:
-        print(explain(words))
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        return 2
-    return 0
+    return answered(USAGE, explain, argv)
 
 
 def explain(words: Sequence[str]) -> str:
     """The explanation of a key as text. Raises ConfigError."""
+    from reach_rl.config.composition import Composer
+    from reach_rl.config.proof import compose_kept
+
     words, config_dir = _config_dir(list(words))
     asked = [word for word in words if "=" not in word and not word.startswith("~")]
     overrides = [word for word in words if word not in asked]
     if len(asked) > 1:
         raise ConfigError(f"{asked[1]}: one key at a time; see reach-rl explain --help")
-    verb, key = _verb(asked[0] if asked else "")
+    first, _, key = (asked or [""])[0].partition(".")
+    verb, key = (VERBS[first], key) if first in VERBS else (TRAIN, (asked or [""])[0])
     found: dict[str, None] = {}
     composer = Composer(verb.name, config_dir)
     composed = compose_kept(composer, verb, overrides, found)
@@ -73,39 +123,36 @@ def _config_dir(words: list[str]) -> tuple[list[str], Path | None]:
     return words, None
 
 
-def _verb(key: str) -> tuple[Verb, str]:
-    first, _, rest = key.partition(".")
-    return (VERBS[first], rest) if first in VERBS else (TRAIN, key)
-
-
 class _Page:
     """Explanations within one composed configuration."""
 
-    def __init__(self, verb: Verb, composed: Composed) -> None:
-        self.verb = verb
-        self.composed = composed
-        self.means = all_meanings(verb.schema, sheets(*composed.composer.folders), verb.name)
+    def __init__(self, verb: Verb, composed: "Composed") -> None:
+        self.verb, self.schema = verb, verb.schema
+        self.composed, self.composer = composed, composed.composer
+        self.files = sheets(*self.composer.folders)
+        self.means = all_meanings(verb.schema, self.files, verb.name)
 
     def key(self, path: str) -> str:
         """One key, or a table if it holds further keys."""
-        found = find(self.verb.schema, path)
-        if found is None and path in self.composed.composer.groups:
+        found = find(self.schema, path)
+        if found is None and path in self.composer.groups:
             return self.presets(path)
-        wrong = check_key(self.verb.schema, path, self.composed.composer.groups)
+        wrong = check_key(self.schema, path, self.composer.groups)
         if wrong:
             raise ConfigError(f"{path}: {wrong}")
-        value = self.value(path)
+        value: Any = self.composed.tree
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
         if found is None or not found.leaf or isinstance(value, Mapping):
             return self.table(path, value)
         return self.single(path, found, value)
 
     def presets(self, group: str) -> str:
         """The options of a group that sets keys of other groups."""
-        files = sheets(*self.composed.composer.folders)
         what = "makes several runs, with -m" if group == "sweep" else "sets keys of other groups"
         lines = [f"{group}=OPTION {what}:"]
-        for option in self.composed.composer.options(group):
-            lines += [f"  {option}", f"      {files[f'{group}/{option}'].head[0]}"]
+        for option in self.composer.options(group):
+            lines += [f"  {option}", f"      {self.files[f'{group}/{option}'].head[0]}"]
         return "\n".join(lines)
 
     def single(self, path: str, key: Key, value: Any) -> str:  # noqa: ANN401
@@ -121,71 +168,46 @@ class _Page:
             "set by": self.composed.source(path) or "(not set)",
             "change": f"reach-rl {self.verb.name} {path}=...",
         }
-        lines = [path]
-        for name, text in rows.items():
-            if text:
-                lines += textwrap.wrap(
-                    text, _WIDTH, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11
-                )
-        return "\n".join(lines)
+        named = {name: text for name, text in rows.items() if text}
+        lines = [x for name, text in named.items() for x in _wrapped(text, f"  {name:<9}", 11)]
+        return "\n".join([path, *lines])
 
     def table(self, path: str, value: Any) -> str:  # noqa: ANN401
         """Every key below a path: value, meaning, and who set it."""
-        lines = [path]
-        if path in self.composed.composer.groups:
-            options = self.composed.composer.options(path)
+        lines, about, key = [path], self.meaning(path).text, find(self.schema, path)
+        if path in self.composer.groups:
+            options = ", ".join(self.composer.options(path))
             now = self.composed.choices.get(path)
-            lines[0] = f"{path}={now or 'null'}   (options: {', '.join(options)})"
-        above = self.meaning(path)
-        if above.text:
-            lines.append(f"  {above.text}")
-        key = find(self.verb.schema, path)
+            lines[0] = f"{path}={now or 'null'}   (options: {options})"
+        if about:
+            lines.append(f"  {about}")
         if key is not None and key.names:
-            text = f"names: {listing(key.names, 40)}"
-            lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
-        for name, item in (value or {}).items() if isinstance(value, Mapping) else ():
+            lines += _wrapped(f"names: {listing(key.names, 40)}", "  ", 4)
+        for name, item in value.items() if isinstance(value, Mapping) else ():
             lines += self.row(join(path, name), item)
-        lines.append(f"\nreach-rl explain {path}.KEY tells type and range.")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"\nreach-rl explain {path}.KEY tells type and range."])
 
     def row(self, path: str, value: Any) -> list[str]:  # noqa: ANN401
         """One key of a table, and those below it."""
-        found = find(self.verb.schema, path)
-        if isinstance(value, Mapping) and value and found is not None and not found.leaf:
-            below = [
-                line for name, item in value.items() for line in self.row(join(path, name), item)
-            ]
-            about = self.meaning(path)
+        found, about = find(self.schema, path), self.meaning(path)
+        groups_keys = found is not None and not found.leaf and found.path[-1] != ITEM
+        if isinstance(value, Mapping) and value and groups_keys:
+            below = [x for name, item in value.items() for x in self.row(join(path, name), item)]
             return [f"  {path}:{'  # ' + about.text if about.text else ''}", *below]
-        about = self.meaning(path)
-        text = f"{about.text} ({about.unit})" if about.unit else about.text
-        source = self.composed.source(path)
-        head = f"  {path} = {show(value)}"
-        tail = f"[{source}]"
-        gap = max(2, _WIDTH - len(head) - len(tail))
-        indent = " " * 6
-        below = textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
-        return [head + " " * gap + tail, *below]
+        head, tail = f"  {path} = {show(value)}", f"[{self.composed.source(path)}]"
+        gap = " " * max(2, _WIDTH - len(head) - len(tail))
+        return [head + gap + tail, *_wrapped(about.full, " " * 6, 6)]
 
     def overview(self) -> str:
         """The groups, and the keys outside of them."""
-        lines = [USAGE, "", "Groups:"]
-        for group in self.composed.composer.groups:
-            lines.append(f"  {group:<13}{', '.join(self.composed.composer.options(group))}")
-        lines += ["", "Keys outside of the groups:"]
-        for name, value in self.composed.tree.items():
-            if name not in self.composed.composer.groups:
-                lines += self.row(name, value)
-        return "\n".join(lines)
+        known = self.composer.groups
+        lines = [f"  {group:<13}{', '.join(self.composer.options(group))}" for group in known]
+        rows = [self.row(k, v) for k, v in self.composed.tree.items() if k not in known]
+        parts = [USAGE, "", "Groups:", *lines, "", "Keys outside of the groups:"]
+        return "\n".join([*parts, *(line for row in rows for line in row)])
 
     def meaning(self, path: str) -> Meaning:
-        return meaning_of(self.verb.schema, self.means, path)
-
-    def value(self, path: str) -> Any:  # noqa: ANN401
-        node: Any = self.composed.tree
-        for part in path.split("."):
-            node = node.get(part) if isinstance(node, Mapping) else None
-        return node
+        return meaning_of(self.schema, self.means, path)
 
 
 def all_meanings(schema: type, files: Mapping[str, Sheet], verb: str) -> dict[str, Meaning]:
@@ -197,8 +219,7 @@ def all_meanings(schema: type, files: Mapping[str, Sheet], verb: str) -> dict[st
 def meaning_of(schema: type, means: Mapping[str, Meaning], path: str) -> Meaning:
     """The meaning of a dotted key; of an item, that of its kind."""
     key = find(schema, path)
-    general = key.path if key is not None else path
-    return means.get(path) or means.get(general) or Meaning("", "")
+    return means.get(path) or means.get(key.path if key is not None else path) or Meaning()
 
 
 def schema_paths(schema: type) -> list[Key]:

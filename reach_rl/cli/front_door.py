@@ -58,7 +58,7 @@ def front(verb: str, job: Job, argv: Sequence[str]) -> int:
 
 def _front(verb: Verb, job: Job, argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
-        from reach_rl.cli.help import help_text
+        from reach_rl.cli.explain import help_text
 
         print(help_text(verb, _config_dir(option(argv, "--config-dir", "-cd"))))
         return 0

@@ -23,8 +23,13 @@ _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)[eE][+-]?\d+$")
 class Meaning:
     """What a key means, and its unit (empty if it has none)."""
 
-    text: str
-    unit: str
+    text: str = ""
+    unit: str = ""
+
+    @property
+    def full(self) -> str:
+        """Both."""
+        return f"{self.text} ({self.unit})" if self.unit else self.text
 
 
 @dataclass(frozen=True)
