@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.paths import conf_dir
-from reach_rl.config.sheets import chosen, sheets
+from reach_rl.config.sheets import chosen, composed_files, sheets, values
 from reach_rl.config.untrusted import without_secrets
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
-    from hydra.core.default_element import ResultDefault
     from hydra.core.override_parser.types import Override
     from hydra.plugins.config_source import ConfigSource
 
@@ -114,42 +113,44 @@ class Composer:
         assert isinstance(hydra, dict)
         return Composed(plain(cfg), hydra, self, tuple(overrides), cfg)
 
-    def sources(self, overrides: Sequence[str]) -> dict[str, str]:
-        """Dotted key -> the file that set it last, or `command line`."""
-        found: dict[str, str] = {}
-        for default in self._defaults(overrides):
-            for key in self._keys(default):
-                found.pop(key, None)
-                found[key] = self.label(str(default.config_path))
-        for override in map(self.parse, overrides):
+    def sources(self, overrides: Sequence[str], choices: Mapping[str, Any]) -> dict[str, str]:
+        """Dotted key -> the file that set it last, or `command line`.
+
+        Args:
+            overrides: of the command line.
+            choices: the option of each group.
+        """
+        parsed = [self.parse(text) for text in overrides]
+        lists = {o.key_or_group: o.value() for o in parsed if isinstance(o.value(), list)}
+        named = {**choices, **{group: lists[group] for group in self.groups if group in lists}}
+        found = dict(self._written(tuple((k, str(v)) for k, v in named.items() if v)))
+        for override in parsed:
             group = override.key_or_group in self.groups
             for key in [] if group else leaves(override.value(), override.key_or_group):
                 found.pop(key, None)
                 found[key] = COMMAND_LINE
         return found
 
-    def files(self, overrides: Sequence[str]) -> list[str]:
-        """Labels of the composed files, weakest first."""
-        return [self.label(str(default.config_path)) for default in self._defaults(overrides)]
+    @cache  # noqa: B019  a composer lives as long as its command
+    def _written(self, choices: tuple[tuple[str, str], ...]) -> dict[str, str]:
+        """Dotted key -> the file that sets it last."""
+        found: dict[str, str] = {}
+        for name in composed_files(sheets(*self.folders), self.config_name, dict(choices)):
+            for key in self._keys(name):
+                found.pop(key, None)
+                found[key] = self.label(name)
+        return found
 
-    def _defaults(self, overrides: Sequence[str]) -> list["ResultDefault"]:
-        from hydra.types import RunMode
-
-        found = self.loader.compute_defaults_list(self.config_name, list(overrides), RunMode.RUN)
-        internal = ("hydra/", "_dummy")
-        return [
-            d for d in found.defaults if d.config_path and not d.config_path.startswith(internal)
-        ]
-
-    def _keys(self, default: "ResultDefault") -> list[str]:
+    def _keys(self, name: str) -> list[str]:
         from omegaconf import OmegaConf
 
-        name = str(default.config_path)
-        place = self.place(name)
+        files, place = sheets(*self.folders), self.place(name)
+        if name in files:
+            return list(values([files[name]]))
         if place is None:
             return []
-        package = "" if default.package in (None, "_global_") else str(default.package)
-        return leaves(OmegaConf.to_container(place.load_config(name).config), package)
+        content = OmegaConf.to_container(place.load_config(name).config)
+        return leaves(content, name.rpartition("/")[0].replace("/", "."))
 
 
 @cache
@@ -207,7 +208,8 @@ class Composed:
 
     @cached_property
     def _sources(self) -> dict[str, str]:
-        return self.composer.sources(self.overrides)
+        choices = self.choices if self.hydra else self.composer.chosen
+        return self.composer.sources(self.overrides, choices)
 
     def source(self, key: str) -> str:
         """Where the value of a dotted key came from: a file, `command line`, or nothing."""

@@ -156,6 +156,37 @@ def chain(files: Mapping[str, Sheet], name: str) -> list[Sheet]:
     return [*below, files[name]]
 
 
+def composed_files(files: Mapping[str, Sheet], name: str, choices: Mapping[str, str]) -> list[str]:
+    """The names of the files that a composition is made of, weakest first.
+
+    Args:
+        files: every file by name.
+        name: of the primary config.
+        choices: the option that was chosen for each group.
+    """
+    order = _order(files, name)
+    added = [group for group in choices if group not in order]
+    found: list[str] = []
+    for entry in [*order, *added]:
+        for option in re.findall(r"[^\s,\[\]']+", choices.get(entry, "")):  # several as [a, b]
+            below = chain(files, f"{entry}/{option}")
+            found += [sheet.name for sheet in below] or [f"{entry}/{option}"]
+        found += [entry] if entry in files else []
+    return found
+
+
+def _order(files: Mapping[str, Sheet], name: str) -> list[str]:
+    """The groups of a primary config and the primary configs, in the order of the defaults."""
+    own = files[name].defaults if name in files else []
+    found: list[str] = []
+    for entry in own if "_self_" in own else [*own, "_self_"]:
+        if isinstance(entry, Mapping):
+            found += [g.split()[-1].strip("/") for g in map(str, entry) if "override" not in g]
+        else:
+            found += [name] if entry == "_self_" else _order(files, entry)
+    return found
+
+
 def values(stack: list[Sheet]) -> dict[str, Any]:
     """Dotted key -> value of a chain of files; mappings are taken apart, lists are not."""
     found: dict[str, Any] = {}
