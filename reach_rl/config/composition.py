@@ -214,11 +214,11 @@ class Composed:
     def source(self, key: str) -> str:
         """Where the value of a dotted key came from: a file, `command line`, or nothing."""
         key = key.split("[")[0]
-        below = [where for name, where in self._sources.items() if name.startswith(f"{key}.")]
         while key:
             if key in self._sources:
                 return self._sources[key]
-            if below:
+            below = [w for name, w in self._sources.items() if name.startswith(f"{key}.")]
+            if below and "." in key:
                 return below[-1]
             key = key.rpartition(".")[0]
         return ""
