@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reach_rl.cli.front_door import run
-from reach_rl.config.schema import ExportFormat
-from reach_rl.config.verbs import ExportConfig
+from reach_rl.config.verbs import ExportConfig, ExportFormat
 
 if TYPE_CHECKING:
     from rich.console import Console

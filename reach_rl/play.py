@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from reach_rl.cli.front_door import run
 from reach_rl.config.paths import assets_dir
 from reach_rl.config.problems import ConfigError, listing
-from reach_rl.config.schema import Viewer
-from reach_rl.config.verbs import PlayConfig
+from reach_rl.config.verbs import PlayConfig, Viewer
 
 if TYPE_CHECKING:
     from reach_rl.config.schema import Config

@@ -166,7 +166,7 @@ def observation(scene: Scene, arm: Arm, config: ObservationConfig) -> Value:
         if term is None:
             continue
         try:
-            value = onnx_form_of(entries("observation_term")[name])(scene, arm)
+            value = onnx_form_of(entries("observation_term")[name])(scene, arm, **term.arguments)
         except (CannotWriteError, AttributeError) as error:
             raise ConfigError(
                 f"observation.terms.{name}: cannot be written as an ONNX graph ({error}); "

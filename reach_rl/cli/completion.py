@@ -4,11 +4,11 @@ Hydra's own composes a configuration at each tab, and knows neither verbs nor na
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from reach_rl.config.keys import ITEM, Key, find, keys
+from reach_rl.config.keys import ITEM, Key, below, find, keys
 from reach_rl.config.problems import nearest
 from reach_rl.config.sheets import groups, sheets
 from reach_rl.config.verbs import VERBS, Verb
@@ -81,23 +81,22 @@ def _words(verb: Verb, current: str, before: list[str]) -> Iterable[str]:
         first, comma, _ = value.rpartition(",")
         found = options.get(path) or _choices(find(verb.schema, path))
         return [f"{path}={first}{comma}{choice}" for choice in found]
+    paths = list(_paths(verb.schema))
     if "." in path:
-        return [f"{name}=" for key in _leaves(verb) for name in _named(verb, key)]
+        return [f"{name}=" for name in paths if "." in name]
     chosen = options if verb.makes_run else [g for g in options if find(verb.schema, g)]
-    first = {key.path.partition(".")[0]: "." in key.path for key in _leaves(verb)}
+    first = {name.partition(".")[0]: "." in name for name in paths}
     keys_ = [f"{name}{'.' if deep else '='}" for name, deep in first.items()]
     return [*(f"{group}=" for group in chosen if group != "sweep" or verb.name == "train"), *keys_]
 
 
-def _leaves(verb: Verb) -> list[Key]:
-    return [key for key in keys(verb.schema).values() if key.leaf and key.path[-1] != ITEM]
-
-
-def _named(verb: Verb, key: Key) -> list[str]:
-    """The paths of a key with the names of terms put in for `*`."""
-    above = find(verb.schema, key.path.partition(f".{ITEM}")[0])
-    names = above.names if above is not None else ()
-    return [key.path.replace(ITEM, name) for name in names] if ITEM in key.path else [key.path]
+def _paths(schema: type) -> Iterator[str]:
+    """The keys that hold values, those of each term included."""
+    for key in [key for key in keys(schema).values() if ITEM not in key.path]:
+        if key.leaf:
+            yield key.path
+        for name in key.names if key.is_mapping else ():
+            yield from (f"{key.path}.{name}.{k}" for k in below(schema, f"{key.path}.{name}"))
 
 
 def _choices(key: Key | None) -> list[str]:

@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Any
 from reach_rl.cli import answered
 from reach_rl.config.keys import ITEM, Key, check_key, find, join, keys
 from reach_rl.config.problems import ConfigError, listing, show
-from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, meanings, sheets, values
+from reach_rl.config.sheets import (
+    Meaning,
+    Sheet,
+    chain,
+    chosen,
+    groups,
+    meaning,
+    meanings,
+    sheets,
+    values,
+)
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
+from reach_rl.extend import entries
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composed
@@ -94,11 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain(words: Sequence[str]) -> str:
     """The explanation of a key as text. Raises ConfigError."""
     from reach_rl.config.composition import Composer
+    from reach_rl.config.overrides import understood
     from reach_rl.config.proof import compose_kept
 
     words, config_dir = _config_dir(list(words))
     asked = [word for word in words if "=" not in word and not word.startswith("~")]
-    overrides = [word for word in words if word not in asked]
+    overrides = [understood(word) for word in words if word not in asked]
     if len(asked) > 1:
         raise ConfigError(f"{asked[1]}: one key at a time; see reach-rl explain --help")
     first, _, key = (asked or [""])[0].partition(".")
@@ -217,9 +229,20 @@ def all_meanings(schema: type, files: Mapping[str, Sheet], verb: str) -> dict[st
 
 
 def meaning_of(schema: type, means: Mapping[str, Meaning], path: str) -> Meaning:
-    """The meaning of a dotted key; of an item, that of its kind."""
+    """The meaning of a dotted key; of an item, that of its kind, or what its function says."""
     key = find(schema, path)
-    return means.get(path) or means.get(key.path if key is not None else path) or Meaning()
+    known = means.get(path) or means.get(key.path if key is not None else path)
+    return known or _said(schema, path) or _said(schema, path.rpartition(".")[0]) or Meaning()
+
+
+def _said(schema: type, path: str) -> Meaning | None:
+    """The first line of what the function of a term says about itself."""
+    group, _, name = path.rpartition(".")
+    terms = find(schema, group) if group else None
+    if terms is None or terms.named is None or not terms.is_mapping or name not in terms.names:
+        return None
+    text = entries(terms.named.noun)[name].__doc__ or ""
+    return meaning(text.strip().partition("\n")[0].rstrip("."))
 
 
 def schema_paths(schema: type) -> list[Key]:

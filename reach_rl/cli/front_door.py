@@ -18,7 +18,7 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reach_rl.cli import option, refused
 from reach_rl.cli.termination import Terminated, ending, piped
 from reach_rl.config.keys import flag_hint
-from reach_rl.config.overrides import understood
+from reach_rl.config.overrides import COMMAND_LINE, understood
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
@@ -47,10 +47,12 @@ def run(verb: str, job: Job) -> None:
 
 def front(verb: str, job: Job, argv: Sequence[str]) -> int:
     """Run a verb on the given arguments; returns the exit code."""
+    meant = {understood(text): text for text in argv}
     try:
         with ending():
             return _front(VERBS[verb], job, [understood(text) for text in argv])
     except ConfigError as error:
+        error.problems = [_as_typed(problem, meant) for problem in error.problems]
         return refused(error)
     except KeyboardInterrupt as stopped:
         return stopped.code if isinstance(stopped, Terminated) else 130
@@ -78,6 +80,12 @@ def _front(verb: Verb, job: Job, argv: list[str]) -> int:
         return run_one(verb, job, proof)
     except ConfigError as error:
         raise ConfigError(proof.placed(error.problems, verb)) from error
+
+
+def _as_typed(problem: str, meant: Mapping[str, str]) -> str:
+    """A problem that begins with an override, with the override as it was typed."""
+    text, where, rest = problem.partition(f" ({COMMAND_LINE}): ")
+    return f"{meant.get(text, text)}{where}{rest}"
 
 
 def _parse(verb: Verb, argv: list[str]) -> Namespace:

@@ -9,8 +9,8 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal
 
+from reach_rl.config.fields import Name, Terms
 from reach_rl.config.problems import listing, nearest, show
-from reach_rl.config.schema import Name
 
 ITEM = "*"
 """Stands in a path for the name of a term or the number of an item."""
@@ -158,7 +158,9 @@ def _key(path: str, tp: Any) -> Key:  # noqa: ANN401
     inner, optional, marks = _bare(tp)
     if typing.get_origin(inner) not in (None, Literal):
         marks += tuple(mark for arg in typing.get_args(inner) for mark in _bare(arg)[2])
-    bounds = {word: getattr(m, word) for m in marks for word in _WORDS if hasattr(m, word)}
+    marks = [m for mark in marks for m in (*getattr(mark, "metadata", ()), mark)]  # of Field()
+    limits = ((word, getattr(m, word, None)) for m in marks for word in _WORDS)
+    bounds = {word: limit for word, limit in limits if limit is not None}
     named = next((mark for mark in marks if isinstance(mark, Name)), None)
     return Key(path, inner, optional, bounds, named)
 
@@ -182,24 +184,36 @@ def _keys(path: str, tp: Any) -> Iterator[Key]:  # noqa: ANN401
 
 def below(schema: type, path: str) -> list[str]:
     """The names of the keys directly below a group of keys."""
-    start = f"{path}." if path else ""
-    return [
-        p[len(start) :] for p in keys(schema) if p.startswith(start) and "." not in p[len(start) :]
-    ]
+    key = find(schema, path) if path else _key("", schema)
+    return [f.name for f in dataclasses.fields(key.type)] if key and key.is_group else []
 
 
 def find(schema: type, path: str) -> Key | None:
     """The key of a path, whose names of terms and numbers of items are `*` in the key's own."""
     known, done = keys(schema), ""
-    for part in path.split("."):
+    parts = path.split(".")
+    for i, part in enumerate(parts):
         above = known.get(done)
         if join(done, part) in known:
             done = join(done, part)
+        elif above is not None and isinstance(above.named, Terms) and part in above.names:
+            term = above.named.schema(part)
+            if term is not above.named.base:
+                return _below_term(term, join(done, part), parts[i + 1 :])
+            done = join(done, ITEM)
         elif above is not None and (above.is_mapping or (above.is_list and part.isdecimal())):
             done = join(done, ITEM)
         elif above is None or above.type is not Any:
             return None
     return known[done]
+
+
+def _below_term(term: type, path: str, parts: list[str]) -> Key | None:
+    """The key of a term with keys of its own."""
+    if not parts:
+        return _key(path, term | None)
+    key = find(term, ".".join(parts))
+    return None if key is None else dataclasses.replace(key, path=join(path, key.path))
 
 
 def check_key(schema: type, path: str, groups: Iterable[str] = ()) -> str | None:
@@ -227,8 +241,7 @@ def unknown_name(key: Key, name: str, path: str) -> str:
 
 def unknown_key(root: type, path: str, key: str, groups: Iterable[str] = ()) -> str:
     """Why a key below a path is refused, with what was meant: here, or anywhere in root."""
-    pattern = getattr(find(root, path), "path", path)
-    here = sorted({*below(root, pattern), *(groups if not path else ())})
+    here = sorted({*below(root, path), *(groups if not path else ())})
     places = {p.rpartition(".")[2]: p for p in reversed(keys(root)) if ITEM not in p}
     near = nearest(key, here)
     far = nearest(key, list(places), cutoff=_FAR)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.commands import word
 from reach_rl.config.composition import COMMAND_LINE, Composer
-from reach_rl.config.keys import ITEM, below, check_key, find, join
+from reach_rl.config.keys import check_key, find, keys
 from reach_rl.config.problems import listing, nearest
 
 if TYPE_CHECKING:
@@ -35,11 +35,17 @@ class Checked:
 
 
 def understood(text: str) -> str:
-    """An argument in SB3's form in ours: net_arch=[64,64] stands for both networks.
+    """A short form as Hydra takes it.
 
-    Hydra merges no list into a group of keys, so that pydantic would not see it.
+    A term is switched on by its name, whether or not it is there: a number is the weight of a
+    reward. net_arch=[64,64] stands for both networks, as in SB3; Hydra merges no list into keys.
     """
     key, equals, value = text.partition("=")
+    term = re.fullmatch(r"\+{0,2}((reward|observation)\.terms\.\w+)", key)
+    if term and value.startswith("{"):
+        return f"++{term.group(1)}={value}"
+    if term and term.group(2) == "reward" and value not in ("null", ""):
+        return f"++{term.group(1)}.weight={value}"
     if not key.endswith("net_arch"):
         return text
     if older := re.fullmatch(r"\[(\{[^{}]*\})\]", value):  # [{pi: [...], vf: [...]}]
@@ -119,13 +125,9 @@ def addition(schema: type, text: str) -> str:
     key, _, value = text.partition("=")
     parent, _, name = key.rpartition(".")
     term = find(schema, parent) if parent else None
-    names = below(schema, term.path) if term is not None and term.path.endswith(ITEM) else []
-    if name not in names:
+    if term is None or not term.is_group or parent in keys(schema):
         return f"+{text}"
-    found = {n: find(schema, join(parent, n)) for n in names}
-    rest = {n: "null" if key is not None and key.optional else "0.0" for n, key in found.items()}
-    inside = ",".join(f"{n}:{v}" for n, v in (rest | {name: value}).items())
-    return f"+{parent}={{{inside}}}"
+    return f"{parent}={value}" if name == "weight" else f"{parent}={{{name}:{value}}}"
 
 
 def _check_hydra(composer: Composer, override: "Override", multirun: bool) -> str | None:

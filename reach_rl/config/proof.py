@@ -113,8 +113,10 @@ def _refusal(
         rule = f"not there yet; try {addition(verb.schema, text)}"
     elif "Could not append" in message and text:
         rule = f"there already; try {text.lstrip('+')}"
-    elif "Cannot merge" in message and (key := (text or (where and where.group(1)) or "")):
-        rule = holds(verb.schema, key.lstrip("+").partition("=")[0])
+    elif "Cannot merge" in message and (path := text or (where and where.group(1))):
+        path = path.lstrip("+").partition("=")[0]
+        key = find(verb.schema, path)
+        rule = holds(key, path) if key is not None and key.is_group else "holds no keys"
     else:
         rule = re.sub(r"\s*full_key:.*| Available options.*| Config search path.*", "", message)
     if text:

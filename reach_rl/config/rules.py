@@ -136,7 +136,7 @@ def _curriculum(c: Config) -> Broken:
         yield "curriculum.duration", f"a fraction of the run is at most 1; {better}"
     for name, ramp in c.curriculum.ramps.items():
         if c.reward.terms.get(name) is None:
-            better = f"try +reward.terms.{name}={{weight:{show(ramp.start)},scales:null}}"
+            better = f"try reward.terms.{name}={show(ramp.start)}"
             yield f"curriculum.ramps.{name}", f"the reward has no such term; {better}"
 
 

@@ -2,103 +2,34 @@
 
 One frozen dataclass per config group, which pydantic types (see validation). Annotations state the
 range of a number, enums and literals the choices. The meaning and unit of each key is the comment
-beside it in conf/, which `reach-rl explain` and docs/configuration.md read. Pydantic itself is not
-imported here: help and completion read the annotations without it.
+beside it in conf/, which `reach-rl explain` and docs/configuration.md read.
 """
 
 import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from reach_rl.extend import entries
-
-T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def strict(cls: type[T]) -> type[T]:
-    """A frozen dataclass whose keys are all required, and the only ones; true is no number."""
-    config = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
-    cls.__pydantic_config__ = config  # type: ignore[attr-defined]
-    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """In an annotation: what a value goes through before it is typed."""
-
-    function: Callable[[Any], Any]
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401
-        """For pydantic."""
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_before_validator_function(self.function, handler(source))
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """In an annotation: text that names something registered (see reach_rl.extend)."""
-
-    noun: str = ""
-    also: tuple[str, ...] = ()
-    pattern: str = ""
-    """Of further names."""
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The names that there are."""
-        return (*(entries(self.noun) if self.noun else ()), *self.also)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401
-        """For pydantic."""
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_after_validator_function(self._checked, handler(source))
-
-    def _checked(self, name: str) -> str:
-        from pydantic_core import PydanticCustomError
-
-        if name not in self.known and not re.fullmatch(self.pattern, name):
-            raise PydanticCustomError("unknown_name", "unknown name")
-        return name
-
-
-def _number(value: Any) -> Any:  # noqa: ANN401
-    """Text such as 1e-3, which YAML 1.1 does not read as a number, as one."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _whole(value: Any) -> Any:  # noqa: ANN401
-    """A number such as 1e6 as a whole one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _both(value: Any) -> Any:  # noqa: ANN401
-    """SB3's form of a network: one list is for both; older ones hold the two in a list."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        return value[0]
-    return {"pi": value, "vf": value} if isinstance(value, list) else value
-
-
-Number = Annotated[float, Before(_number)]
-Integer = Annotated[int, Before(_whole)]
-Positive = Annotated[Number, Gt(0)]
-NotNegative = Annotated[Number, Ge(0)]
-Share = Annotated[Number, Ge(0), Le(1)]
-PositiveShare = Annotated[Number, Gt(0), Le(1)]
-Part = Annotated[Number, Ge(0), Lt(1)]
-Whole = Annotated[Integer, Ge(0)]
-Count = Annotated[Integer, Ge(1)]
-Seed = Annotated[Integer, Ge(0), Le(2**31 - 1)]
+from reach_rl.config.fields import (
+    Before,
+    Count,
+    Integer,
+    Name,
+    NotNegative,
+    Number,
+    Part,
+    Positive,
+    PositiveShare,
+    Seed,
+    Share,
+    Term,
+    Terms,
+    Whole,
+    both,
+    strict,
+)
 
 
 class VecEnvKind(StrEnum):
@@ -159,21 +90,6 @@ class WandbMode(StrEnum):
     ONLINE = "online"
     OFFLINE = "offline"
     DISABLED = "disabled"
-
-
-class Viewer(StrEnum):
-    """Where a policy is played with."""
-
-    BROWSER = "browser"
-    NATIVE = "native"
-
-
-class ExportFormat(StrEnum):
-    """What export writes."""
-
-    ONNX = "onnx"
-    SB3 = "sb3"
-    HUB = "hub"
 
 
 @strict
@@ -249,18 +165,20 @@ class TaskConfig:
 
 
 @strict
-class ObservationTerm:
-    """One part of the observation."""
+class ObservationTerm(Term):
+    """One part of the observation, beside the arguments of its function."""
 
-    scales: list[Positive] | None
-    noise: NotNegative
+    scales: list[Positive] | None = None
+    noise: NotNegative = 0.0
 
 
 @strict
 class ObservationConfig:
     """What the policy sees; terms are concatenated in the order given."""
 
-    terms: Mapping[Annotated[str, Name("observation_term")], ObservationTerm | None]
+    terms: Annotated[
+        Mapping[str, ObservationTerm | None], Terms("observation_term", base=ObservationTerm)
+    ]
     normalize: bool
     clip: Positive
 
@@ -276,18 +194,18 @@ class ActionConfig:
 
 
 @strict
-class RewardTerm:
-    """One part of the reward."""
+class RewardTerm(Term):
+    """One part of the reward, beside the arguments of its function; a number is its weight."""
 
     weight: Number
-    scales: list[Positive] | None
+    scales: list[Positive] | None = None
 
 
 @strict
 class RewardConfig:
     """What is rewarded: the weighted sum of the terms."""
 
-    terms: Mapping[Annotated[str, Name("reward_term")], RewardTerm | None]
+    terms: Annotated[Mapping[str, RewardTerm | None], Terms("reward_term", base=RewardTerm)]
     normalize: bool
     clip: Positive
 
@@ -342,7 +260,7 @@ class NetArch:
 class PolicyKwargs:
     """Networks, as SB3's policy_kwargs."""
 
-    net_arch: Annotated[NetArch, Before(_both)]
+    net_arch: Annotated[NetArch, Before(both)]
     activation_fn: Activation
     log_std_init: Number
     ortho_init: bool

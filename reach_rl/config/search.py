@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from reach_rl.config import validation
+from reach_rl.config.fields import Count, Integer, Number, Positive, Seed, Share, Whole, strict
 from reach_rl.config.keys import below
 from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest, show
-from reach_rl.config.schema import Count, Integer, Number, Positive, Seed, Share, Whole, strict
 from reach_rl.extend import entries
 
 if TYPE_CHECKING:

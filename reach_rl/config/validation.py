@@ -5,18 +5,18 @@ when something is typed: help and completion do without.
 """
 
 import copy
+import dataclasses
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reach_rl.config.keys import ITEM, Key, below, find, join, keys, unknown_key, unknown_name
+from reach_rl.config.fields import adapter
+from reach_rl.config.keys import ITEM, Key, find, join, keys, unknown_key, unknown_name
 from reach_rl.config.problems import MISSING, NOTHING, Problem, listing, nearest, show
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def typed(schema: type[T], tree: object, path: str = "") -> T | list[Problem]:
     problems: list[Problem] = []
     plain = _plain(tree, path, problems)
     try:  # as JSON, where text is no number, true is none either, and words are members of enums
-        config = _adapter(schema).validate_json(json.dumps(plain, default=str))
+        config = adapter(schema).validate_json(json.dumps(plain, default=str))
     except ValidationError as error:
         for details in error.errors(include_url=False):
             problem = _problem(schema, plain, details, path)
@@ -44,13 +44,6 @@ def typed(schema: type[T], tree: object, path: str = "") -> T | list[Problem]:
                 problems.append(problem)
         return problems
     return problems or config
-
-
-@cache
-def _adapter(schema: type) -> "TypeAdapter[Any]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(schema)
 
 
 def _plain(tree: object, path: str, problems: list[Problem]) -> Any:  # noqa: ANN401
@@ -116,8 +109,11 @@ def _problem(schema: type, tree: Any, error: "ErrorDetails", prefix: str) -> Pro
     if holder is not None and loc != list(error["loc"]):
         return Problem(shown, NOTHING, unknown_name(holder, str(loc[-1]), above))
     if error["type"] == "missing":
-        own = "+" if ITEM in key.path else ""
+        term = find(schema, ".".join(map(str, loc[:-2])))
+        own = "+" if term is not None and term.is_mapping else ""
         return Problem(shown, NOTHING, f"has no value; give one with {own}{shown}=...")
+    if key.is_group and value is not None:
+        return Problem(shown, value, holds(key, shown))
     text, better = _why(schema, key, value, error["type"])
     if holder is not None and holder.is_list and not key.is_group:
         text = f"item {int(loc[-1]) + 1}, {show(value)}, {text}"
@@ -125,10 +121,9 @@ def _problem(schema: type, tree: Any, error: "ErrorDetails", prefix: str) -> Pro
     return Problem(shown, value, text + (f"; try {shown}={better}" if better is not None else ""))
 
 
-def holds(schema: type, path: str) -> str:
+def holds(key: Key, path: str) -> str:
     """That a group of keys takes no value of its own, and what it takes."""
-    key = find(schema, path)
-    names = below(schema, key.path if key is not None else path) or ["KEY"]
+    names = [field.name for field in dataclasses.fields(key.type)]
     return f"must hold keys: {listing(names)}; try {path}.{names[0]}=..."
 
 
@@ -137,8 +132,6 @@ def _why(schema: type, key: Key, value: Any, error: str) -> tuple[str, str | Non
     words = f"must be {listing(key.choices) if key.choices else key.kind()}"
     if value is None:
         return f"{words}, not null", None
-    if key.is_group:
-        return holds(schema, key.path), None
     if key.is_mapping:
         return "must hold names with values, such as {name: value}", None
     if key.is_list:

@@ -2,29 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
+from reach_rl.config.fields import Count, Integer, NotNegative, Positive, Seed, Whole, strict
 from reach_rl.config.problems import Problem
-from reach_rl.config.schema import (
-    Config,
-    Count,
-    ExportFormat,
-    Integer,
-    NotNegative,
-    Positive,
-    RobotConfig,
-    Seed,
-    TaskConfig,
-    VecEnvKind,
-    Viewer,
-    Whole,
-    strict,
-)
+from reach_rl.config.schema import Config, RobotConfig, TaskConfig, VecEnvKind
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composer
+
+
+class Viewer(StrEnum):
+    """Where a policy is played with."""
+
+    BROWSER = "browser"
+    NATIVE = "native"
+
+
+class ExportFormat(StrEnum):
+    """What export writes."""
+
+    ONNX = "onnx"
+    SB3 = "sb3"
+    HUB = "hub"
 
 
 @strict

@@ -5,6 +5,7 @@ graph cannot run has a second function beside it.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -222,7 +223,12 @@ class Observation:
         self.arm = arm
         known = entries("observation_term")
         self.parts = [
-            (name, known[name], np.asarray(term.scales) if term.scales else None, term.noise)
+            (
+                name,
+                partial(known[name], **term.arguments) if term.arguments else known[name],
+                np.asarray(term.scales) if term.scales else None,
+                term.noise,
+            )
             for name, term in config.terms.items()
             if term is not None
         ]

@@ -207,4 +207,7 @@ class Reward:
 def _term(name: str, config: RewardTerm) -> Callable[[State, Arm], Array]:
     """A term with its keys filled in."""
     term = entries("reward_term")[name]
-    return partial(term, scales=np.asarray(config.scales or [1.0])) if keys_of(term) else term
+    arguments = dict(config.arguments)
+    if "scales" in keys_of(term):
+        arguments["scales"] = np.asarray(config.scales or [1.0])
+    return partial(term, **arguments) if arguments else term
