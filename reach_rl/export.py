@@ -39,7 +39,7 @@ def job(wanted: ExportConfig) -> int:
 
 def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
     from reach_rl.bundles import sb3
-    from reach_rl.bundles.folder import published
+    from reach_rl.bundles.publishing import published
 
     with published(out, sb3.FILES) as folder:
         sb3.write(subject, folder)
@@ -50,7 +50,7 @@ def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
 def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: "Console") -> int:
     from reach_rl.bundles import onnx_bundle as bundle
     from reach_rl.bundles.card import HUB_FILES, card, complete_for_hub
-    from reach_rl.bundles.folder import published
+    from reach_rl.bundles.publishing import published
     from reach_rl.envs.vec_env import threads_of
     from reach_rl.rundir import atomic
 

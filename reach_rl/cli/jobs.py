@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reach_rl.cli.termination import NOTED, Report
+from reach_rl.cli.termination import NOTED, ExitCodes
 from reach_rl.config.composition import plain
 from reach_rl.config.load import CALL, Call, to_config
 from reach_rl.config.problems import ConfigError
@@ -70,7 +70,7 @@ class HydraJob:
         self.folders = tuple(folder.absolute() for folder in folders)
         self.pid = os.getpid()
         self.codes: list[int] = []
-        self.report = Report()
+        self.report = ExitCodes()
         self.error: ConfigError | None = None
         """Of the sweep as a whole."""
 

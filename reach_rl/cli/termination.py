@@ -39,7 +39,7 @@ def code_of(number: int) -> int:
 class Ending:
     """What a command knows about its end."""
 
-    def __init__(self, report: "Report | None") -> None:
+    def __init__(self, report: "ExitCodes | None") -> None:
         self.report = report
         self.signal: int | None = None
         self._at = 0.0
@@ -87,7 +87,7 @@ NOTED = Noted()
 
 
 @contextmanager
-def ending(report: "Report | None" = None) -> Iterator[Ending]:
+def ending(report: "ExitCodes | None" = None) -> Iterator[Ending]:
     """End on a signal with Terminated.
 
     Args:
@@ -136,7 +136,7 @@ def _catches(process: int, number: int) -> bool:
     return False
 
 
-class Report:
+class ExitCodes:
     """A small file through which the jobs of a multirun tell their codes to what launched them."""
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ _Floats = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class BatchChain:
     """The joints that a policy moves, as screws with the arm at home; j of them, in the world."""
 
     order: Ints
@@ -54,7 +54,7 @@ class Chain:
     """(j,) greatest joint angles (rad)."""
 
     @classmethod
-    def of(cls, robot: RobotModel) -> "Chain":
+    def of(cls, robot: RobotModel) -> "BatchChain":
         """The chain of an arm; what is no joint of the policy stays as it is at home."""
         model, data = robot.model, mujoco.MjData(robot.model)
         data.qpos[:] = robot.home_qpos
@@ -81,7 +81,7 @@ class Chain:
 
 
 def follow(
-    chain: Chain,
+    chain: BatchChain,
     start: Array,
     goal_position: Array,
     goal_quaternion: Array,
@@ -135,7 +135,7 @@ def _times(vectors: Array, matrices: Array) -> Array:
 
 
 def twist(
-    chain: Chain, position: Array, goal_position: Array, goal_quaternion: Array
+    chain: BatchChain, position: Array, goal_position: Array, goal_quaternion: Array
 ) -> tuple[Array, Array]:
     """The twist from tool to goal in the tool's frame, and its derivative by the joint angles.
 

@@ -20,7 +20,7 @@ import numpy as np
 from reach_rl import extend
 from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.physics import arm_of
-from reach_rl.evaluation.differential_ik import Chain, follow
+from reach_rl.evaluation.differential_ik import BatchChain, follow
 from reach_rl.evaluation.protocol import Driver, Policy, PolicyDriver
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.arrays import Array
@@ -143,7 +143,7 @@ class InverseKinematics(JointSpeeds):
     def __init__(self, config: Config, robot: RobotModel) -> None:
         """Solve paths of this arm."""
         super().__init__(config, robot)
-        self.chain = Chain.of(robot)
+        self.chain = BatchChain.of(robot)
 
     def begin(self, batch: JudgedBatch) -> None:
         """Solve the path of every arm in the batch, from its start to its goal."""

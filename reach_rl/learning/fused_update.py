@@ -73,7 +73,7 @@ def scripted(function: Callable[..., Any]) -> Callable[..., Any]:
             return function
 
 
-class Terms(NamedTuple):
+class LossTerms(NamedTuple):
     """Weights and clips of the loss, as SB3 calls them, and where an update ends."""
 
     clip_range: float
@@ -113,7 +113,7 @@ class _Job(NamedTuple):
     data: list[Tensor]
     order: Tensor
     batch_size: int
-    terms: Terms
+    terms: LossTerms
     log_std: list[Tensor]
     layers: list[list[list[Tensor]]]
     vectors: list[_Vector]
@@ -127,7 +127,7 @@ class Update:
     """Passes of one update, in a `with` block after which the optimizer's state is up to date."""
 
     def __init__(
-        self, policy: ActorCriticPolicy, terms: Terms, *, side_by_side: bool = False
+        self, policy: ActorCriticPolicy, terms: LossTerms, *, side_by_side: bool = False
     ) -> None:
         """Gather parameters and Adam's state of a policy that `fits`, in vectors.
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from reach_rl.learning.fused_update import (
     PIECE,
+    LossTerms,
     Passed,
-    Terms,
     Update,
     activation_of,
     fits,
@@ -170,7 +170,7 @@ class FastPPO(PPO):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         progress, vf = self._current_progress_remaining, self.clip_range_vf
-        terms = Terms(
+        terms = LossTerms(
             clip_range=self.clip_range(progress),  # type: ignore[operator]
             clip_range_vf=0.0 if vf is None else vf(progress),  # type: ignore[operator]
             vf_coef=self.vf_coef,
@@ -199,7 +199,7 @@ class FastPPO(PPO):
         arrays = [buffer.swap_and_flatten(getattr(buffer, name)) for name in names]
         return [torch.from_numpy(array).squeeze(-1) for array in arrays]
 
-    def _record(self, records: Tensor, kls: Tensor, terms: Terms) -> None:
+    def _record(self, records: Tensor, kls: Tensor, terms: LossTerms) -> None:
         """Record the update under SB3's names."""
         self.broken = _first_broken(records)
         buffer = self.rollout_buffer

@@ -13,7 +13,7 @@ import yaml
 
 from reach_rl import evaluate, export
 from reach_rl.bundles import onnx_bundle as bundles
-from reach_rl.bundles import proof
+from reach_rl.bundles import verification as proof
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import compose
 from reach_rl.config.paths import assets_dir

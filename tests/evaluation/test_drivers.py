@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.evaluation.differential_ik import CLOSE, Chain, _least_in_box, twist
+from reach_rl.evaluation.differential_ik import CLOSE, BatchChain, _least_in_box, twist
 from reach_rl.evaluation.drivers import make_driver
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import load_robot
@@ -117,7 +117,7 @@ def test_twists_and_their_derivatives_are_minks(arm):
     config, robot = arm
     goals = held_out_goals(config, robot, 8, 7)
     joints = robot.home + np.random.default_rng(0).uniform(-2.0, 2.0, (8, 6))
-    error, jacobian = twist(Chain.of(robot), joints, goals.position, goals.quaternion)
+    error, jacobian = twist(BatchChain.of(robot), joints, goals.position, goals.quaternion)
     configuration = mink.Configuration(robot.model)
     task = mink.FrameTask(config.robot.tcp_site, "site", 1.0, 1.0)
     for row in range(8):

@@ -11,11 +11,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from reach_rl.config.schema import Activation
 from reach_rl.learning import fused_update
-from reach_rl.learning.fused_update import Terms, Update, fits
+from reach_rl.learning.fused_update import LossTerms, Update, fits
 from reach_rl.learning.policy import bare_network
 from reach_rl.learning.ppo import Networks
 
-TERMS = Terms(
+TERMS = LossTerms(
     clip_range=0.2,
     clip_range_vf=0.0,
     vf_coef=0.5,

@@ -22,7 +22,7 @@ from reach_rl.viz.video.encode import VideoError, encoder, ffmpeg
 from reach_rl.viz.video.film import film_of, load, save
 from reach_rl.viz.video.filmer import MOST_WAITING, Filmer
 from reach_rl.viz.video.filming import TrainingFilms
-from reach_rl.viz.video.shoot import DRAWN, SIDES, SIZE, STRIP, Stage, _model, cameras, shoot
+from reach_rl.viz.video.shoot import DRAWN, SIDES, SIZE, STRIP, FilmSet, _model, cameras, shoot
 
 STEPS = 60
 
@@ -79,7 +79,7 @@ def test_a_film_is_an_mp4_that_plays_everywhere(tmp_path):
 @pytest.mark.usefixtures("draws")
 def test_pictures_follow_the_arm_and_show_the_goal():
     film = a_film(speed=20.0)
-    with Stage(_model(film), film) as stage:
+    with FilmSet(_model(film), film) as stage:
         frames = list(stage.frames(film.episodes[0]))
         (there,) = film.episodes
         away = replace(there, goal_position=there.goal_position - (0, 0, 50.0))

@@ -49,7 +49,7 @@ def shoot(film: Film, out: Path) -> None:
         OSError: the file cannot be written.
     """
     model = _model(film)
-    with Stage(model, film) as stage, encoder(out, SIZE, film.frames_per_second) as add:
+    with FilmSet(model, film) as stage, encoder(out, SIZE, film.frames_per_second) as add:
         for episode in film.episodes:
             frame = None
             for frame in stage.frames(episode):
@@ -58,7 +58,7 @@ def shoot(film: Film, out: Path) -> None:
                 add(frame, round(FREEZE * film.frames_per_second))
 
 
-class Stage:
+class FilmSet:
     """The scene of a film, its cameras and its screen; a context manager."""
 
     def __init__(self, model: mujoco.MjModel, film: Film) -> None:
@@ -82,7 +82,7 @@ class Stage:
         picture = Image.fromarray(self.screen.frame(self.data, camera))
         return np.asarray(picture.resize(SHOWN, Image.Resampling.BOX))
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "FilmSet":
         """Itself."""
         return self
 
