@@ -117,7 +117,7 @@ def rejected(region: RegionConfig, poses: Poses, base: Base) -> dict[str, Bools]
     ):
         if corner is not None:
             bound = np.array([-np.inf if x is None else sign * x for x in corner])
-            out[key] = ~(sign * p > bound).all(axis=1)
+            out[key] = np.asarray(~(sign * p > bound).all(axis=1))
     if region.radius is not None:
         radius = np.linalg.norm(p, axis=1) / base.reach
         out["radius"] = (radius < region.radius[0]) | (radius > region.radius[1])

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import viser
@@ -239,7 +239,7 @@ GREEN, AMBER, RED = "#22a05e", "#d99a12", "#d63a3a"
 SPEEDS = {"real time": 1.0, "half speed": 0.5, "a quarter": 0.25, "a tenth": 0.1}
 """Choices of the slow-motion field: simulated seconds per second."""
 
-BUTTONS = (
+BUTTONS: tuple[tuple[str, str, Literal["gray"] | None, str], ...] = (
     ("Random goal", "random_goal", None, "a goal of the region that the policy learned"),
     ("Pause", "pause", "gray", "stop the time"),
     ("Push the arm", "push", "gray", "push the tool sideways for 0.2 s"),
