@@ -11,8 +11,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass
 from functools import cache, partial
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, dataclass_transform, get_args, get_origin
+from types import SimpleNamespace, UnionType
+from typing import (
+    Annotated,
+    Any,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -141,14 +150,18 @@ def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
 def _term_schema(function: Callable[..., Any], base: type) -> type:
     added = []
     for p in _arguments(function):
-        tp = p.annotation
         if p.name not in base.__dataclass_fields__:
-            tp = eval(tp, function.__globals__) if isinstance(tp, str) else tp  # as it was written
-            added.append((p.name, _lenient(tp), _default(p)))
+            added.append((p.name, _lenient(_annotation(function, p)), _default(p)))
     if not added:
         return base
     name = f"{base.__name__}[{function.__name__}]"
     return make_dataclass(name, added, bases=(base,), frozen=True, slots=True, kw_only=True)
+
+
+def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:  # noqa: ANN401
+    """What an argument is annotated with; the others may name what only type checkers import."""
+    alone = SimpleNamespace(__annotations__={"": parameter.annotation})
+    return get_type_hints(alone, function.__globals__, include_extras=True)[""]
 
 
 def _default(parameter: inspect.Parameter) -> Any:  # noqa: ANN401  a field

@@ -116,6 +116,7 @@ def _problem(schema: type, tree: Any, error: "ErrorDetails", prefix: str) -> Pro
         return Problem(shown, value, holds(key, shown))
     text, better = _why(schema, key, value, error["type"])
     if holder is not None and holder.is_list and not key.is_group:
+        text = f"did you mean {better}?" if key.choices and better else text
         text = f"item {int(loc[-1]) + 1}, {show(value)}, {text}"
         return Problem(shown.rpartition("[")[0], _at(tree, loc[:-1]), text)
     return Problem(shown, value, text + (f"; try {shown}={better}" if better is not None else ""))

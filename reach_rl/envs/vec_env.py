@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import wait
 from typing import Any
@@ -103,6 +103,20 @@ def _leave_signals_to_the_run() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(signal, "alarm"):  # not for ever: this is also how a dying run ends its workers
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+@contextmanager
+def _sigterm_blocked() -> Iterator[None]:
+    """What starts meanwhile is deaf to SIGTERM: the server, without which workers count as dead."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class BatchVecEnv(VecEnv):
@@ -294,7 +308,8 @@ class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
         """Start the processes; the batch tells of their task."""
         self.batch = batch
         try:
-            super().__init__([*makers], start_method)
+            with _sigterm_blocked():
+                super().__init__([*makers], start_method)
         except (EOFError, OSError) as error:
             text = self._who_died()
             self.close()
