@@ -12,7 +12,7 @@ from reach_rl.envs.batch import ReachBatch
 from reach_rl.robots import display_spec
 from reach_rl.robots.render import Camera
 from reach_rl.rundir import checkpoint
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 SECONDS_PER_GOAL = 2.0
 FRAMES_PER_SECOND = 25

@@ -41,7 +41,7 @@ def judged(args: argparse.Namespace) -> Figures:
     from reach_rl.evaluation.drivers import make_driver
     from reach_rl.evaluation.protocol import evaluate, held_out_goals
     from reach_rl.robots import load_robot
-    from reach_rl.training.trained import load
+    from reach_rl.training.snapshot import load
 
     task = compose([f"robot={args.robot}", "task=full_sphere"]).task
     subject = load(args.run).on(task, None) if args.run else None

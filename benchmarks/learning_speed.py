@@ -24,7 +24,7 @@ from reach_rl.envs.vec_env import threads_of
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.monitoring.record import STEP, read_records
 from reach_rl.robots import load_robot
-from reach_rl.training.trained import load
+from reach_rl.training.snapshot import load
 
 ROBOTS = "ur3e,ur5e,ur10e,ur16e,ur20"
 GOALS, SEED = 1000, 11

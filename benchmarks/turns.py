@@ -276,7 +276,7 @@ def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
     """A run and its record, as a session makes them, in a folder that goes."""
     from reach_rl.monitoring.record import open_record
     from reach_rl.monitoring.terminal import TeeConsole
-    from reach_rl.rundir.disk import Disk
+    from reach_rl.rundir.atomic import Disk
     from reach_rl.rundir.folder import RunFolder
     from reach_rl.training.loop import TrainingLoop
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import BenchConfig
-from reach_rl.rundir.atomic import write_json
-from reach_rl.rundir.disk import reason
+from reach_rl.rundir.atomic import reason, write_json
 from reach_rl.rundir.provenance import machine
 from reach_rl.rundir.status import now
 

@@ -10,7 +10,7 @@ from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.validation import to_tree
 from reach_rl.config.verbs import EvaluateConfig
-from reach_rl.rundir.amend import changes
+from reach_rl.rundir.resume import changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reach_rl.evaluation.recording import Watcher
     from reach_rl.mdp.goals import Goals
     from reach_rl.robots import RobotModel
-    from reach_rl.training.trained import TrainedPolicy
+    from reach_rl.training.snapshot import TrainedPolicy
 
 YARDSTICK = "yardstick"
 
@@ -72,7 +72,7 @@ class Judge:
 
     def one(self, out: Path | None) -> dict[str, Any]:
         """A run's policy, beside the yardstick where that is wanted."""
-        from reach_rl.training.trained import load
+        from reach_rl.training.snapshot import load
         from reach_rl.viz.video.filming import film_judgement, tracks
 
         trained = load(Path(self.wanted.run or ""), self.wanted.checkpoint, self.say)
@@ -126,7 +126,7 @@ class Judge:
         from reach_rl.evaluation.comparison import compare, labels
         from reach_rl.monitoring.tables import evaluation_table
         from reach_rl.monitoring.verdict_tables import motion
-        from reach_rl.training.trained import load
+        from reach_rl.training.snapshot import load
 
         names = labels(self.wanted.runs)
         subjects = [

@@ -9,7 +9,7 @@ from reach_rl.config.verbs import ExportConfig, ExportFormat
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reach_rl.training.trained import TrainedPolicy
+    from reach_rl.training.snapshot import TrainedPolicy
 
 UNPROVEN = 1
 """Exit code of a bundle that does not compute what the policy does."""
@@ -27,7 +27,7 @@ def job(wanted: ExportConfig) -> int:
         ConfigError: the run, its checkpoint or the folder is not fit.
     """
     from reach_rl.monitoring.terminal import open_console
-    from reach_rl.training.trained import load
+    from reach_rl.training.snapshot import load
 
     console = open_console()
     subject = load(Path(wanted.run), wanted.checkpoint, lambda line: _say(console, line))

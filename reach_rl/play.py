@@ -120,7 +120,7 @@ def _loader(folder: Path) -> Source:
     def load() -> "tuple[Config, Policy]":
         from reach_rl.rundir import checkpoint
         from reach_rl.rundir.provenance import own_model
-        from reach_rl.training.trained import policy_of
+        from reach_rl.training.snapshot import policy_of
 
         saved = checkpoint.read(folder)
         return own_model(saved.config, folder.parents[1]), policy_of(saved)

@@ -22,7 +22,7 @@ from reach_rl.evaluation.drivers import make_driver
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import RobotModel, load_robot
 from reach_rl.rundir import atomic
-from reach_rl.training.trained import TrainedPolicy, policy_of
+from reach_rl.training.snapshot import TrainedPolicy, policy_of
 
 FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md"})
 

@@ -19,7 +19,7 @@ from reach_rl.mdp.state import Arm
 from reach_rl.robots import RobotModel
 from reach_rl.robots.inverse_kinematics import ClosedForm
 from reach_rl.rundir.checkpoint import Checkpoint
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from reach_rl.config.schema import ScheduleKind
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.rundir import atomic
-from reach_rl.training.snapshot import load_normalizer
-from reach_rl.training.trained import TrainedPolicy
+from reach_rl.training.snapshot import TrainedPolicy, load_normalizer
 
 FILES = frozenset({"model.zip", "vecnormalize.pkl", "README.md"})
 

@@ -142,7 +142,7 @@ def _prove(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
     from reach_rl.config.proof import prove
 
     if not verb.makes_run:
-        from reach_rl.rundir.amend import prove_own_task
+        from reach_rl.rundir.resume import prove_own_task
 
         own = verb.name == "evaluate" and any(text.startswith("task.") for text in overrides)
         proof = prove_own_task(composer, verb, overrides) if own else None

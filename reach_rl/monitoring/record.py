@@ -17,7 +17,7 @@ from typing import Any, Self
 from reach_rl.config.schema import Config
 from reach_rl.extend import entries
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
-from reach_rl.rundir.disk import Appender, Told, ignore
+from reach_rl.rundir.atomic import Appender, Told, ignore
 
 Say = Callable[[str], None]
 

@@ -16,7 +16,7 @@ from typing import Any
 from reach_rl.extend import register
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.record import Opening, Values, Writer
-from reach_rl.rundir.disk import Appender, Told, ignore
+from reach_rl.rundir.atomic import Appender, Told, ignore
 
 _NUMBER = itertools.count()
 

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from reach_rl.config.redact import redact
-from reach_rl.rundir.disk import Appender
+from reach_rl.rundir.atomic import Appender
 
 LOG_WIDTH = 100
 REDRAW_SECONDS = 0.2

@@ -1,4 +1,4 @@
-"""Checkpoints: one folder each, no pickle, published whole by a rename.
+"""Checkpoints: one folder each, no pickle, published whole by a rename, with a manifest.
 
 checkpoints/step_000001234567/
 policy.safetensors  optimizer.safetensors  normalizer.safetensors  environment.safetensors
@@ -6,13 +6,18 @@ learner.safetensors  learner.json  config.yaml  MANIFEST.json (size and sha256 o
 checkpoints/latest, checkpoints/best: the name of a folder
 """
 
+import hashlib
 import json
+import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -24,10 +29,16 @@ from reach_rl.config.problems import listing
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import load_yaml
-from reach_rl.rundir import manifest
-from reach_rl.rundir.atomic import write_atomic
-from reach_rl.rundir.manifest import NewerFormat
+from reach_rl.rundir.atomic import json_text, sync_folder, write_atomic, write_bytes
 from reach_rl.rundir.provenance import as_given
+
+FORMAT = 1
+"""Version of what a checkpoint's files hold."""
+
+MANIFEST = "MANIFEST.json"
+LIBRARIES = ("mujoco", "numpy", "stable-baselines3", "torch")
+_MOST = 1_000_000
+"""Bytes that a manifest may have."""
 
 PARTS = ("policy", "optimizer", "normalizer", "environment", "learner")
 """Files of arrays, by what they hold."""
@@ -36,9 +47,16 @@ FILES = frozenset({"config.yaml", "learner.json", *(f"{part}.safetensors" for pa
 
 POINTERS = ("best", "latest")
 
+_NUMBERS = {"policy": "float32", "optimizer": "float32", "normalizer": "float64"}
+"""Parts that hold finite numbers, of this kind."""
+
 _NORMALIZER = ("obs_mean", "obs_var", "obs_count", "ret_mean", "ret_var", "ret_count", "returns")
 
 Arrays = dict[str, np.ndarray]
+
+
+class NewerFormat(ConfigError):
+    """A checkpoint that a later version of this package has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +71,6 @@ class Checkpoint:
     learner: Arrays
     progress: Mapping[str, object]
     """Counters and small state, plain JSON."""
-
-
-def folder_name(step: int) -> str:
-    """Name of the checkpoint of an environment step."""
-    return f"step_{step:012d}"
 
 
 def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = False) -> Path:
@@ -76,7 +89,7 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = Fal
         OSError: the disk refuses.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
-    target = checkpoints / folder_name(step)
+    target = checkpoints / f"step_{step:012d}"
     parts = {
         "config.yaml": yaml.safe_dump(
             redact(to_tree(as_given(checkpoint.config, checkpoints.parent))), sort_keys=False
@@ -85,7 +98,7 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = Fal
     }
     for name in PARTS:
         parts[f"{name}.safetensors"] = save(_contiguous(getattr(checkpoint, name)))
-    manifest.write(target, step, parts, keep)
+    _publish(target, parts | {MANIFEST: json_text(_manifest(step, parts, keep)).encode()})
     return target
 
 
@@ -98,8 +111,8 @@ def prune(checkpoints: Path, keep: int) -> None:
     """Remove all but the newest `keep`, those that a pointer names and those to keep for good."""
     named = [_pointed(checkpoints, name) for name in POINTERS]
     for folder in _folders(checkpoints)[:-keep]:
-        if folder not in named and not manifest.kept(folder):
-            manifest.remove(folder)
+        if folder not in named and not _kept(folder):
+            _remove(folder)
 
 
 def resolve(checkpoints: Path, name: str) -> Path:
@@ -112,7 +125,7 @@ def resolve(checkpoints: Path, name: str) -> Path:
     if pointed is not None:
         return pointed
     for folder in (checkpoints / name, Path(name)):
-        if (folder / manifest.NAME).is_file():
+        if (folder / MANIFEST).is_file():
             return folder
     there = [n for n in POINTERS if points(checkpoints, n)]
     there += [folder.name for folder in _folders(checkpoints)]
@@ -169,19 +182,16 @@ def read(folder: Path) -> Checkpoint:
     Raises:
         ConfigError: it is damaged, incomplete or of a newer format.
     """
-    step, parts = manifest.verified(folder, FILES)
-    try:
-        saved = Checkpoint(
-            config=to_config_of_any_age(load_yaml(parts["config.yaml"].decode())),
-            progress=json.loads(parts["learner.json"]),
-            **{name: load(parts[f"{name}.safetensors"]) for name in PARTS},
-        )
+    step, parts = verified(folder)
+    with _telling(folder, "its content"):
+        try:
+            config = to_config_of_any_age(load_yaml(parts["config.yaml"].decode()))
+        except ConfigError as error:
+            raise ConfigError(f"{folder}: damaged, config.yaml: {error.problems[0]}") from error
+        progress = json.loads(parts["learner.json"])
+        arrays = {name: load(parts[f"{name}.safetensors"]) for name in PARTS}
+        saved = Checkpoint(config=config, progress=progress, **arrays)
         wrong = next(_problems(saved, step), None)
-    except ConfigError as error:
-        raise ConfigError(f"{folder}: damaged, config.yaml: {error.problems[0]}") from error
-    except (SafetensorError, yaml.YAMLError, LookupError, ValueError, TypeError, AttributeError,
-            RecursionError) as error:  # fmt: skip
-        raise ConfigError(f"{folder}: damaged, it cannot be read ({_line(error)})") from error
     if wrong is not None:
         raise ConfigError(f"{folder}: damaged, {wrong}")
     return saved
@@ -197,7 +207,7 @@ def _pointed(checkpoints: Path, name: str) -> Path | None:
     with suppress(OSError, ValueError):
         text = (checkpoints / name).read_text(encoding="ascii").strip()
         folder = checkpoints / text
-        if re.fullmatch(r"step_\d{12,}", text) and (folder / manifest.NAME).is_file():
+        if re.fullmatch(r"step_\d{12,}", text) and (folder / MANIFEST).is_file():
             return folder
     return None
 
@@ -211,18 +221,12 @@ def _folders(checkpoints: Path) -> list[Path]:
 def _set_aside(folder: Path) -> str:
     """Rename what cannot be used; says what became of it."""
     aside = folder.with_name(f"damaged_{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
     try:
-        if aside.is_symlink() or aside.is_file():
-            aside.unlink()
-        shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
     except OSError as error:
         return f"it stays where it is ({error.strerror})"
     return f"set aside as {aside.name}"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:
@@ -233,85 +237,23 @@ def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _problems(saved: Checkpoint, step: int) -> Iterator[str]:
-    """How a checkpoint does not fit its own configuration, or the step that its manifest tells."""
-    if saved.progress.get("num_timesteps") != step:
-        yield "learner.json: of another step than MANIFEST.json says"
-    count = saved.config.vec_env.n_envs
-    yield from _normalizer_problems(saved.normalizer, count)
-    yield from _network_problems(saved)
-    yield from _row_problems("environment", saved.environment, count)
-    held = {k: v for k, v in saved.learner.items() if not k.startswith("random.")}
-    yield from _row_problems("learner", held, count)
+    """How a checkpoint does not fit its own configuration, or the step that its manifest tells.
 
-
-def _normalizer_problems(arrays: Arrays, count: int) -> Iterator[str]:
-    part = "normalizer.safetensors"
-    if set(arrays) != set(_NORMALIZER):
-        yield f"{part}: holds other numbers than the running statistics"
-        return
-    size = arrays["obs_mean"].shape
-    shapes = dict.fromkeys(_NORMALIZER, (1,)) | {"obs_mean": size, "obs_var": size}
-    shapes["returns"] = (count,)
-    for name, value in arrays.items():
-        if value.dtype != np.float64 or value.shape != shapes[name] or len(size) != 1:
-            yield f"{part}: {name} is {value.dtype} {value.shape}"
-        elif not np.isfinite(value).all() or (name.endswith("_var") and (value < 0).any()):
-            yield f"{part}: {name} is not finite"
-
-
-def _network_problems(saved: Checkpoint) -> Iterator[str]:
-    seen, bias = saved.normalizer.get("obs_mean"), saved.policy.get("action_net.bias")
-    if seen is None or bias is None or bias.ndim != 1 or seen.ndim != 1:
-        yield "policy.safetensors: has no action_net.bias that fits"
-        return
-    shapes = network_shapes(saved.config, len(seen), len(bias))
-    yield from _float_problems("policy", saved.policy, shapes)
-    if not saved.optimizer:  # empty before the first update
-        return
-    moments: dict[str, tuple[int, ...]] = {}
-    for index, shape in enumerate(shapes.values()):
-        moments |= {f"{index}.exp_avg": shape, f"{index}.exp_avg_sq": shape, f"{index}.step": (1,)}
-    yield from _float_problems("optimizer", saved.optimizer, moments)
-
-
-def network_shapes(config: Config, seen: int, actions: int) -> dict[str, tuple[int, ...]]:
-    """Parameters of SB3's ActorCriticPolicy in their order -> shape, by arithmetic.
-
-    Args:
-        config: of the run.
-        seen: observed numbers.
-        actions: numbers of an action.
+    Whether the parameters have the shapes of the networks is found where they are put into them.
     """
-    arch = config.ppo.policy_kwargs.net_arch
-    last = [seen, *arch.pi][-1]
-    shapes: dict[str, tuple[int, ...]] = {
-        "log_std": (last, actions) if config.ppo.use_sde else (actions,)
-    }
-    for name, widths in (("policy_net", arch.pi), ("value_net", arch.vf)):
-        sizes = [seen, *widths]
-        for layer, width in enumerate(widths):
-            shapes |= _layer(f"mlp_extractor.{name}.{2 * layer}", sizes[layer], width)
-    return (
-        shapes | _layer("action_net", last, actions) | _layer("value_net", [seen, *arch.vf][-1], 1)
-    )
-
-
-def _layer(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def _float_problems(
-    part: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
-) -> Iterator[str]:
-    for name in sorted({*arrays, *shapes}):
-        value, shape = arrays.get(name), shapes.get(name)
-        if value is None or shape is None:
-            yield f"{part}.safetensors: {name} is {'missing' if value is None else 'too much'}"
-        elif value.dtype != np.float32 or value.shape != shape:
-            found = f"{value.dtype} {value.shape}"
-            yield f"{part}.safetensors: {name} is {found} where float32 {shape} belongs"
-        elif not np.isfinite(value).all():
-            yield f"{part}.safetensors: {name} is not finite"
+    count = saved.config.vec_env.n_envs
+    if saved.progress.get("num_timesteps") != step:
+        yield f"learner.json: of another step than {MANIFEST} says"
+    if set(saved.normalizer) != set(_NORMALIZER):
+        yield "normalizer.safetensors: holds other numbers than the running statistics"
+    for part, kind in _NUMBERS.items():
+        for name, value in getattr(saved, part).items():
+            negative = name.endswith("_var") and (value < 0).any()
+            if value.dtype != kind or negative or not np.isfinite(value).all():
+                yield f"{part}.safetensors: {name} is not finite, or no {kind}"
+    held = {k: v for k, v in saved.learner.items() if not k.startswith("random.")}
+    yield from _row_problems("environment", saved.environment, count)
+    yield from _row_problems("learner", held, count)
 
 
 def _row_problems(part: str, arrays: Mapping[str, np.ndarray], count: int) -> Iterator[str]:
@@ -320,3 +262,139 @@ def _row_problems(part: str, arrays: Mapping[str, np.ndarray], count: int) -> It
     for name, value in arrays.items():
         if value.ndim == 0 or len(value) != count:
             yield f"{part}.safetensors: {name} is not of {count} environments"
+
+
+def _publish(target: Path, contents: Mapping[str, bytes]) -> None:
+    """Let a folder of files appear under its name, whole and durable, or not at all.
+
+    One that is there already is replaced.
+
+    Raises:
+        OSError: the disk refuses; nothing is left behind then.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    _clear(target.parent)
+    temporary.mkdir()
+    try:
+        for name, data in contents.items():
+            write_bytes(temporary / name, data)
+        sync_folder(temporary)
+        if target.exists():  # a run goes on from before it
+            target.rename(target.with_name(f".{target.name}.{os.getpid()}.old.tmp"))
+        temporary.rename(target)
+        sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _clear(target.parent)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; at no time is a part of it there under its name."""
+    gone = folder.with_name(f".{folder.name}.{os.getpid()}.gone.tmp")
+    with suppress(OSError):
+        folder.rename(gone)
+        sync_folder(folder.parent)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _clear(parent: Path) -> None:
+    """Remove what is left of folders and pointers that were being written or replaced."""
+    for leftover in parent.glob(".*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _kept(folder: Path) -> bool:
+    """Whether the folder is to stay for good."""
+    with suppress(OSError, ValueError, RecursionError):
+        return json.loads(_bytes(folder / MANIFEST, _MOST)).get("keep") is True
+    return False
+
+
+def verified(folder: Path) -> tuple[int, dict[str, bytes]]:
+    """The step and the files of a checkpoint, each exactly as it was written.
+
+    Raises:
+        ConfigError: it is damaged, incomplete or of a newer format.
+    """
+    if folder.is_symlink():
+        raise ConfigError(f"{folder}: damaged, it is a link")
+    manifest = _read(folder)
+    if set(manifest["files"]) != FILES:
+        raise ConfigError(f"{folder}: damaged, {MANIFEST} is not what was saved")
+    contents = {name: _content(folder, name, e) for name, e in manifest["files"].items()}
+    for path in sorted(folder.iterdir()):
+        if path.name not in contents and path.name != MANIFEST and not path.name.startswith("."):
+            raise ConfigError(f"{folder}: damaged, it holds {path.name}, which was not saved")
+    return int(manifest["step"]), contents
+
+
+def _manifest(step: int, contents: Mapping[str, bytes], keep: bool) -> dict[str, object]:
+    manifest: dict[str, object] = {
+        "format": FORMAT,
+        "step": step,
+        "keep": keep,
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in contents.items()
+        },
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+    return {**manifest, "sha256": self_hash(manifest)}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The manifest, if it is what was written."""
+    with _telling(folder, MANIFEST):
+        manifest = json.loads(_bytes(folder / MANIFEST, _MOST))
+        number = manifest["format"]
+        if type(number) is int and number > FORMAT:
+            raise NewerFormat(
+                f"{folder}: written by a newer reach_rl (format {number}, this one "
+                f"reads up to {FORMAT}); update reach_rl"
+            )
+        whole = manifest.pop("sha256") == self_hash(manifest)
+        entries = all(isinstance(entry, dict) for entry in manifest["files"].values())
+        counted = {type(number), type(manifest["step"])} == {int} and number > 0
+        if not (whole and entries and counted):
+            raise ValueError(MANIFEST)
+    return manifest
+
+
+def _content(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
+    with _telling(folder, name):
+        data = _bytes(folder / name, entry["bytes"])
+        if (len(data), hashlib.sha256(data).hexdigest()) != (entry["bytes"], entry["sha256"]):
+            raise ValueError(name)
+    return data
+
+
+@contextmanager
+def _telling(folder: Path, what: str) -> Iterator[None]:
+    """What damage makes of a block is one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{folder}: damaged, {what}: {error.strerror}") from error
+    except (SafetensorError, yaml.YAMLError, LookupError, ValueError, TypeError, AttributeError,
+            RecursionError) as error:  # fmt: skip
+        raise ConfigError(f"{folder}: damaged, {what} is not what was saved") from error
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    """A plain file's content. Raises OSError, or ValueError if it is no plain file or too large."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(file, "rb") as opened:
+        there = os.fstat(opened.fileno())
+        if not stat.S_ISREG(there.st_mode) or there.st_size > most:
+            raise ValueError(path)
+        return opened.read(most + 1)
+
+
+def self_hash(manifest: Mapping[str, object]) -> str:
+    """SHA-256 of a manifest without its own."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

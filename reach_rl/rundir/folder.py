@@ -15,8 +15,7 @@ from typing import Any
 from reach_rl.config.problems import ConfigError, listing
 from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
-from reach_rl.rundir.atomic import json_text, write_atomic
-from reach_rl.rundir.disk import Disk
+from reach_rl.rundir.atomic import Disk, json_text, write_atomic
 from reach_rl.rundir.status import now
 
 _SMALL = ("config.yaml", "provenance.json", "status.json", "summary.json")

@@ -26,7 +26,7 @@ from reach_rl.monitoring.tables import startup
 from reach_rl.monitoring.terminal import Progress
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.disk import Disk
+from reach_rl.rundir.atomic import Disk
 from reach_rl.rundir.folder import RunFolder
 from reach_rl.training import snapshot
 from reach_rl.training.collecting import Collector
@@ -34,8 +34,8 @@ from reach_rl.training.divergence import Diverged, DivergenceWatch
 from reach_rl.training.profiling import IterationClock, few_collections
 from reach_rl.training.rollout_metrics import Window, learner_metrics
 from reach_rl.training.saving import Save, Saver, learning_rate_factor
+from reach_rl.training.snapshot import acting
 from reach_rl.training.stopping import StopRequest
-from reach_rl.training.trained import acting
 from reach_rl.training.verdict import score_of
 from reach_rl.viz.video.filming import TrainingFilms
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from reach_rl.config.commands import command
 from reach_rl.config.schema import Config
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.atomic import read_json, write_json
+from reach_rl.rundir.atomic import Disk, read_json, write_json
 from reach_rl.rundir.checkpoint import Checkpoint
-from reach_rl.rundir.disk import Disk
 from reach_rl.training.divergence import FOLDER, Diverged
 
 Say = Callable[[str], None]

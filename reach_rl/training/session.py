@@ -21,9 +21,8 @@ from reach_rl.monitoring.tables import evaluation_table
 from reach_rl.monitoring.terminal import Progress, TeeConsole, open_console
 from reach_rl.robots.model_file import model_path, model_sources
 from reach_rl.rundir import provenance, resume
-from reach_rl.rundir.atomic import json_text, read_json
+from reach_rl.rundir.atomic import Disk, json_text, read_json, reason
 from reach_rl.rundir.checkpoint import Checkpoint
-from reach_rl.rundir.disk import Disk, reason
 from reach_rl.rundir.folder import RunFolder
 from reach_rl.rundir.status import Status
 from reach_rl.training import saving, verdict

@@ -13,8 +13,7 @@ from reach_rl.config.commands import command, word
 from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, Problem
 from reach_rl.config.sheets import groups, sheets
-from reach_rl.rundir.atomic import write_atomic
-from reach_rl.rundir.disk import reason
+from reach_rl.rundir.atomic import reason, write_atomic
 
 _GROUP, _NAME = "experiment", "machine"
 _KEY = "write"

@@ -1,20 +1,34 @@
-"""Everything that a run needs to go on exactly where it was, taken out and put back."""
+"""Between a run and its checkpoints.
+
+All that it needs to go on exactly where it was, taken out and put back; and the policy of a run,
+which others judge, play and export.
+"""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.config.problems import ConfigError
-from reach_rl.config.schema import Config
-from reach_rl.learning.ppo import FastPPO
+from reach_rl.config.load import ConfigError, load_run
+from reach_rl.config.schema import Config, ObservationConfig, TaskConfig
+from reach_rl.learning.policy import Policy, bare_network
+from reach_rl.rundir import checkpoint
 from reach_rl.rundir.checkpoint import Arrays, Checkpoint
+from reach_rl.rundir.provenance import changed_model, own_model
+
+if TYPE_CHECKING:
+    from reach_rl.learning.ppo import FastPPO
 
 
 def take(
-    config: Config, model: FastPPO, env: VecNormalize, progress: Mapping[str, object]
+    config: Config, model: "FastPPO", env: VecNormalize, progress: Mapping[str, object]
 ) -> Checkpoint:
     """The state of a run at a rollout boundary."""
     name, keys, position, has_gauss, cached = np.random.get_state()
@@ -43,23 +57,30 @@ def take(
     )
 
 
-def put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
+def put(model: "FastPPO", env: VecNormalize, saved: Checkpoint) -> None:
     """Make a freshly built run go on from a checkpoint.
 
     Raises:
         ConfigError: it does not fit what was built.
     """
-    try:
+    with _fitting(saved):
         _put(model, env, saved)
+
+
+@contextmanager
+def _fitting(saved: Checkpoint) -> Iterator[None]:
+    """Where a checkpoint is put into what it does not fit, that is one line."""
+    try:
+        yield
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise ConfigError(
-            f"resume: the checkpoint of step {saved.progress.get('num_timesteps')} does not fit "
-            f"this version ({text[:200]}); start anew with run_dir="
+            f"the checkpoint of step {saved.progress.get('num_timesteps')} does not fit its "
+            f"configuration or this version ({text[:200]}); start anew with run_dir="
         ) from error
 
 
-def _put(model: FastPPO, env: VecNormalize, saved: Checkpoint) -> None:
+def _put(model: "FastPPO", env: VecNormalize, saved: Checkpoint) -> None:
     progress = saved.progress
     model.policy.load_state_dict({k: torch.from_numpy(v) for k, v in saved.policy.items()})
     _load_optimizer(model, saved.optimizer)
@@ -118,7 +139,7 @@ def _copy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().copy()
 
 
-def _device_random(model: FastPPO) -> Arrays:
+def _device_random(model: "FastPPO") -> Arrays:
     """The generator of a CUDA device that the networks are on."""
     if model.device.type != "cuda":
         return {}
@@ -130,7 +151,7 @@ def _python_state() -> list[object]:
     return [version, list(values), gauss]
 
 
-def _optimizer_arrays(model: FastPPO) -> Arrays:
+def _optimizer_arrays(model: "FastPPO") -> Arrays:
     return {  # safetensors has no arrays without a dimension
         f"{index}.{name}": np.atleast_1d(_copy(value))
         for index, entry in model.policy.optimizer.state_dict()["state"].items()
@@ -138,13 +159,16 @@ def _optimizer_arrays(model: FastPPO) -> Arrays:
     }
 
 
-def _load_optimizer(model: FastPPO, arrays: Mapping[str, np.ndarray]) -> None:
+def _load_optimizer(model: "FastPPO", arrays: Mapping[str, np.ndarray]) -> None:
     optimizer = model.policy.optimizer
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in arrays.items():
         index, name = key.split(".", 1)
         tensor = torch.from_numpy(value)
         state.setdefault(int(index), {})[name] = tensor[0] if name == "step" else tensor
+    for index, parameter in enumerate(model.policy.parameters()):
+        if state and state[index]["exp_avg"].shape != parameter.shape:
+            raise ValueError(f"parameter {index} of the optimiser is of another shape")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
@@ -153,3 +177,92 @@ def _check_shapes(here: Mapping[str, np.ndarray], saved: Mapping[str, np.ndarray
     for name, value in here.items():
         if name in saved and saved[name].shape != value.shape:
             raise ValueError(f"{name} is {saved[name].shape}, not {value.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPolicy:
+    """One policy of a run."""
+
+    run: Path
+    folder: Path
+    """The checkpoint's."""
+    config: Config
+    saved: Checkpoint
+
+    @property
+    def policy(self) -> Policy:
+        """As the run judges it: the mean action, or a sample."""
+        return policy_of(self.saved, deterministic=self.config.evaluation.deterministic)
+
+    def on(self, task: TaskConfig | None, servo_lag: float | None) -> "TrainedPolicy":
+        """The same policy on another task, or on servos of another time constant (s).
+
+        The key points stay those that the policy was trained with: its observation knows them.
+        """
+        config = self.config
+        if task is not None:
+            offset = config.task.keypoint_offset
+            config = replace(config, task=replace(task, keypoint_offset=offset))
+        if servo_lag is not None:
+            config = replace(config, robot=replace(config.robot, servo_lag=servo_lag))
+        return replace(self, config=config)
+
+
+def load(
+    run: Path, name: str = "best", say: Callable[[str], object] = lambda line: None
+) -> TrainedPolicy:
+    """A policy of a run, checked; of a user's own robot with the model that the run keeps.
+
+    Args:
+        run: the run's folder.
+        name: best (latest, where no evaluation has chosen one), latest, or a checkpoint's folder.
+        say: told if that model has changed since.
+
+    Raises:
+        ConfigError: the run or the checkpoint is not there, damaged, or not of one kind.
+    """
+    config = own_model(load_run(run), run)
+    if line := changed_model(run):
+        say(line)
+    checkpoints = run / "checkpoints"
+    alone = name == "best" and not checkpoint.points(checkpoints, "best")
+    folder = checkpoint.resolve(checkpoints, "latest" if alone else name)
+    saved = checkpoint.read(folder)
+    _check_fit(config, saved, folder)
+    saved = replace(saved, config=own_model(saved.config, run))
+    return TrainedPolicy(run, folder, config, saved)
+
+
+def policy_of(saved: Checkpoint, *, deterministic: bool = True) -> Policy:
+    """The policy of a checkpoint that has been read, with its normalisation."""
+    arrays, config = saved.normalizer, saved.config
+    with _fitting(saved):
+        actions = len(saved.policy["action_net.bias"])
+        network = bare_network(config, len(arrays["obs_mean"]), actions)
+        network.load_state_dict({name: torch.from_numpy(v) for name, v in saved.policy.items()})
+    network.set_training_mode(False)
+    return acting(network, arrays, config.observation, deterministic)
+
+
+def acting(
+    network: ActorCriticPolicy, arrays: Arrays, seen: ObservationConfig, deterministic: bool
+) -> Policy:
+    """A network with the running statistics that it was trained with, see normalizer_arrays()."""
+    mean, variance = arrays["obs_mean"], arrays["obs_var"]
+    if not seen.normalize:
+        mean = variance = None
+    return Policy(network, mean, variance, seen.clip, deterministic=deterministic)
+
+
+def _check_fit(config: Config, saved: Checkpoint, folder: Path) -> None:
+    """Raise a ConfigError if the policy was trained to see or to do something else."""
+    for key, ours, theirs in (
+        ("observation", config.observation, saved.config.observation),
+        ("action", config.action, saved.config.action),
+        ("robot.joints", config.robot.joints, saved.config.robot.joints),
+    ):
+        if ours != theirs:
+            raise ConfigError(
+                f"checkpoint={folder}: its {key} is not that of the run's config.yaml; "
+                f"give run= the folder of the run that it comes from"
+            )

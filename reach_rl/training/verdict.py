@@ -14,7 +14,7 @@ from reach_rl.config.schema import Config
 from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 from reach_rl.viz import plots
 
 Say = Callable[[str], None]

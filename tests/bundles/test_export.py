@@ -24,8 +24,8 @@ from reach_rl.evaluation.protocol import evaluate as judge
 from reach_rl.evaluation.protocol import held_out_goals
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
-from reach_rl.training import trained
-from reach_rl.training.trained import TrainedPolicy, policy_of
+from reach_rl.training import snapshot
+from reach_rl.training.snapshot import TrainedPolicy, policy_of
 from tests import reaching
 
 FEW = ("goals=60", "threads=1", "seed=3")
@@ -128,7 +128,7 @@ def written_for(xml, tmp_path, goals, *overrides):
     run = reaching.write_run(tmp_path / "run", config, reaching.weights_of(config))
     out = tmp_path / "bundle"
     out.mkdir()
-    return bundles.write(trained.load(run, "best"), out, goals=goals, seed=3, threads=1), out
+    return bundles.write(snapshot.load(run, "best"), out, goals=goals, seed=3, threads=1), out
 
 
 def test_an_arm_without_torque_limits(tmp_path):

@@ -22,7 +22,7 @@ from reach_rl.extend import entries
 from reach_rl.learning.policy import ACTIVATIONS, bare_network
 from reach_rl.robots import load_robot
 from reach_rl.rundir.checkpoint import Checkpoint
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 ASSETS = Path(__file__).parent.parent / "assets"
 ARM7 = [

@@ -5,7 +5,7 @@ import pytest
 from reach_rl.bundles import onnx_bundle as bundles
 from reach_rl.bundles import verification as proof
 from reach_rl.deploy import Bundle
-from reach_rl.training.trained import load
+from reach_rl.training.snapshot import load
 from tests import reaching
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from rich.text import Text
 
 from reach_rl.monitoring.terminal import TeeConsole, open_console
-from reach_rl.rundir.disk import Appender
+from reach_rl.rundir.atomic import Appender
 
 
 def test_terminal_and_log_get_the_same_words_and_only_one_the_colours(tmp_path):

@@ -11,9 +11,9 @@ import numpy as np
 
 from reach_rl.config.load import compose
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.manifest import FORMAT
+from reach_rl.rundir.checkpoint import FORMAT
 from reach_rl.training.session import train
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 CORPUS = Path(__file__).parent / "corpus"
 TINY = (

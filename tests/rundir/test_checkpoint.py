@@ -14,11 +14,11 @@ from reach_rl.envs.vec_env import make_vec_env
 from reach_rl.learning.build import make_model
 from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
-from reach_rl.rundir import checkpoint, manifest
-from reach_rl.rundir.manifest import FORMAT, self_hash
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.checkpoint import FORMAT, self_hash
 from reach_rl.training import snapshot
 from reach_rl.training.session import train
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 
 def built(config):
@@ -183,7 +183,7 @@ def test_a_checkpoint_later_than_latest_is_of_a_save_that_was_cut_off(run, saved
     (saved.parent / ".step_000000000768.1.tmp").mkdir()
     assert checkpoint.resolve(saved.parent, "latest") == saved
     again = checkpoint.write(saved.parent, 512, run[3])
-    manifest.verified(again, checkpoint.FILES)
+    checkpoint.verified(again)
     assert not list(saved.parent.glob(".*"))
 
 

@@ -13,9 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 from reach_rl.config.load import ConfigError
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.manifest import FORMAT, NAME, self_hash
+from reach_rl.rundir.checkpoint import FORMAT, self_hash
+from reach_rl.rundir.checkpoint import MANIFEST as NAME
 from reach_rl.training.session import train
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 CORPUS = Path(__file__).parent / "corpus"
 OLD = sorted(CORPUS.glob("format_*/step_*"))
@@ -193,16 +194,8 @@ DAMAGE = FILES | {
         rehash(f),
     ),
     "another type": lambda f: arrays(f, "policy", set_to("log_std", np.zeros(6))),
-    "another shape": lambda f: arrays(
-        f, "policy", set_to("action_net.weight", np.zeros((6, 5), np.float32))
-    ),
-    "a parameter is missing": lambda f: arrays(f, "policy", lambda held: held.pop("log_std")),
-    "a parameter too many": lambda f: arrays(f, "policy", set_to("more", np.zeros(1, np.float32))),
     "a parameter is not a number": lambda f: arrays(f, "policy", fill("log_std", np.nan)),
     "the optimiser is infinite": lambda f: arrays(f, "optimizer", fill("0.exp_avg", np.inf)),
-    "the optimiser has another shape": lambda f: arrays(
-        f, "optimizer", set_to("1.exp_avg", np.zeros(1, np.float32))
-    ),
     "the normaliser is not a number": lambda f: arrays(f, "normalizer", fill("obs_mean", np.nan)),
     "a variance is negative": lambda f: arrays(f, "normalizer", fill("obs_var", -1.0)),
     "the normaliser lacks the returns": lambda f: arrays(
@@ -242,6 +235,29 @@ def test_damage_is_told_and_set_aside_and_the_newest_good_one_is_used(copy, kind
 
 def test_there_are_enough_kinds():
     assert len(DAMAGE) >= 40
+
+
+UNFIT = {
+    "another shape": ("policy", set_to("action_net.weight", np.zeros((6, 5), np.float32))),
+    "a parameter is missing": ("policy", lambda held: held.pop("log_std")),
+    "a parameter too many": ("policy", set_to("more", np.zeros(1, np.float32))),
+    "no action": ("policy", lambda held: held.pop("action_net.bias")),
+    "the optimiser has another shape": ("optimizer", set_to("1.exp_avg", np.zeros(1, np.float32))),
+    "the optimiser lacks one": ("optimizer", lambda held: held.pop("1.exp_avg")),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_parameters_that_do_not_fit_the_networks_are_one_line(copy, kind):
+    part, change = UNFIT[kind]
+    arrays(copy, part, change)
+    saved = checkpoint.read(copy)
+    with pytest.raises(ConfigError, match="does not fit") as error:
+        if part == "policy":
+            policy_of(saved)
+        else:
+            train(replace(saved.config, resume=str(copy.parent.parent)), copy.parent.parent)
+    assert len(error.value.problems) == 1 and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from reach_rl.cli.front_door import front
 from reach_rl.monitoring.record import JsonLinesWriter, read_records
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.disk import Appender
+from reach_rl.rundir.atomic import Appender
 from reach_rl.rundir.status import read_status
 from reach_rl.training import saving
 from reach_rl.training.session import FAILED, train

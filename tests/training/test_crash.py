@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.rundir import checkpoint, manifest
-from reach_rl.rundir.disk import Disk
+from reach_rl.rundir import checkpoint
+from reach_rl.rundir.atomic import Disk
 from reach_rl.training.saving import Save, Saver
 from tests.training.faults import Crash, Faults
 
@@ -44,7 +44,7 @@ def check_sound(folder, steps):
     """Everything that is in sight is whole."""
     newest = checkpoint.newest(folder, pytest.fail)
     assert newest.progress["num_timesteps"] in steps
-    whole = [path for path in folder.glob("step_*") if manifest.verified(path, checkpoint.FILES)]
+    whole = [path for path in folder.glob("step_*") if checkpoint.verified(path)]
     for name in ("latest", "best"):
         assert checkpoint.resolve(folder, name) in whole
 

@@ -16,7 +16,7 @@ from reach_rl.robots.model_file import model_sources
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.provenance import keep_model
 from reach_rl.training.session import train
-from reach_rl.training.trained import load
+from reach_rl.training.snapshot import load
 from tests.training.test_resume import stopped_at
 
 ASSETS = Path(__file__).parent.parent / "assets"

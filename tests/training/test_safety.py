@@ -93,7 +93,7 @@ from pathlib import Path
 from reach_rl import evaluate, train
 from reach_rl.cli.front_door import front
 from reach_rl.rundir import checkpoint
-from reach_rl.training.trained import policy_of
+from reach_rl.training.snapshot import policy_of
 
 folder, words = sys.argv[1], sys.argv[2:]
 found = []
