@@ -62,6 +62,18 @@ def light(page, on):
     page.locator(f'[data-light="{"on" if on else "off"}"]').wait_for()
 
 
+def until(condition, *again):
+    """Wait for a condition; what may pass unseen on a busy machine is done again at times."""
+    for attempt in range(1, PATIENCE // 100):
+        if condition():
+            return
+        if attempt % 50 == 0:
+            for act in again:
+                act()
+        time.sleep(0.1)
+    raise AssertionError("it has not come to that")
+
+
 def choose(page, field, option):
     page.get_by_label(field).first.click()
     page.get_by_role("option", name=re.compile(option)).click()
@@ -146,10 +158,10 @@ def test_pause_stops_the_time_and_two_viewers_see_the_same(browser, address):
     first.get_by_role("button", name="Pause").click()
     second.get_by_role("button", name="Go on").wait_for()
     first.get_by_role("button", name="Random goal").click()
-    light(second, on=False)
+    until(lambda: figure(first, "position error") == figure(second, "position error") > 20.0)
     error = figure(first, "position error")
-    first.wait_for_timeout(1500)
-    assert figure(first, "position error") == figure(second, "position error") == error > 20.0
+    time.sleep(1.5)
+    assert figure(first, "position error") == figure(second, "position error") == error
     second.get_by_role("button", name="Go on").click()
     light(first, on=True)
     first.close()
@@ -160,13 +172,15 @@ def test_a_push_is_felt_and_another_robot_can_be_chosen(browser, address):
     page = opened(browser, address)
     light(page, on=True)
     choose(page, "Speed", "a tenth")
+    until(lambda: figure(page, "fastest joint") < 0.02)
     page.get_by_role("button", name="Push the arm").click()
-    page.wait_for_function(
-        "() => parseFloat([...document.querySelectorAll('tr')]"
-        ".find(r => r.innerText.includes('fastest')).innerText.match(/[0-9.]+/)[0]) > 0.05"
+    until(
+        lambda: figure(page, "fastest joint") > 0.05,
+        page.get_by_role("button", name="Push the arm").click,
     )
     choose(page, "Speed", "real time")
     choose(page, "Policy", "ur3e")
+    page.get_by_text("on its way").wait_for()
     light(page, on=True)
     page.close()
 
