@@ -57,10 +57,11 @@ def test_checkers_find_nothing(name: str) -> None:
     env.close()
 
 
-def test_one_import_is_enough() -> None:
+@pytest.mark.parametrize("imports", ["import reach_rl, gymnasium", "import gymnasium, reach_rl"])
+def test_one_import_is_enough(imports: str) -> None:
     """In a fresh process: import reach_rl, gymnasium.make, a first step; no learner is loaded."""
     code = (
-        "import reach_rl, gymnasium\n"
+        f"{imports}\n"
         "env = gymnasium.make('ReachRL/UR10e-v0')\n"
         "env.reset(seed=1)\n"
         "out = env.step(env.action_space.sample())\n"
@@ -73,8 +74,11 @@ def test_one_import_is_enough() -> None:
 
 
 def test_the_import_brings_no_simulator_and_no_learner() -> None:
-    """So that --help stays quick."""
-    code = "import sys, reach_rl; print([m for m in ('mujoco', 'torch') if m in sys.modules])"
+    """So that --help and mistakes are quick: not even Gymnasium."""
+    code = (
+        "import sys, reach_rl\n"
+        "print([m for m in ('gymnasium', 'mujoco', 'numpy', 'torch') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
