@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reach_rl.config.paths import assets_dir
+from reach_rl.config import assets_dir
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.atomic import read_json, write_atomic
 

@@ -56,7 +56,7 @@ def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
 
 def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Search good sizes, and keep them if that is wished."""
-    from reach_rl.config.derived import rollout_size
+    from reach_rl.config.rules import rollout_size
     from reach_rl.envs.vec_env import cores
     from reach_rl.training.sizes_file import SizesFile
     from reach_rl.training.throughput import least_steps, overrides, sizes_of, tune

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reach_rl.cli.front_door import run
-from reach_rl.config.paths import assets_dir
+from reach_rl.config import assets_dir
 from reach_rl.config.problems import ConfigError, listing
 from reach_rl.config.verbs import PlayConfig, Viewer
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from reach_rl.cli.front_door import front
+from reach_rl.config import conf_dir
 from reach_rl.config.keys import find
-from reach_rl.config.paths import conf_dir
 from reach_rl.config.schema import Config
 from reach_rl.dashboard import job
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, describe

@@ -13,8 +13,8 @@ from reach_rl import __version__
 from reach_rl.bundles.graph import OPSET
 from reach_rl.bundles.policy_graph import PolicyGraph, Port, build
 from reach_rl.bundles.verification import TOLERANCE, BundleProof, prove
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.deploy.bundle import FORMAT, Bundle
 from reach_rl.envs.physics import arm_of

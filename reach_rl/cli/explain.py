@@ -105,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain(words: Sequence[str]) -> str:
     """The explanation of a key as text. Raises ConfigError."""
     from reach_rl.config.composition import Composer
+    from reach_rl.config.load import compose_kept
     from reach_rl.config.overrides import understood
-    from reach_rl.config.proof import compose_kept
 
     words, config_dir = _config_dir(list(words))
     asked = [word for word in words if "=" not in word and not word.startswith("~")]

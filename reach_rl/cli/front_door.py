@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from reach_rl.cli import option, refused
 from reach_rl.cli.termination import Terminated, ending, piped
+from reach_rl.config import conf_dir
 from reach_rl.config.keys import flag_hint
 from reach_rl.config.overrides import COMMAND_LINE, understood
-from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composer
-    from reach_rl.config.proof import Proof
+    from reach_rl.config.load import Proof
 
 Job = Callable[..., Any]
 _ASIDE = ("info", "hydra_help", "shell_completion")
@@ -139,7 +139,7 @@ def _composer(verb: Verb, args: Namespace) -> "Composer":
 
 def _prove(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
     """The proof of a single run. Raises ConfigError."""
-    from reach_rl.config.proof import prove
+    from reach_rl.config.load import prove
 
     if not verb.makes_run:
         from reach_rl.rundir.resume import prove_own_task

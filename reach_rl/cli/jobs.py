@@ -11,11 +11,10 @@ from typing import Any
 
 from reach_rl.cli.termination import NOTED, ExitCodes
 from reach_rl.config.composition import plain
-from reach_rl.config.load import CALL, Call, to_config
+from reach_rl.config.load import CALL, Call, Proof, to_config
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.proof import Proof
-from reach_rl.config.redact import redact
 from reach_rl.config.search import current
+from reach_rl.config.untrusted import redact
 from reach_rl.config.verbs import VERBS, Verb
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.folder import discard, new_folder

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reach_rl.cli.explain import all_meanings, meaning_of, schema_paths
+from reach_rl.config import checkout_dir
 from reach_rl.config.keys import ITEM, Key, keys
-from reach_rl.config.paths import checkout_dir
 from reach_rl.config.problems import listing, show
 from reach_rl.config.schema import Config
 from reach_rl.config.search import PATH, PRUNERS, SAMPLERS, Search, objectives

@@ -7,12 +7,11 @@ from typing import Any
 
 from reach_rl.cli import answered, option
 from reach_rl.cli.diff import differences
-from reach_rl.config.commands import command, override
+from reach_rl.config import assets_dir
 from reach_rl.config.load import compose
-from reach_rl.config.paths import assets_dir
-from reach_rl.config.problems import ConfigError
-from reach_rl.config.redact import HIDDEN
+from reach_rl.config.problems import ConfigError, command, override
 from reach_rl.config.sheets import chain, sheets, values
+from reach_rl.config.untrusted import HIDDEN
 from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.listing import config_values, flat, run_dir

@@ -1,1 +1,28 @@
-"""Typed configuration, its checks, its explanation, and the provenance of a run."""
+"""From an argument list to a typed configuration, or to every problem at once.
+
+conf/ and assets/ are in the installed package, else in the checkout.
+"""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def conf_dir() -> Path:
+    """The folder of the shipped YAML configuration."""
+    return _data("conf")
+
+
+def assets_dir() -> Path:
+    """The folder of the shipped robot models and published numbers."""
+    return _data("assets")
+
+
+def _data(name: str) -> Path:
+    packaged = _PACKAGE / "_data" / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+def checkout_dir() -> Path:
+    """The folder that holds the package: the root of the checkout, if it runs from one."""
+    return _PACKAGE.parent

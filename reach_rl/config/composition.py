@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.paths import conf_dir
+from reach_rl.config import conf_dir
 from reach_rl.config.sheets import chosen, composed_files, sheets, values
 from reach_rl.config.untrusted import without_secrets
 

@@ -1,29 +1,21 @@
 """From YAML and overrides to a validated Config; every problem is collected and raised at once."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.composition import Composer
-from reach_rl.config.problems import ConfigError
-from reach_rl.config.proof import prove
+from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
+from reach_rl.config.keys import find
+from reach_rl.config.overrides import addition, check
+from reach_rl.config.problems import NOTHING, ConfigError, nearest
 from reach_rl.config.schema import Config
-from reach_rl.config.untrusted import load_yaml, search_folders
-from reach_rl.config.validation import completed, lacking, to_tree, typed
+from reach_rl.config.search import unknown
+from reach_rl.config.untrusted import load_yaml, naming_code, search_folders
+from reach_rl.config.validation import completed, holds, lacking, to_tree, typed
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
-
-__all__ = [
-    "CALL",
-    "Call",
-    "ConfigError",
-    "compose",
-    "load_run",
-    "to_config",
-    "to_config_of_any_age",
-    "to_tree",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +90,137 @@ def load_run(run_dir: Path) -> Config:
         return to_config_of_any_age(tree)
     except ConfigError as error:
         raise ConfigError(f"{path}: {problem}" for problem in error.problems) from error
+
+
+@dataclass(slots=True)
+class Proof:
+    """The typed configuration (NOTHING if wrong), its composition, and every problem as a line."""
+
+    config: Any = NOTHING
+    composed: Composed | None = None
+    problems: list[str] = field(default_factory=list)
+    overrides: Sequence[str] = ()
+    folders: Sequence[Path] = ()
+    """The user's, in which groups were looked for."""
+
+    def sweeps(self, verb: Verb) -> list[str]:
+        """The problem of a single run that a sweep is chosen for."""
+        if self.composed is None:
+            return []
+        parsed = map(self.composed.composer.parse, self.composed.overrides)
+        typed = [o for o in parsed if o.key_or_group == "sweep" and o.value() is not None]
+        lines = [f"{override.input_line} ({COMMAND_LINE})" for override in typed]
+        choice = self.composed.choices.get("sweep")
+        if choice and not lines:
+            lines = [f"sweep={choice}"]
+        how = "add -m" if verb.makes_run else f"{verb.name} runs once, so leave it out"
+        return [f"{line}: makes several runs; {how}" for line in lines]
+
+    def placed(self, problems: Sequence[str], verb: Verb) -> list[str]:
+        """Lines of a job that begin with a key, with the place where its value came from."""
+        fresh = issubclass(verb.schema, Config) and getattr(self.config, "resume", None) is None
+        if self.composed is None or not fresh:
+            return list(problems)
+        found = []
+        for line in problems:
+            start = re.match(r"([\w.]+)(=\S+)?: ", line)
+            key = find(verb.schema, start.group(1)) if start else None
+            where = self.composed.source(key.path) if key is not None and key.leaf else ""
+            at = start.end() - 2 if start else 0
+            found.append(f"{line[:at]} ({where}){line[at:]}" if where else line)
+        return found
+
+
+def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
+    """Compose and check one run; every problem is in the proof, none is raised."""
+    checked = check(composer, verb.schema, overrides)
+    found = dict.fromkeys(checked.problems)
+    composed = compose_kept(composer, verb, checked.lines, found)
+    config, problems = (NOTHING, []) if composed is None else judge(composed, verb)
+    found |= dict.fromkeys(problems)
+    return Proof(config, composed, list(found), overrides, composer.folders)
+
+
+def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, list[str]]:
+    """The typed configuration (or NOTHING) and its problems; across: with rules across keys."""
+    config = typed(verb.schema, composed.tree)
+    problems = config if isinstance(config, list) else []
+    if not problems and across:
+        problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
+    lines = [problem.line(composed.source(problem.key)) for problem in problems]
+    lines += naming_code(composed.hydra, composed.overrides)
+    return (NOTHING if lines else config), lines
+
+
+def compose_kept(
+    composer: Composer, verb: Verb, overrides: Sequence[str], found: dict[str, None]
+) -> Composed | None:
+    """Compose; an override that Hydra refuses becomes a line in found and is left out."""
+    left = list(overrides)
+    while True:
+        try:
+            return composer.compose(left)
+        except Exception as error:
+            culprit, line = _refusal(error, left, verb, composer)
+            found[line] = None
+            if culprit is None:
+                return None
+            left.remove(culprit)
+
+
+def _refusal(
+    error: Exception, overrides: Sequence[str], verb: Verb, composer: Composer
+) -> tuple[str | None, str]:
+    """The override that Hydra refused, if it is one, and the problem as one line."""
+    broken = _broken_file(error, composer)
+    if broken:
+        return None, broken
+    message = " ".join(f"{error} {error.__cause__ or ''}".split())
+    where = re.search(r"full_key: (\S+)", message)
+    asked = re.search(r"Interpolation key '([^']*)' not found", message)
+    text = _culprit(message, where.group(1) if where else None, overrides)
+    if asked:
+        rule = f"refers to ${{{asked.group(1)}}}, which there is not"
+    elif "Could not override" in message and text and text.startswith("hydra."):
+        key = text.partition("=")[0]
+        rule = unknown(key) or "Hydra has no such key; see --hydra-help"
+    elif "Could not override" in message and text:
+        rule = f"not there yet; try {addition(verb.schema, text)}"
+    elif "Could not append" in message and text:
+        rule = f"there already; try {text.lstrip('+')}"
+    elif "Cannot merge" in message and (path := text or (where and where.group(1))):
+        path = path.lstrip("+").partition("=")[0]
+        key = find(verb.schema, path)
+        rule = holds(key, path) if key is not None and key.is_group else "holds no keys"
+    else:
+        rule = re.sub(r"\s*full_key:.*| Available options.*| Config search path.*", "", message)
+    if text:
+        return text, f"{text} ({COMMAND_LINE}): {rule}"
+    if where is None:
+        return None, rule
+    source = Composed({}, {}, composer, tuple(overrides)).source(where.group(1))
+    return None, f"{where.group(1)} ({source}): {rule}" if source else f"{where.group(1)}: {rule}"
+
+
+def _broken_file(error: Exception, composer: Composer) -> str | None:
+    """The problem of a file that is no YAML, or that builds on one that there is not."""
+    from yaml import MarkedYAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    lost = re.search(r"In '([^']+)': Could not (?:load|find) '([^']+)'", str(error))
+    if lost is None:
+        return None
+    group, _, option = lost.group(2).rpartition("/")
+    near = nearest(option, composer.options(group)) if group else None
+    hint = f"; did you mean {near}?" if near else ""
+    return f"{composer.label(lost.group(1))}: builds on {lost.group(2)}, which there is not{hint}"
+
+
+def _culprit(message: str, key: str | None, overrides: Sequence[str]) -> str | None:
+    for text in overrides:
+        own = text.lstrip("+~").partition("=")[0]
+        if own == key or f"'{own}'" in message:
+            return text
+    return None

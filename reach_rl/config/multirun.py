@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from reach_rl.config import search
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.keys import find
+from reach_rl.config.load import compose_kept, judge
 from reach_rl.config.overrides import check
 from reach_rl.config.problems import NOTHING, show
-from reach_rl.config.proof import compose_kept, judge
 from reach_rl.config.search import OPTUNA, Search, rules
 from reach_rl.config.search_space import Dimension, dimension
 from reach_rl.config.verbs import Verb

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config.commands import word
 from reach_rl.config.composition import COMMAND_LINE, Composer
 from reach_rl.config.keys import check_key, find, keys
-from reach_rl.config.problems import listing, nearest
+from reach_rl.config.problems import listing, nearest, word
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override

@@ -1,13 +1,21 @@
-"""What is wrong with a configuration: one problem is one line, all of them are one error."""
+"""What is wrong with a configuration, a line each, and what to type instead.
+
+A command that is printed here and pasted into a shell gives what was meant.
+"""
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 NOTHING: Any = object()  # no value to show
 MISSING = "???"
+_BARE = re.compile(r"[\w./+@%-]*[A-Za-z_/][\w./+@%-]*", re.ASCII)
+_VALUE = re.compile(r"[+-]?(true|false|null|nan|inf|\d[\d_]*(e[+-]?\d+)?)", re.IGNORECASE)
 
 
 class ConfigError(Exception):
@@ -76,3 +84,32 @@ def listing(names: Iterable[str], limit: int = 20) -> str:
     if len(names) > limit:
         return ", ".join(names[:limit]) + f" and {len(names) - limit} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def override(key: str, value: object) -> str:
+    """`key=value` as Hydra reads it back; a shell needs further quotes, see `command`."""
+    if not isinstance(value, (str, Path)):
+        return f"{key}={show(value)}"
+    text = str(value)
+    if _BARE.fullmatch(text) and not _VALUE.fullmatch(text):
+        return f"{key}={text}"
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (f"\\{m[2]}" if m[2] else ""), text)
+    escaped = escaped.replace("${", r"\${")
+    return f"{key}='{escaped}'"
+
+
+def word(key: str, value: object) -> str:
+    """`key=value` as it is typed into a shell."""
+    return shlex.quote(override(key, value))
+
+
+def command(verb: str, *words: str | Path, **values: object) -> str:
+    """`python -m reach_rl.<verb> ...` for a shell.
+
+    Args:
+        verb: of the command line.
+        words: flags and overrides, as they are.
+        values: overrides of top-level keys.
+    """
+    overrides = [override(key, value) for key, value in values.items()]
+    return shlex.join(["python", "-m", f"reach_rl.{verb}", *map(str, words), *overrides])

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from reach_rl.config import conf_dir
 from reach_rl.config.keys import ITEM, find
-from reach_rl.config.paths import conf_dir
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)[eE][+-]?\d+$")

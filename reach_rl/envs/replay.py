@@ -21,10 +21,10 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.config.commands import command
 from reach_rl.config.load import ConfigError, to_config_of_any_age
-from reach_rl.config.redact import redact
+from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.envs.guard import WARNINGS, Guard, Incident, hush
 from reach_rl.envs.physics import RANDOMIZED

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reach_rl.config.derived import Derived, derive
+from reach_rl.config.rules import Derived, derive
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)

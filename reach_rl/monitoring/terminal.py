@@ -18,7 +18,7 @@ from rich.control import Control
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from reach_rl.config.redact import redact
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import Appender
 
 LOG_WIDTH = 100

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import WandbMode
+from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.extend import register
 from reach_rl.monitoring.metrics import CATALOGUE, evaluation_metrics

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.paths import assets_dir
+from reach_rl.config import assets_dir
 
 NAMES = ("ur3e", "ur5e", "ur7e", "ur10e", "ur12e", "ur15", "ur16e", "ur20", "ur30")
 """Arms that have a model, smallest first within a series."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from reach_rl.config.paths import assets_dir
+from reach_rl.config import assets_dir
 from reach_rl.robots.family import HOME, Family, Numbers, PublishedArm, read_family
 
 HEADER = """\

@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 
 import mujoco
 
+from reach_rl.config import assets_dir
 from reach_rl.config.load import ConfigError
-from reach_rl.config.paths import assets_dir
 from reach_rl.config.schema import RobotConfig
 from reach_rl.rundir.provenance import MODEL_LIST
 

@@ -26,9 +26,8 @@ from safetensors.numpy import load, save
 
 from reach_rl.config.load import ConfigError, to_config_of_any_age, to_tree
 from reach_rl.config.problems import listing
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
-from reach_rl.config.untrusted import load_yaml
+from reach_rl.config.untrusted import load_yaml, redact
 from reach_rl.rundir.atomic import json_text, sync_folder, write_atomic, write_bytes
 from reach_rl.rundir.provenance import as_given
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.problems import ConfigError, listing
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import Disk, json_text, write_atomic
 from reach_rl.rundir.status import now
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import yaml
 
+from reach_rl.config import assets_dir, checkout_dir
 from reach_rl.config.load import CALL
-from reach_rl.config.paths import assets_dir, checkout_dir
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json, sync_folder, write_atomic, write_bytes, write_json
 from reach_rl.rundir.status import now

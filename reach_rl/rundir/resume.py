@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config import commands
+from reach_rl.config import problems
 from reach_rl.config.composition import COMMAND_LINE, Composer, plain
-from reach_rl.config.load import load_run
+from reach_rl.config.load import Proof, compose_kept, load_run
 from reach_rl.config.overrides import addition, check
 from reach_rl.config.problems import NOTHING, ConfigError
-from reach_rl.config.proof import Proof, compose_kept
 from reach_rl.config.schema import Config
 from reach_rl.config.validation import to_tree, typed
 from reach_rl.config.verbs import Verb
@@ -144,7 +143,7 @@ def find(config: Config, folder: Path, say: Say, locked: bool = True) -> "Checkp
     records = folder / "metrics.jsonl"
     if config.resume is None:
         if records.is_file() and records.stat().st_size:
-            how = commands.word("resume", folder)
+            how = problems.word("resume", folder)
             raise ConfigError(f"{folder}: holds a run already; go on with it by {how}")
         return None
     saved = checkpoint.newest(folder / "checkpoints", say)
@@ -380,7 +379,7 @@ def going_on(overrides: Sequence[str]) -> list[str]:
     if folder is None or not holds_run(folder):
         return list(overrides)
     rest = [text for text in overrides if text.partition("=")[0].lstrip("+") != "run_dir"]
-    return [*rest, commands.override("run_dir", folder), "resume=auto"]
+    return [*rest, problems.override("run_dir", folder), "resume=auto"]
 
 
 def _begun(overrides: Sequence[str]) -> Path | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.redact import redact
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import read_json, write_json
 
 STATES = ("running", "finished", "failed", "stopped", "diverged", "pruned")

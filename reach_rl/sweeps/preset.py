@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from reach_rl.config import commands
+from reach_rl.config import checkout_dir, conf_dir
 from reach_rl.config.composition import Composed, Composer
-from reach_rl.config.paths import checkout_dir, conf_dir
+from reach_rl.config.problems import command as typed_command
 from reach_rl.config.problems import show
-from reach_rl.config.redact import redact
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_atomic
 
 _OURS = "# study: "
@@ -88,7 +88,7 @@ def command(path: Path) -> str:
     """How to train with a preset."""
     shipped = path.parent.parent == conf_dir()
     flags = () if shipped else ("--config-dir", path.parent.parent)
-    return commands.command("train", *flags, f"experiment={path.stem}")
+    return typed_command("train", *flags, f"experiment={path.stem}")
 
 
 def place(name: str, study: str, folder: Path) -> Path:

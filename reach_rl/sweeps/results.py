@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from reach_rl.config.commands import command
-from reach_rl.config.problems import ConfigError, listing
-from reach_rl.config.redact import HIDDEN
+from reach_rl.config.problems import ConfigError, command, listing
 from reach_rl.config.search import SCORE, Search
+from reach_rl.config.untrusted import HIDDEN
 from reach_rl.rundir.atomic import write_atomic, write_json
 from reach_rl.sweeps.ledger import ENV_STEPS, FOLDER, REASON, SEED_VALUES, SEEDS
 

@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.redact import redact
+from reach_rl.config.untrusted import redact
 
 if TYPE_CHECKING:
     from optuna.study import Study

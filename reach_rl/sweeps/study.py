@@ -22,9 +22,9 @@ from reach_rl import __version__
 from reach_rl.config.load import compose
 from reach_rl.config.multirun import space as dimensions
 from reach_rl.config.problems import ConfigError, show
-from reach_rl.config.redact import redact
 from reach_rl.config.search import Hyperband, Search
 from reach_rl.config.search_space import Dimension, Value
+from reach_rl.config.untrusted import redact
 from reach_rl.config.verbs import VERBS
 from reach_rl.sweeps.storage import hushed, locked, make_study, url_of
 

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from reach_rl.config.load import CALL, Call
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.redact import redact
 from reach_rl.config.search import Search, read
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.sweeps import results
 from reach_rl.sweeps.launchers import in_slots, returned, shares, workers

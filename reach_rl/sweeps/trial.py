@@ -20,9 +20,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from reach_rl.config.load import CALL, compose
-from reach_rl.config.redact import redact
 from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search, Wilcoxon
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.listing import last_record
 from reach_rl.rundir.status import Status, read_status

@@ -11,8 +11,7 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.config.commands import command
-from reach_rl.config.problems import listing
+from reach_rl.config.problems import command, listing
 from reach_rl.config.schema import Config
 from reach_rl.envs import replay
 from reach_rl.envs.batch import ReachBatch

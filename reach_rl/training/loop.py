@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from reach_rl.config.derived import derive
+from reach_rl.config.rules import derive
 from reach_rl.config.schema import Config, VecEnvKind
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.envs.vec_env import WorkerLost, make_vec_env, threads_of

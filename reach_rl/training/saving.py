@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from reach_rl.config.commands import command
+from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.atomic import Disk, read_json, write_json

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import yaml
 
-from reach_rl.config.commands import command
 from reach_rl.config.load import ConfigError, to_tree
-from reach_rl.config.redact import redact
+from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
+from reach_rl.config.untrusted import redact
 from reach_rl.envs.vec_env import WorkerLost
 from reach_rl.evaluation import result
 from reach_rl.evaluation.protocol import Evaluation

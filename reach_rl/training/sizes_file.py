@@ -9,9 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from reach_rl.config.commands import command, word
-from reach_rl.config.paths import conf_dir
-from reach_rl.config.problems import ConfigError, Problem
+from reach_rl.config import conf_dir
+from reach_rl.config.problems import ConfigError, Problem, command, word
 from reach_rl.config.sheets import groups, sheets
 from reach_rl.rundir.atomic import reason, write_atomic
 

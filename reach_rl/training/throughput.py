@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 
-from reach_rl.config.derived import rollout_size
+from reach_rl.config.rules import rollout_size
 from reach_rl.config.schema import Config, VecEnvKind
 from reach_rl.envs.pool import goal_pool
 from reach_rl.envs.vec_env import make_vec_env, threads_of

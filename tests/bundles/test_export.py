@@ -15,8 +15,8 @@ from reach_rl import evaluate, export
 from reach_rl.bundles import onnx_bundle as bundles
 from reach_rl.bundles import verification as proof
 from reach_rl.cli.front_door import front
+from reach_rl.config import assets_dir
 from reach_rl.config.load import compose
-from reach_rl.config.paths import assets_dir
 from reach_rl.deploy import Bundle
 from reach_rl.deploy.limiter import Limiter
 from reach_rl.envs.pool import kinematics

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from reach_rl.config.commands import command, override, word
+from reach_rl.config.problems import command, override, word
 
 NASTY = [
     "runs/ur5e/2026-01-31_12-00-00",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from reach_rl.config import conf_dir
 from reach_rl.config.load import compose
-from reach_rl.config.paths import conf_dir
 from reach_rl.config.sheets import chosen, groups, sheets
 
 FILES = sheets()

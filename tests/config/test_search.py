@@ -7,10 +7,9 @@ import optuna
 import pytest
 
 from reach_rl.cli.front_door import front
-from reach_rl.config import search
+from reach_rl.config import conf_dir, search
 from reach_rl.config.composition import Composer
 from reach_rl.config.multirun import space
-from reach_rl.config.paths import conf_dir
 from reach_rl.config.search import PRUNERS, SAMPLERS, Search
 from reach_rl.config.sheets import Sheet
 from reach_rl.config.verbs import VERBS

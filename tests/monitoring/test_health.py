@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from reach_rl.config.composition import Composer
-from reach_rl.config.load import compose
+from reach_rl.config.load import compose, prove
 from reach_rl.config.problems import ConfigError
-from reach_rl.config.proof import prove
 from reach_rl.config.schema import Config
 from reach_rl.config.verbs import VERBS
 from reach_rl.extend import entries

@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from reach_rl.config.derived import derive
 from reach_rl.config.load import compose
+from reach_rl.config.rules import derive
 from reach_rl.monitoring.tables import evaluation_table, in_words, startup
 from reach_rl.monitoring.terminal import open_console
 

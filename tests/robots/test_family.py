@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from reach_rl.config.paths import assets_dir
+from reach_rl.config import assets_dir
 from reach_rl.robots.family import NAMES, read_family
 from reach_rl.robots.generate import documents, main
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from reach_rl.config.load import ConfigError, compose, load_run
-from reach_rl.config.redact import redact
+from reach_rl.config.untrusted import redact
 from reach_rl.rundir.provenance import git_state, sha256, write_run_files
 from reach_rl.rundir.status import Status, read_status
 

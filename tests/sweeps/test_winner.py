@@ -8,10 +8,9 @@ import optuna
 import pytest
 import yaml
 
-from reach_rl.config import search
+from reach_rl.config import conf_dir, search
 from reach_rl.config.composition import Composer
 from reach_rl.config.load import compose
-from reach_rl.config.paths import conf_dir
 from reach_rl.sweeps import preset, winner
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -6,8 +6,8 @@ import pytest
 
 from reach_rl.bench import job
 from reach_rl.cli.front_door import front
+from reach_rl.config import conf_dir
 from reach_rl.config.load import compose
-from reach_rl.config.paths import conf_dir
 from reach_rl.config.problems import ConfigError
 from reach_rl.training.sizes_file import SizesFile
 

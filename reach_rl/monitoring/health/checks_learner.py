@@ -2,7 +2,7 @@
 
 import math
 
-from reach_rl.config.derived import derive, divisor_near
+from reach_rl.config.rules import derive, divisor_near
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import History

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reach_rl.config.derived import derive
+from reach_rl.config.rules import derive
 from reach_rl.config.schema import Config
 from reach_rl.mdp.arrays import Array
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from reach_rl.config.problems import show
-from reach_rl.config.redact import redact
+from reach_rl.config.untrusted import redact
 from reach_rl.viz.report import goal_figures, headline, shares  # noqa: F401  their figures register
 from reach_rl.viz.report.curves import alerts_of
 from reach_rl.viz.report.plotting import figures

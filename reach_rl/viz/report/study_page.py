@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from reach_rl.config.commands import command, override
-from reach_rl.config.problems import ConfigError
+from reach_rl.config.problems import ConfigError, command, override
 from reach_rl.rundir.atomic import read_json
 from reach_rl.sweeps import results
 from reach_rl.viz.report import plotting as draw

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from reach_rl.config.commands import word
-from reach_rl.config.problems import ConfigError, nearest, show
-from reach_rl.config.redact import redact
+from reach_rl.config.problems import ConfigError, nearest, show, word
+from reach_rl.config.untrusted import redact
 from reach_rl.evaluation import result
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
