@@ -24,14 +24,16 @@ def write_report(paths: Sequence[str], out: Path, video_mb: float = 16.0) -> Non
 
 def page_of(paths: Sequence[str], video_mb: float = 16.0) -> str:
     """The page as text; as write_report."""
-    from reach_rl.sweeps.results import is_search
     from reach_rl.viz.report.pages import run_page, runs_page
-    from reach_rl.viz.report.study_page import open_study, sweep_page
-    from reach_rl.viz.report.subject import folder_of, read_run, runs_in
+    from reach_rl.viz.report.subject import folder_of, is_run, read_run, runs_in
 
     folders = [folder_of(text) for text in paths]
-    if len(folders) == 1 and is_search(folders[0]):
-        return sweep_page(open_study(folders[0]), folders[0])
+    if len(folders) == 1 and not is_run(folders[0]):  # else Optuna need not be loaded
+        from reach_rl.sweeps.results import is_search
+        from reach_rl.viz.report.study_page import open_study, sweep_page
+
+        if is_search(folders[0]):
+            return sweep_page(open_study(folders[0]), folders[0])
     found = dict.fromkeys(run for folder in folders for run in runs_in(folder))
     runs = [read_run(folder) for folder in found]
     if len(runs) == 1:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -185,21 +186,21 @@ def _draw_single(chart: draw.Chart, run: RunData, name: str, unit: str) -> None:
     """Training, periodic evaluation with its interval, and the verdict of one run."""
     share, median = name not in _ERRORS, "" if name not in _ERRORS else "_median"
 
-    def show(metric: str, title: str, color: str, **style: object) -> None:
+    def show(metric: str, title: str, color: str, **style: Any) -> None:  # noqa: ANN401
         if (curve := run.curves.get(metric)) is not None:
             values = curve.values if share else np.where(curve.values > 0, curve.values, np.nan)
             calm = smooth(values) if metric.startswith("rollout/") else values
             steps, values = draw.thinned(curve.steps, calm)
             chart.line(steps, values, title, color, unit, **style)
 
-    show(f"rollout/{name}", "training, exploring", draw.MUTED, line_width=1.5)
+    show(f"rollout/{name}", "training, exploring", draw.MUTED, width=1.5)
     low, high = (run.curves.get(f"eval/success_ci95_{end}") for end in ("low", "high"))
     if share and low is not None and high is not None:
         chart.band(low.steps, low.values, high.values, draw.BLUE, "evaluation")
     named = "evaluation" if share else "evaluation, median"
     show(f"eval/{name}{median}", named, draw.BLUE, mode="lines+markers")
-    show(f"eval/{name}_p95", "evaluation, 95th percentile", draw.ORANGE, line_dash="dash")
-    style = {"mode": "markers", "marker_size": 10, "marker_symbol": "diamond"}
+    show(f"eval/{name}_p95", "evaluation, 95th percentile", draw.ORANGE, dash="dash")
+    style = {"mode": "markers", "size": 10, "symbol": "diamond"}
     show(f"final/{run.region}/{name}{median}", "verdict", draw.INK, **style)
 
 
@@ -215,20 +216,21 @@ def _draw(
     many = len(group.runs) > 1
     name = group.name or ("interquartile mean" if many else "this run")
     calm = (lambda values: values) if stepped else smooth
-    style = {"line_shape": "hv" if stepped else "linear", "legendgroup": draw.label(name)}
+    style: dict[str, Any] = {"shape": "hv" if stepped else "linear"}
+    style["legendgroup"] = draw.label(name)
     band = over_curves(curves, transform=calm) if many else None
     if band is not None:
         chart.band(band.steps, band.low, band.high, color, name)
-    thin = {"line_width": 1, "hoverinfo": "skip", "hovertemplate": None, "showlegend": False}
     for run, curve in zip(group.runs, curves, strict=False) if len(curves) <= 10 else ():
         steps, values = draw.thinned(curve.steps, calm(curve.values), 200 if many else 600)
         few = {"mode": "lines+markers"} if np.isfinite(values).sum() < 3 else {}
         if many:
-            chart.line(steps, values, f"seed {run.seed}", draw.faded(color, 0.35), **style, **thin)
+            pale, seed = draw.faded(color, 0.35), f"seed {run.seed}"
+            chart.line(steps, values, seed, pale, width=1, **style, **draw.UNSEEN)
         else:
             chart.line(steps, values, name, color, unit, **style, **few)
     if band is not None:
-        chart.line(band.steps, band.middle, name, color, unit, line_width=2.5, **style)
+        chart.line(band.steps, band.middle, name, color, unit, width=2.5, **style)
 
 
 def over_curves(
@@ -283,8 +285,8 @@ def _threshold(chart: draw.Chart, groups: Groups, name: str, unit: str) -> None:
     run = lone(groups)
     moving = None if run is None else run.curves.get(f"curriculum/{key}")
     if moving is not None:
-        style = {"line_dash": "dot", "line_shape": "hv"}
-        chart.line(moving.steps, factor * moving.values, "threshold", draw.GREEN, unit, **style)
+        heights = factor * moving.values
+        chart.line(moving.steps, heights, "threshold", draw.GREEN, unit, dash="dot", shape="hv")
         return
     values = {number(run.config, "task", key) for run in members(groups)}
     value = values.pop() if len(values) == 1 else None

@@ -1,15 +1,13 @@
 """Figures of the held-out goals one by one: errors in histograms, outcomes in space."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from reach_rl.evaluation.result import Evaluation
-from reach_rl.mdp.arrays import Array, Ints
+from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.viz.report import plotting as draw
 from reach_rl.viz.report.subject import Group, Groups
 
@@ -19,8 +17,7 @@ MOST_POINTS = 3000
 _MOST_SCENES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """What is measured of each goal, as histograms show it."""
 
     name: str
@@ -55,14 +52,10 @@ MEASURES = (
 )  # fmt: skip
 
 _Judged = Sequence[tuple[Group, Sequence[Evaluation]]]
-_Layer = tuple[str, np.ndarray, dict[str, Any]]
 
 
-def _judged(groups: Groups) -> list[tuple[Group, list[Evaluation]]]:
-    found = [
-        (group, [run.evaluation for run in group.runs if run.evaluation is not None])
-        for group in groups
-    ]
+def _judged(groups: Groups) -> _Judged:
+    found = [(g, [r.evaluation for r in g.runs if r.evaluation is not None]) for g in groups]
     return [(group, each) for group, each in found if each]
 
 
@@ -75,38 +68,53 @@ def histograms(groups: Groups) -> list[draw.Figure]:
 
 def _histogram(found: _Judged, measure: Measure) -> draw.Figure:
     """Counts of one group by outcome, or shares of several groups; errors on a log axis."""
-    unit, limit = measure.unit, _limit(found, measure)
-    pooled = [
+    values = [
         measure.factor * np.concatenate([getattr(e, measure.array) for e in each], dtype=float)
         for _, each in found
     ]
-    kept = [np.isfinite(values) & ((values > 0) | (not measure.log)) for values in pooled]
-    shown = [values[keep] for values, keep in zip(pooled, kept, strict=True)]
-    edges = _edges(np.concatenate(shown), limit, measure.log)
-    data = [np.log10(values) if measure.log else values for values in shown]
-    chart = draw.Chart(280, _axis(edges, measure), {"title_text": "goals"}, hovermode="closest")
+    shown = [v[_usable(v, measure)] for v in values]
+    limit = _limit(found, measure)
+    edges = _edges(np.concatenate([*shown, [] if limit is None else [limit]]), measure.log)
+    chart = draw.Chart(280, _axis(edges, measure), draw.named("goals"), hovermode="closest")
     chart.layout |= {"bargap": 0.06, "barmode": "stack", "legend": {"traceorder": "normal"}}
     if len(found) == 1:
-        reached = np.concatenate([e.success for e in found[0][1]])[kept[0]]
-        _bars(chart, data[0][reached], edges, "reached", draw.BLUE, measure)
-        _bars(chart, data[0][~reached], edges, "missed", draw.ORANGE, measure)
+        reached = np.concatenate([e.success for e in found[0][1]])[_usable(values[0], measure)]
+        for part, name, color in (
+            (shown[0][reached], "reached", draw.BLUE),
+            (shown[0][~reached], "missed", draw.ORANGE),
+        ):
+            if len(part):
+                chart.traces.append(_bars(part, edges, f"{name} ({len(part):,})", color, measure))
     else:
-        chart.y = {"title_text": "share of goals", "tickformat": ".0%"}
-        for (group, _), values, color in zip(found, data, draw.cycle(len(found)), strict=True):
-            counts, _ = np.histogram(values, edges)
-            style = {"line_shape": "hvh", "fill": "tozeroy", "fillcolor": draw.faded(color, 0.12)}
-            y = counts / max(1, counts.sum())
-            chart.line((edges[:-1] + edges[1:]) / 2, y, group.name, color, "share", **style)
-    whole = np.concatenate([v[np.isfinite(v)] for v in pooled])
-    middle = f"Median {np.median(whole):.3g} {unit}." if whole.size else "No values."
+        chart.y |= {"title": {"text": "share of goals"}, "tickformat": ".0%"}
+        for (group, _), part, color in zip(found, shown, draw.cycle(len(found)), strict=True):
+            counts = np.histogram(_scaled(part, measure.log), edges)[0] / max(1, len(part))
+            style = {"shape": "hvh", "fill": "tozeroy", "fillcolor": draw.faded(color, 0.12)}
+            chart.line((edges[:-1] + edges[1:]) / 2, counts, group.name, color, "share", **style)
+    return _labelled(chart, measure, limit, np.concatenate(values))
+
+
+def _labelled(
+    chart: draw.Chart, measure: Measure, limit: float | None, values: Array
+) -> draw.Figure:
     caption = measure.caption + (" Logarithmic axis." if measure.log else "")
     if limit is not None:
         x = float(np.log10(limit))
         chart.rule("x", x, draw.GREEN)
         chart.note("threshold", x=x, y=1, yref="paper", yanchor="bottom")
         caption += " Right of the dotted line a goal is missed."
+    whole = values[np.isfinite(values)]
+    middle = f"Median {np.median(whole):.3g} {measure.unit}." if whole.size else "No values."
     alt = f"Histogram of {measure.title.lower()} over {len(whole):,} goals. {middle}"
     return draw.Figure(f"histogram-{measure.name}", chart.plot(), alt, measure.title, caption)
+
+
+def _usable(values: Array, measure: Measure) -> Bools:
+    return np.isfinite(values) & ((values > 0) | (not measure.log))
+
+
+def _scaled(values: Array, log: bool) -> Array:
+    return np.log10(values) if log else values
 
 
 def _limit(found: _Judged, measure: Measure) -> float | None:
@@ -117,39 +125,34 @@ def _limit(found: _Judged, measure: Measure) -> float | None:
     return measure.factor * limits.pop() if len(limits) == 1 else None
 
 
-def _edges(values: Array, limit: float | None, log: bool) -> Array:
+def _edges(values: Array, log: bool) -> Array:
     """Ends of the bars; of logarithms where the axis shows them."""
-    values = np.append(values, [] if limit is None else [limit])
-    values = values if values.size else np.array([1.0, 10.0])
-    values = np.log10(values) if log else values
+    values = _scaled(values if values.size else np.array([1.0, 10.0]), log)
     low, high = float(values.min()), float(values.max())
     return np.linspace(low, high + 1e-9 + 1e-6 * abs(high), BINS + 1)
 
 
 def _axis(edges: Array, measure: Measure) -> dict[str, Any]:
-    axis: dict[str, Any] = {"title_text": measure.unit}
-    if measure.log:  # a linear axis that shows logarithms
+    """A linear axis, which may show logarithms."""
+    axis = draw.named(measure.unit)
+    if measure.log:
         values = draw.decades(edges[0], edges[-1])
         axis |= {"tickvals": np.log10(values), "ticktext": [f"{v:g}" for v in values]}
     return axis
 
 
-def _bars(
-    chart: draw.Chart, values: Array, edges: Array, name: str, color: str, measure: Measure
-) -> None:
-    if not len(values):
-        return
+def _bars(values: Array, edges: Array, name: str, color: str, measure: Measure) -> dict[str, Any]:
     ends = 10**edges if measure.log else edges
-    bar = go.Bar(
-        x=(edges[:-1] + edges[1:]) / 2,
-        y=np.histogram(values, edges)[0],
-        width=float(edges[1] - edges[0]) * 0.94,
-        name=f"{name} ({len(values):,})",
-        customdata=[f"{a:.3g} to {b:.3g} {measure.unit}" for a, b in pairwise(ends)],
-        marker={"color": color, "line": {"width": 0}},
-        hovertemplate="%{customdata}: %{y} goals<extra></extra>",
-    )
-    chart.traces.append(bar)
+    return {
+        "type": "bar",
+        "x": (edges[:-1] + edges[1:]) / 2,
+        "y": np.histogram(_scaled(values, measure.log), edges)[0],
+        "width": float(edges[1] - edges[0]) * 0.94,
+        "name": name,
+        "customdata": [f"{a:.3g} to {b:.3g} {measure.unit}" for a, b in pairwise(ends)],
+        "marker": {"color": color, "line": {"width": 0}},
+        "hovertemplate": "%{customdata}: %{y} goals<extra></extra>",
+    }
 
 
 @draw.figure("goals")
@@ -160,24 +163,21 @@ def scenes(groups: Groups) -> Iterator[draw.Figure]:
 
 
 def _same_goals(a: Evaluation, b: Evaluation) -> bool:
-    return a.goal_position.shape == b.goal_position.shape and bool(
-        np.allclose(a.goal_position, b.goal_position, atol=1e-5)
-    )
+    same = a.goal_position.shape == b.goal_position.shape
+    return same and bool(np.allclose(a.goal_position, b.goal_position, atol=1e-5))
 
 
 def _scene(group: Group, evaluations: Sequence[Evaluation]) -> Iterator[draw.Figure]:
     first, runs = evaluations[0], len(evaluations)
     missed = np.sum([~e.success for e in evaluations], axis=0)
     rows = _some(missed)
-    text = np.array([_about(first, i, int(missed[i]), runs) for i in rows.tolist()])
-    layers = _layers(missed[rows], runs)
-    points, base = first.goal_position[rows], np.asarray(first.conditions.base, float)[None]
+    clouds = _clouds(first, missed, rows, runs)
     shown = "" if len(rows) == len(first) else f" {len(rows):,} of {len(first):,} goals are drawn."
     alt = f"coloured by outcome. {(missed > 0).sum():,} of {len(first):,} goals were missed."
     name = f"goals {group.name}"
     yield draw.Figure(
         name,
-        _solid(_dots(go.Scatter3d, points, base, text, layers, (3, 5, 7))),
+        _solid(_dots(clouds, (0, 1, 2))),
         f"Goals in three dimensions, {alt}",
         f"Goals in space{group.of}",
         "Drag to turn, scroll or pinch to zoom. Missed goals that lie together are a weak "
@@ -185,7 +185,7 @@ def _scene(group: Group, evaluations: Sequence[Evaluation]) -> Iterator[draw.Fig
         wide=True,
     )
     y, x, z = (
-        {"title_text": text, "zeroline": False}
+        draw.named(text) | {"zeroline": False}
         for text in ("y (m), left", "x (m), forward", "z (m), up")
     )
     above = draw.Chart(380, y | {"autorange": "reversed"}, x | {"scaleanchor": "x"})
@@ -196,11 +196,10 @@ def _scene(group: Group, evaluations: Sequence[Evaluation]) -> Iterator[draw.Fig
         (side, (0, 2), "the side", "Forward is right; the line is the table's height."),
     ):
         chart.layout["hovermode"] = "closest"
-        sizes = (5, 8, 10)
-        chart.traces = _dots(go.Scatter, points[:, axes], base[:, axes], text, layers, sizes)
-        alt_view = f"Goals seen from {view}, {alt}"
+        chart.traces += _dots(clouds, axes)
         title = f"From {view}{group.of}"
-        yield draw.Figure(f"{name}-{view.split()[-1]}", chart.plot(), alt_view, title, how)
+        plot, seen = chart.plot(), f"Goals seen from {view}, {alt}"
+        yield draw.Figure(f"{name}-{view.split()[-1]}", plot, seen, title, how)
 
 
 def _some(missed: Ints) -> Ints:
@@ -221,50 +220,45 @@ def _about(evaluation: Evaluation, index: int, missed: int, runs: int) -> str:
     )
 
 
-def _layers(missed: Ints, runs: int) -> list[_Layer]:
-    """Name, goals and marker of each outcome that there is."""
-    good, bad = missed == 0, missed == runs
-    layers: list[_Layer] = [
-        ("reached" if runs == 1 else "reached by all", good, {"color": draw.BLUE, "opacity": 0.55}),
-        ("missed by some", ~good & ~bad, {"color": draw.GOLD}),
-        (
-            "missed" if runs == 1 else "missed by all",
-            bad,
-            {"color": draw.ORANGE, "symbol": "diamond"},
-        ),
-    ]
-    return [layer for layer in layers if layer[1].any()]
+def _clouds(
+    first: Evaluation, missed: Ints, rows: Ints, runs: int
+) -> list[tuple[Array, dict[str, Any]]]:
+    """Points (k, 3) and looks of each outcome that there is, the worst first, and of the base."""
+    text = np.array([_about(first, i, int(missed[i]), runs) for i in rows.tolist()])
+    count, by_all = missed[rows], "" if runs == 1 else " by all"
+    found = []
+    for name, here, marker in (
+        (f"missed{by_all}", count == runs, {"color": draw.ORANGE, "size": 5, "symbol": "diamond"}),
+        ("missed by some", (count > 0) & (count < runs), {"color": draw.GOLD, "size": 5}),
+        (f"reached{by_all}", count == 0, {"color": draw.BLUE, "size": 3, "opacity": 0.55}),
+    ):
+        if here.any():
+            said = {"name": f"{name} ({here.sum():,})", "text": text[here], "marker": marker}
+            said["hovertemplate"] = "%{text}<extra></extra>"
+            found.append((first.goal_position[rows][here], said))
+    marker = {"color": draw.INK, "symbol": "square", "size": 7}
+    said = {"name": "base", "hovertemplate": "base<extra></extra>", "marker": marker}
+    return [*found, (np.asarray(first.conditions.base, float)[None], said)]
 
 
 def _dots(
-    kind: type,
-    points: Array,
-    base: Array,
-    text: np.ndarray,
-    layers: list[_Layer],
-    sizes: tuple[int, int, int],
-) -> list[Any]:
-    """Goals and base as traces of a kind; `sizes` are those of goals reached, missed, and base."""
-    marker = {"color": draw.INK, "symbol": "square", "size": sizes[2]}
-    traces = [_cloud(kind, base, marker, name="base", hovertemplate="base<extra></extra>")]
-    for name, rows, style in reversed(layers):
-        marker = style | {"size": sizes[0] if name.startswith("reached") else sizes[1]}
-        said = {"name": f"{name} ({rows.sum():,})", "text": text[rows]}
-        said["hovertemplate"] = "%{text}<extra></extra>"
-        traces.insert(0, _cloud(kind, points[rows], marker, **said))
+    clouds: Sequence[tuple[Array, dict[str, Any]]], axes: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """The clouds in space, or as seen along an axis, where points are larger."""
+    solid = len(axes) == 3
+    kind = {"type": "scatter3d" if solid else "scatter", "mode": "markers"}
+    traces = []
+    for points, looks in clouds:
+        size = looks["marker"]["size"] * (1.0 if solid else 1.6)
+        seen = dict(zip("xyz", points[:, axes].T, strict=False))
+        traces.append(kind | seen | looks | {"marker": looks["marker"] | {"size": size}})
     return traces
 
 
-def _cloud(kind: type, points: Array, marker: dict[str, Any], **said: Any) -> Any:  # noqa: ANN401
-    axes = dict(zip("xyz", points.T, strict=False))
-    return kind(mode="markers", marker=marker, **axes, **said)
-
-
-def _solid(traces: list[Any]) -> go.Figure:
+def _solid(traces: list[dict[str, Any]]) -> dict[str, Any]:
     eye, centre = {"x": -1.35, "y": -1.3, "z": 0.8}, {"x": 0, "y": 0, "z": -0.2}
-    scene: dict[str, Any] = {f"{a}axis": {"title": {"text": f"{a} (m)"}} for a in "xyz"}
+    scene: dict[str, Any] = {f"{a}axis": draw.named(f"{a} (m)") for a in "xyz"}
     scene |= {"aspectmode": "data", "dragmode": "orbit", "camera": {"eye": eye, "center": centre}}
     chart = draw.Chart(480, hovermode="closest", showlegend=True, scene=scene)
     chart.layout |= {"margin": dict.fromkeys("lrtb", 0), "legend": {"itemsizing": "constant"}}
-    chart.traces = traces
-    return chart.plot()
+    return {"data": traces, "layout": chart.layout}

@@ -1,7 +1,9 @@
 """What the figures of the report share: where they register, their colours, and usual marks.
 
 A figure is one function, in any module of this package, that takes what the page is about and
-returns what Plotly draws; docs/report.md shows one.
+returns what Plotly draws; docs/report.md shows one. What Plotly draws are plain dicts, encoded
+once: its own objects check each property of each of them, which takes longer than all the rest of a
+page. A test lets them check.
 
 Colours are those of the light page. The page itself exchanges them where it is dark.
 """
@@ -11,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import ArrayLike
+
+from reach_rl.mdp.arrays import Array
 
 PALETTE = {
     "bg": ("#ffffff", "#121417"),
@@ -38,6 +41,9 @@ PALETTE = {
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 BLUE, ORANGE, GREEN, GOLD = (LIGHT[name] for name in ("blue", "orange", "green", "gold"))
 INK, MUTED = LIGHT["ink"], LIGHT["muted"]
+UNSEEN = {"showlegend": False, "hoverinfo": "skip", "hovertemplate": None}
+"""Of a trace that is neither in the legend nor beside the pointer."""
+
 SERIES = [LIGHT[name] for name in list(PALETTE)[7:]]
 
 
@@ -47,7 +53,8 @@ class Figure:
 
     name: str
     """Its id is figure-NAME; unique on the page."""
-    plot: go.Figure
+    plot: Mapping[str, Any]
+    """Its data and its layout, in Plotly's words."""
     alt: str
     """What it shows, for those who cannot see it."""
     title: str = ""
@@ -96,7 +103,7 @@ def faded(color: str, opacity: float) -> str:
 
 
 class Chart:
-    """A figure in the making: what Plotly's own objects want is gathered, and made at once."""
+    """A figure in the making."""
 
     def __init__(
         self,
@@ -106,17 +113,17 @@ class Chart:
         **layout: Any,  # noqa: ANN401  of Plotly
     ) -> None:
         """An empty one; x and y are Plotly's axes."""
-        self.traces: list[Any] = []
+        self.traces: list[dict[str, Any]] = []
         self.shapes: list[dict[str, Any]] = []
         self.notes: list[dict[str, Any]] = []
-        self.layout = {"template": {}, "height": height, **layout}
         self.x, self.y = dict(x or {}), dict(y or {})
-
-    def plot(self) -> go.Figure:
-        """The figure. Raises ValueError for what Plotly does not know."""
         axes = {"xaxis": self.x, "yaxis": self.y}
-        drawn = {"shapes": self.shapes, "annotations": self.notes}
-        return go.Figure(self.traces, self.layout | axes | drawn)
+        self.layout = {"height": height, "shapes": self.shapes, "annotations": self.notes, **axes}
+        self.layout |= layout
+
+    def plot(self) -> dict[str, Any]:
+        """The figure as Plotly takes it."""
+        return {"data": self.traces, "layout": self.layout}
 
     def line(
         self,
@@ -125,38 +132,46 @@ class Chart:
         name: str,
         color: str = BLUE,
         unit: str = "",
+        *,
+        mode: str = "lines",
+        size: float = 6,
+        symbol: str = "circle",
+        width: float = 2,
+        dash: str = "solid",
+        shape: str = "linear",
         **style: Any,  # noqa: ANN401  of Plotly's scatter
     ) -> None:
         """Add a line; NaN leaves gaps."""
-        usual = {
-            "mode": "lines", "line_color": color, "line_width": 2, "marker_color": color,
-            "marker_size": 6, "hovertemplate": hover(unit),
+        trace = {
+            "type": "scatter", "x": np.asarray(x, float), "y": np.asarray(y, np.float32),
+            "name": label(name), "mode": mode, "hovertemplate": hover(unit),
+            "line": {"color": color, "width": width, "dash": dash, "shape": shape},
+            "marker": {"color": color, "size": size, "symbol": symbol},
         }  # fmt: skip
-        xs = np.asarray(x, float)
-        self.traces.append(go.Scatter(x=xs, y=small(y), name=label(name), **(usual | style)))
+        self.traces.append(trace | style)
 
-    def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str, group: str) -> None:
+    def band(self, x: Array, low: Array, high: Array, color: str, group: str) -> None:
         """Shade between two curves where both are known."""
-        x, low, high = (np.asarray(values, float) for values in (x, low, high))
         known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
         for part in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1) if len(known) else ():
-            around = np.concatenate([high[part], low[part][::-1]])
-            style = {"line_width": 0, "fill": "toself", "fillcolor": faded(color, 0.18)}
-            style |= {"showlegend": False, "legendgroup": label(group), "hoverinfo": "skip"}
-            self.line([*x[part], *x[part][::-1]], around, group, hovertemplate=None, **style)
+            there, around = x[part], np.concatenate([high[part], low[part][::-1]])
+            style = {"fill": "toself", "fillcolor": faded(color, 0.18), "legendgroup": label(group)}
+            self.line([*there, *there[::-1]], around, group, color, width=0, **style, **UNSEEN)
 
     def zone(self, axis: str, low: float, high: float, color: str) -> None:
         """Shade a range of the x or y axis from end to end of the other one."""
-        self._across(axis, low, high, type="rect", fillcolor=color, line_width=0, layer="below")
+        self._across(
+            axis, low, high, type="rect", fillcolor=color, line={"width": 0}, layer="below"
+        )
 
     def rule(self, axis: str, value: float, color: str) -> None:
         """A dotted line across at a value of the x or y axis."""
-        style = {"line_color": color, "line_width": 1.5, "line_dash": "dot"}
-        self._across(axis, value, value, type="line", **style)
+        style = {"color": color, "width": 1.5, "dash": "dot"}
+        self._across(axis, value, value, type="line", line=style)
 
     def log_scale(self) -> None:
         """Make the y axis logarithmic, with round ticks and room around what is drawn so far."""
-        heights = [np.asarray(trace.y, float) for trace in self.traces]
+        heights = [np.asarray(trace["y"], float) for trace in self.traces]
         heights.append(np.array([s["y0"] for s in self.shapes if s.get("xref") == "paper"]))
         known = np.log10([y for y in np.concatenate(heights) if np.isfinite(y) and y > 0] or [1.0])
         low, high = float(known.min()), float(known.max())
@@ -191,14 +206,19 @@ def sentence(text: str) -> str:
 
 def steps_axis() -> dict[str, Any]:
     """The axis of environment steps."""
-    return {"title_text": "environment steps", "tickformat": "~s", "hoverformat": ",d"}
+    return {"title": {"text": "environment steps"}, "tickformat": "~s", "hoverformat": ",d"}
+
+
+def named(title: str) -> dict[str, Any]:
+    """An axis with a title."""
+    return {"title": {"text": title}}
 
 
 def unit_axis(unit: str) -> dict[str, Any]:
     """An axis of values in a unit; beside a heading the bare unit says enough."""
     if unit == "share":
         return {"tickformat": ".0%"}
-    return {"title_text": "" if unit in ("1", "text") else label(unit)}
+    return named("" if unit in ("1", "text") else label(unit))
 
 
 def hover(unit: str) -> str:
@@ -212,11 +232,6 @@ def label(text: object) -> str:
     """Text from a file as Plotly may show it: without markup or templates."""
     plain = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return plain.replace("%{", "% {")
-
-
-def small(values: ArrayLike) -> np.ndarray:
-    """Numbers to look at, in half the bytes."""
-    return np.asarray(values, np.float32)
 
 
 def thinned(steps: np.ndarray, values: np.ndarray, most: int = 600) -> tuple[np.ndarray, ...]:

@@ -1,15 +1,16 @@
 """Values to one HTML document; the templates escape all that comes from files."""
 
+import base64
+import json
+import pkgutil
 import secrets
 from functools import cache
 from typing import Any
 
-import plotly.graph_objects as go
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
-from plotly.io.json import to_json_plotly
-from plotly.offline import get_plotlyjs
 
 from reach_rl.config.problems import show
 from reach_rl.rundir.status import now
@@ -32,22 +33,37 @@ def render(template: str, **page: Any) -> str:  # noqa: ANN401  what the templat
             index=[],
             palette=PALETTE,
             nonce=secrets.token_urlsafe(16),
-            plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+            plotly=_plotly(),
             made=now()[:16].replace("T", " "),
         )
     )
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def data(tree: Any) -> Markup:  # noqa: ANN401  what Plotly can write as JSON
-    """JSON that cannot end the element around it."""
-    return htmlsafe_json_dumps(tree, dumps=lambda it: str(to_json_plotly(it)))
+def _plotly() -> Markup:
+    """Plotly's script, without the import of the package, which takes longer than a page."""
+    script = pkgutil.get_data("plotly", "package_data/plotly.min.js") or b""
+    return Markup(script.decode("utf-8").replace("</script", "<\\/script"))
 
 
-def _drawn(plot: go.Figure) -> Markup:
-    tree = plot.to_dict()
-    tree["layout"].pop("template", None)  # the page has one for all figures
-    return data(tree)
+def data(tree: Any) -> Markup:  # noqa: ANN401  what Plotly takes: plain values and arrays
+    """JSON that cannot end the element around it; what is not finite becomes null."""
+    return htmlsafe_json_dumps(tree, dumps=_written)
+
+
+def _written(tree: Any) -> str:  # noqa: ANN401
+    text = json.dumps(tree, default=_array, separators=(",", ":"))
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+    return text
+
+
+def _array(values: Any) -> Any:  # noqa: ANN401
+    """Floats as Plotly's typed arrays, which are short and know gaps; else a list or a number."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        return values.tolist()
+    packed = base64.b64encode(np.ascontiguousarray(values)).decode()
+    return {"dtype": f"f{values.itemsize}", "bdata": packed}
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -108,7 +124,7 @@ def _environment() -> Environment:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined,
     )  # fmt: skip
-    found.filters |= {"data": data, "drawn": _drawn, "in_words": show}
+    found.filters |= {"data": data, "in_words": show}
     found.filters |= {f.__name__: f for f in (duration, plain, shown, si, slug)}
     found.globals |= {"at": at, "interval": interval, "number": number}
     found.globals["asset"] = lambda name: Markup(loader.get_source(found, name)[0])

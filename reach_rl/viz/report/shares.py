@@ -25,7 +25,7 @@ def _rewards(group: Group) -> draw.Figure | None:
     table = {name: values for name, values in table.items() if np.nanmax(np.abs(values)) > 0}
     if not table:
         return None
-    chart = draw.Chart(380, draw.steps_axis(), {"title_text": "reward"}, legend=_BELOW)
+    chart = draw.Chart(380, draw.steps_axis(), draw.named("reward"), legend=_BELOW)
     order = sorted(table, key=lambda name: -float(np.nanmean(np.abs(table[name]))))
     for name, color in zip(order, draw.cycle(len(order)), strict=True):
         up, down = np.maximum(table[name], 0.0), np.minimum(table[name], 0.0)
@@ -35,7 +35,7 @@ def _rewards(group: Group) -> draw.Figure | None:
                 title = name.removeprefix("reward/")
                 _area(chart, steps, part, title, color, stack, "reward", legend=stack == main)
     total = np.sum([np.nan_to_num(values) for values in table.values()], axis=0)
-    chart.line(steps, total, "sum", draw.INK, "reward", line_dash="dot")
+    chart.line(steps, total, "sum", draw.INK, "reward", dash="dot")
     curriculum_zones(chart, [group])
     title = f"Reward terms{group.of}"
     over = f", mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
@@ -91,10 +91,9 @@ def _area(
     *,
     legend: bool = True,
 ) -> None:
-    style = {"stackgroup": stack, "fillcolor": draw.faded(color, 0.55), "line_width": 0.5}
-    style |= {"legendgroup": draw.label(name), "showlegend": legend}
-    style |= {} if legend else {"hoverinfo": "skip", "hovertemplate": None}
-    chart.line(steps, np.nan_to_num(values), name, color, unit, **style)
+    style = {"stackgroup": stack, "fillcolor": draw.faded(color, 0.55)}
+    style |= {"legendgroup": draw.label(name)} | ({} if legend else draw.UNSEEN)
+    chart.line(steps, np.nan_to_num(values), name, color, unit, width=0.5, **style)
 
 
 def _means(group: Group, names: Sequence[str]) -> tuple[Array, Mapping[str, Array]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from reach_rl.config.problems import ConfigError, command, override
 from reach_rl.rundir.atomic import read_json
@@ -17,10 +16,12 @@ from reach_rl.viz.report import plotting as draw
 from reach_rl.viz.report.rendering import render
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 _OURS = re.compile(r"&lt;(br|extra|/extra)&gt;")
+_OUTCOMES = {"complete": draw.faded(draw.BLUE, 0.5), "pruned": draw.faded(draw.ORANGE, 0.7)}
 _SHADES = [[0.0, draw.faded(draw.BLUE, 0.2)], [1.0, draw.BLUE]]
 
 
@@ -106,11 +107,13 @@ def _complete(study: "Study") -> "list[FrozenTrial]":
     return results.trials(study, "COMPLETE")
 
 
-def _restyled(plot: go.Figure, height: int) -> Any:  # noqa: ANN401  a Figure, which is not typed
+def _drawn(plot: "go.Figure", height: int, **layout: Any) -> dict[str, Any]:  # noqa: ANN401
     """One of Optuna's figures as the page shows it; texts of the study show as they are."""
-    plot = go.Figure(_escaped(plot.to_plotly_json()))
-    plot.update_layout(height=height, title=None, hovermode="closest", plot_bgcolor=None)
-    return plot
+    tree = _escaped(plot.to_plotly_json())
+    usual = {"height": height, "hovermode": "closest", **layout}
+    gone = ("template", "title", "plot_bgcolor")  # the page has its own
+    tree["layout"] = {k: v for k, v in tree["layout"].items() if k not in gone} | usual
+    return tree
 
 
 def _escaped(tree: Any) -> Any:  # noqa: ANN401  what Plotly takes
@@ -128,9 +131,10 @@ def history(study: "Study") -> Iterator[draw.Figure]:
     from optuna.visualization import plot_optimization_history
 
     for name, target in _targets(study) if _complete(study) else ():
-        plot = _restyled(plot_optimization_history(study, **target), 320)
-        plot.update_traces(marker={"color": draw.MUTED, "size": 6}, selector={"mode": "markers"})
-        plot.update_traces(line={"color": draw.BLUE, "shape": "hv"}, selector={"mode": "lines"})
+        plot = _drawn(plot_optimization_history(study, **target), 320)
+        for trace in plot["data"]:
+            trace["marker"] = {"color": draw.MUTED, "size": 6}
+            trace["line"] = {"color": draw.BLUE, "shape": "hv"}
         alt = f"{name} of {len(_complete(study))} complete trials in order, and the best so far."
         yield draw.Figure(f"history {name}", plot, alt, f"History of {name}")
 
@@ -145,11 +149,10 @@ def front(study: "Study") -> draw.Figure | None:
         return None
     names = [objective.name for objective in found]
     two = None if len(study.directions) == 2 else lambda trial: trial.values[:2]
-    plot = _restyled(plot_pareto_front(study, target_names=names, targets=two), 380)
-    for trace in plot.data:
-        best = "Best" in trace.name
-        color, size = (draw.BLUE, 9) if best else (draw.MUTED, 6)
-        trace.update(marker={"color": color, "size": size, "showscale": False}, showlegend=True)
+    plot = _drawn(plot_pareto_front(study, target_names=names, targets=two), 380)
+    for trace in plot["data"]:
+        color, size = (draw.BLUE, 9) if "Best" in trace["name"] else (draw.MUTED, 6)
+        trace |= {"marker": {"color": color, "size": size}, "showlegend": True}
     words = [f"{o.name} should be {'large' if o.maximise else 'small'}" for o in found]
     return draw.Figure(
         "front",
@@ -168,15 +171,15 @@ def importance(study: "Study") -> Iterator[draw.Figure]:
     """What made the difference: a figure for each objective whose importances are known."""
     from optuna.visualization import plot_param_importances
 
+    axes = {"xaxis": {"tickformat": ".0%"}, "yaxis": {}}
     for index, (name, shares) in enumerate(results.importance(study).items()):
         if len(shares) > 1:
             how = results.importance_arguments(study, index)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it looks at the smallest, which is meant
-                plot = plot_param_importances(study, target_name=name, **how)
-            plot = _restyled(plot, max(200, 60 + 32 * len(shares)))
-            plot.update_traces(marker_color=draw.BLUE, texttemplate="%{x:.0%}")
-            plot.update_layout(xaxis={"title": None, "tickformat": ".0%"}, yaxis_title=None)
+                found = plot_param_importances(study, target_name=name, **how)
+            plot = _drawn(found, max(200, 60 + 32 * len(shares)), **axes)
+            plot["data"][0] |= {"marker": {"color": draw.BLUE}, "texttemplate": "%{x:.0%}"}
             first, share = next(iter(shares.items()))
             alt = f"Importances of {len(shares)} keys for {name}; largest: {first}, {share:.0%}."
             yield draw.Figure(f"importance {name}", plot, alt, f"What mattered for {name}")
@@ -193,19 +196,21 @@ def parallel(study: "Study") -> Iterator[draw.Figure]:
     from optuna.visualization import plot_parallel_coordinate
 
     for name, target in _targets(study) if len(_complete(study)) > 1 else ():
-        plot = _restyled(plot_parallel_coordinate(study, **target), 400)
-        for trace in plot.data:
-            if trace.mode == "lines":  # Optuna's blues end in a red of 8 for the best
-                red = float(re.findall(r"[\d.]+", trace.line.color)[0])
+        plot = _drawn(plot_parallel_coordinate(study, **target), 400)
+        layout = plot["layout"]
+        for trace in plot["data"]:
+            if trace["mode"] == "lines":  # Optuna's blues end in a red of 8 for the best
+                red = float(re.findall(r"[\d.]+", trace["line"]["color"])[0])
                 strength = np.clip((247 - red) / 239, 0.12, 1.0)
-                trace.update(
-                    opacity=1.0, line={"color": draw.faded(draw.BLUE, strength), "width": 1.6}
-                )
+                line = {"color": draw.faded(draw.BLUE, strength), "width": 1.6}
+                trace |= {"opacity": 1.0, "line": line}
             else:
-                trace.marker.colorscale = _SHADES
-        plot.update_annotations(font={"color": draw.INK, "size": 11})
-        plot.update_shapes(line_color=draw.MUTED)
-        plot.update_xaxes(side="top", fixedrange=True)
+                trace["marker"]["colorscale"] = _SHADES
+        for note in layout["annotations"]:
+            note["font"] = {"color": draw.INK, "size": 11}
+        for shape in layout["shapes"]:
+            shape["line"]["color"] = draw.MUTED
+        layout["xaxis"] |= {"side": "top", "fixedrange": True}
         alt = f"Parallel coordinates of {len(_complete(study))} trials, by {name}."
         yield draw.Figure(f"parallel {name}", plot, alt, f"Parallel coordinates, by {name}")
 
@@ -218,9 +223,10 @@ def slices(study: "Study") -> Iterator[draw.Figure]:
     done = _complete(study)
     for key in results.searched(study):
         for name, target in _targets(study) if any(key in trial.params for trial in done) else ():
-            plot = _restyled(plot_slice(study, [key], **target), 260)
+            plot = _drawn(plot_slice(study, [key], **target), 260)
             marker = {"colorscale": _SHADES, "showscale": False, "size": 7, "line": {"width": 0}}
-            plot.update_traces(marker=marker)
+            for trace in plot["data"]:
+                trace["marker"] |= marker
             title = key.removeprefix("ppo.").removeprefix("reward.terms.")
             caption = f"{name} over {key}; later trials are stronger in colour."
             yield draw.Figure(f"slice {key} {name}", plot, caption, title, caption)
@@ -232,28 +238,23 @@ def pruning(study: "Study") -> draw.Figure | None:
     from optuna.visualization import plot_intermediate_values
 
     winner = results.best(study)
-    trials = {f"Trial{trial.number}": trial for trial in results.trials(study)}
-    plot = _restyled(plot_intermediate_values(study), 340)
-    if not plot.data:
+    best = winner and f"Trial{winner.number}"
+    states = {f"Trial{trial.number}": results.state(trial) for trial in results.trials(study)}
+    axes = {"xaxis": draw.named("evaluation")}
+    axes["yaxis"] = draw.named(results.objectives(study)[0].name)
+    plot = _drawn(plot_intermediate_values(study), 340, **axes)
+    if not plot["data"]:
         return None
-    styles = {
-        "complete": (draw.faded(draw.BLUE, 0.5), 1.5),
-        "pruned": (draw.faded(draw.ORANGE, 0.7), 1.2),
-    }
-    for trace in plot.data:
-        trial = trials[trace.name]
-        color, width = styles.get(results.state(trial), (draw.faded(draw.MUTED, 0.7), 1.2))
-        if winner is not None and trial.number == winner.number:
-            color, width = draw.INK, 3
-        trace.update(line={"color": color, "width": width}, marker={"color": color, "size": 5})
-    plot.update_layout(
-        xaxis_title_text="evaluation", yaxis_title_text=results.objectives(study)[0].name
-    )
+    for trace in plot["data"]:
+        name = trace["name"]
+        color = draw.INK if name == best else _OUTCOMES.get(states[name], draw.MUTED)
+        trace["line"] = {"color": color, "width": 3 if name == best else 1.4}
+        trace["marker"] = {"color": color, "size": 5}
     pruned = len(results.trials(study, "PRUNED"))
     return draw.Figure(
         "pruning",
         plot,
-        f"Reported values of {len(plot.data)} trials over evaluations; {pruned} were pruned.",
+        f"Reported values of {len(plot['data'])} trials over evaluations; {pruned} were pruned.",
         caption="What trials reported at each evaluation: blue complete, orange pruned, thick "
         "the best. Pruned ones should end low; one that ends among the best was pruned too early.",
     )

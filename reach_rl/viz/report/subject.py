@@ -1,10 +1,9 @@
 """What a report is about: the runs in its folders as they are, whatever state they are in."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -14,6 +13,7 @@ from reach_rl.config.untrusted import redact
 from reach_rl.evaluation import result
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
+from reach_rl.monitoring.record import STEP, read_records
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.listing import find_runs, flat
 from reach_rl.rundir.status import read_status
@@ -30,6 +30,7 @@ _OWN_GROUPS = ("wandb.", "checkpoint.", "health.", "video.", "guard.")
 """Keys that change nothing about what is learned, or that are a seed."""
 
 _MOST_NAMED, _LONG = 2, 24
+"""Differing keys in the name of a group, and letters of a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ class Curve:
         return float(known[-1]) if known.size else None
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(NamedTuple):
     """A warning that was given during the run."""
 
     step: int
@@ -169,19 +169,19 @@ def folder_of(text: str) -> Path:
     raise ConfigError(f"path={text}: no such folder; {hint}")
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return any((folder / name).is_file() for name in _RUN_FILES)
+
+
 def runs_in(folder: Path) -> list[Path]:
     """The run that a folder is, or those below it. Raises ConfigError where there is none."""
-    if any((folder / name).is_file() for name in _RUN_FILES):
+    if is_run(folder):
         return [folder]
     found = find_runs(folder)
     if not found:
         raise ConfigError(f"path={folder}: no run in it; see reach-rl runs")
-    return sorted(found, key=_natural)
-
-
-def _natural(folder: Path) -> tuple[str, int, str]:
-    name = folder.name
-    return (str(folder.parent), int(name) if name.isdigit() else -1, name)
+    return sorted(found, key=lambda run: (str(run.parent), len(run.name), run.name))
 
 
 def read_run(folder: Path) -> RunData:
@@ -205,17 +205,15 @@ def read_run(folder: Path) -> RunData:
 
 
 def _config(path: Path, notes: list[str]) -> Mapping[str, Any]:
-    problem = "There is no config.yaml"
-    if path.is_file():
-        problem = "config.yaml cannot be read"
-        try:
-            tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        except (OSError, ValueError, yaml.YAMLError):
-            tree = None
-        if isinstance(tree, Mapping):
-            return {str(key): value for key, value in tree.items()}
-    notes.append(f"{problem}; what was configured is not known.")
-    return {}
+    if not path.is_file():
+        notes.append("There is no config.yaml; what was configured is not known.")
+        return {}
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        return {str(key): value for key, value in tree.items()}
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        notes.append("config.yaml cannot be read; what was configured is not known.")
+        return {}
 
 
 def _json(path: Path, notes: list[str]) -> Mapping[str, Any]:
@@ -229,36 +227,28 @@ def _metrics(path: Path, notes: list[str]) -> tuple[dict[str, Curve], list[Alert
     if not path.is_file():
         notes.append("There is no metrics.jsonl; there are no curves.")
         return {}, []
-    series: dict[str, dict[int, float]] = {}
-    alerts: list[Alert] = []
-    torn = 0
-    for record in _records(path):
-        step = number(record, "global_step")
-        if step is None:
-            torn += 1
-            continue
-        if title := record.get("health/alert"):
-            text = str(record.get("health/alert_text") or "")
-            alerts.append(Alert(int(step), str(title), text))
-        for name, value in record.items():
-            known = number(record, name)
-            if (known is not None or value is None) and name != "global_step":
-                series.setdefault(name, {})[int(step)] = np.nan if known is None else known
+    records = list(read_records(path))
+    alerts = [
+        Alert(record[STEP], str(record["health/alert"]), str(record.get("health/alert_text") or ""))
+        for record in records
+        if record.get("health/alert")
+    ]
+    torn = sum(map(bool, map(bytes.strip, path.read_bytes().splitlines()))) - len(records)
     if torn:
         lines = "1 line is" if torn == 1 else f"{torn} lines are"
         notes.append(f"metrics.jsonl: {lines} left out, which cannot be read.")
-    return {name: _curve(points) for name, points in series.items()}, alerts
+    return curves_of(records), alerts
 
 
-def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The records of a file; an empty one for a line that is none."""
-    for line in path.read_bytes().splitlines():
-        if line.strip():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            yield record if isinstance(record, Mapping) else {}
+def curves_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
+    """Metric name -> its curve; of several values at a step the last one holds."""
+    series: dict[str, dict[int, float]] = {}
+    for record in records:
+        for name, value in record.items():
+            known = number(record, name)
+            if (known is not None or value is None) and name != STEP:
+                series.setdefault(name, {})[record[STEP]] = np.nan if known is None else known
+    return {name: _curve(points) for name, points in series.items()}
 
 
 def _curve(points: Mapping[int, float]) -> Curve:
@@ -296,27 +286,20 @@ def _values(run: RunData) -> dict[str, str]:
 
 
 def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
-    """The keys that tell groups apart; those that say most in few words come first."""
+    """The keys that tell groups apart: the arm's name, then those of few letters."""
     keys = dict.fromkeys(key for values in groups for key in values)
     found = [key for key in keys if len({values.get(key) for values in groups}) > 1]
     if "robot.name" in found:  # the numbers of an arm follow from its name
         found = ["robot.name", *(key for key in found if not key.startswith("robot."))]
 
-    def clumsiness(key: str) -> int:
-        values = [values.get(key) for values in groups]
-        longest = max(len(value or "") for value in values)
-        return (key != "robot.name") + (longest > _LONG or None in values)
+    def long(key: str) -> bool:
+        return key != "robot.name" and any(len(v.get(key, _LONG * " ")) >= _LONG for v in groups)
 
-    return sorted(found, key=clumsiness)
+    return sorted(found, key=long)
 
 
 def _name(values: Mapping[str, str], keys: Sequence[str]) -> str:
-    parts = [_part(key, values.get(key, "-")) for key in keys[:_MOST_NAMED]]
+    said = [(key.rpartition(".")[2], values.get(key, "-")) for key in keys[:_MOST_NAMED]]
+    parts = [v[:_LONG] if key == "name" else f"{key} {v[:_LONG]}" for key, v in said]
     more = len(keys) - _MOST_NAMED
     return ", ".join(parts) + (f" and {more} more" if more > 0 else "")
-
-
-def _part(key: str, value: str) -> str:
-    if len(value) > _LONG:
-        value = f"{value[: _LONG - 3]}..."
-    return value if key == "robot.name" else f"{key.rpartition('.')[2]} {value}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+import plotly.graph_objects as go
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -200,6 +201,15 @@ def test_what_fresh_seeds_made_of_the_best_trial(sweep, tmp_path):
     assert "90.0 % 3 fresh seeds; 95 % interval 80.0 to 100.0 %" in text
     (folder / "winner.json").write_text(json.dumps({"trial": number + 1, "fresh": fresh}))
     assert "fresh seeds" not in words(page_of([str(folder)])), "of an older best trial"
+
+
+def test_plotly_knows_every_property_of_every_figure(runs, sweep):
+    for folders in ([runs / "0"], [runs], [sweep]):
+        page = page_of([str(folder) for folder in folders])
+        found = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+        assert len(found) > 5
+        for text in found:
+            go.Figure(json.loads(text))  # it raises for what it does not know
 
 
 def test_data_cannot_end_its_element():
