@@ -131,16 +131,13 @@ def table(result: dict[str, Any], substeps: int) -> "Group":
         substeps: physics steps per environment step.
     """
     from rich.console import Group
-    from rich.table import Table
 
-    from reach_rl.monitoring.tables import PLAIN
+    from reach_rl.monitoring.tables import plain_table
 
-    split = Table(box=PLAIN, show_edge=False, pad_edge=False, header_style="dim")
-    for name in ("", "share", "us per step"):
-        split.add_column(name, justify="right" if name else "left")
-    for name, share in result["share"].items():
-        split.add_row(name, f"{share:.1%}", f"{result['microseconds'][name]:.1f}")
-    split.add_row("all", "100.0%", f"{sum(result['microseconds'].values()):.1f}", style="bold")
+    shares, times = result["share"], result["microseconds"]
+    rows = ((name, f"{share:.1%}", f"{times[name]:.1f}") for name, share in shares.items())
+    split = plain_table(("", ">share", ">us per step"), rows)
+    split.add_row("all", "100.0%", f"{sum(times.values()):.1f}", style="bold")
     threads = result["threads"]
     on = f"{threads} thread{'s' if threads > 1 else ''}"
     return Group(

@@ -125,7 +125,6 @@ class Judge:
         """Runs on the same goals, and whether they differ by more than noise."""
         from reach_rl.evaluation.comparison import compare, labels
         from reach_rl.monitoring.tables import evaluation_table
-        from reach_rl.monitoring.verdict_tables import motion
         from reach_rl.training.snapshot import load
 
         names = labels(self.wanted.runs)
@@ -147,7 +146,6 @@ class Judge:
         }
         comparison = compare(evaluations)
         self.console.print(evaluation_table(summaries, f"{task.region.name}, the same goals"))
-        self.console.print(motion(summaries))
         for pair in comparison["pairs"]:
             self.say(f"\n{pair['second']} against {pair['first']}")
             for sentence in pair["words"]:
@@ -233,7 +231,7 @@ class Judge:
     ) -> None:
         """Sweep, tell, and write robustness.json and robustness.png."""
         from reach_rl.evaluation import perturbations
-        from reach_rl.monitoring.verdict_tables import robustness_table
+        from reach_rl.monitoring.tables import robustness_table
         from reach_rl.robots.family import rated_payload
         from reach_rl.rundir import atomic
         from reach_rl.viz import plots
@@ -270,8 +268,7 @@ class Judge:
 
     def _show(self, summary: dict[str, Any], yardstick: dict[str, Any] | None) -> None:
         """Print the tables; the yardstick becomes part of the summary."""
-        from reach_rl.monitoring.tables import evaluation_table
-        from reach_rl.monitoring.verdict_tables import by_region, motion, worst_goals
+        from reach_rl.monitoring.tables import by_region, evaluation_table, worst_goals
 
         columns = {summary["region"]: summary}
         others: dict[str, Any] = {}
@@ -280,10 +277,9 @@ class Judge:
             columns = {"policy": summary, **others}
             summary["yardstick"] = {k: v for k, v in yardstick.items() if k != "worst"}
         title = f"{summary['robot']}, {summary['region']}, {summary['checkpoint']}"
-        self.console.print(evaluation_table(columns, title))
-        for table in (motion(columns), by_region(summary, others), worst_goals(summary)):
+        for table in (evaluation_table(columns, title), by_region(summary, others)):
             self.console.print(table)
-            self.console.print()
+        self.console.print(worst_goals(summary))
         if yardstick is not None:
             self.say(f"the {yardstick['name']}, inverse kinematics, knows {yardstick['knows']}")
 

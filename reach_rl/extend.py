@@ -18,7 +18,6 @@ HOMES: dict[str, tuple[str, ...]] = {
     "reward_term": ("reach_rl.mdp.rewards",),
     "action_kind": ("reach_rl.mdp.actions",),
     "health_check": (
-        "reach_rl.monitoring.health.checks_data",
         "reach_rl.monitoring.health.checks_learner",
         "reach_rl.monitoring.health.checks_task",
     ),

@@ -40,7 +40,7 @@ def test_figures_in_the_table_and_in_the_file(run, tmp_path, capsys):
     assert figures["goals"] == 6
     assert figures["checkpoint"] == "step_000000000012"
     assert (figures["seed"], figures["region"], figures["robot"]) == (7, "front", "ur5e")
-    assert "0.0%" in said and "front" in said and "worst goals" in said
+    assert "0.0%" in said and "front" in said and "Worst goals" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json"]
 
 
@@ -155,7 +155,7 @@ def test_worst_goals_say_what_happened(run, tmp_path, capsys):
     out = tmp_path / "figures.json"
     _, said, _ = evaluate(capsys, f"run={run}", f"out={out}")
     worst = json.loads(out.read_text())["worst"]
-    assert "worst goals" in said and "too far" in said
+    assert "Worst goals" in said and "too far" in said
     assert all("too far away" in goal["outcome"] for goal in worst)
 
 

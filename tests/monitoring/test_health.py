@@ -72,10 +72,10 @@ def test_a_healthy_run_without_evaluations_is_left_alone(name):
 
 def check_words(finding: Finding, config: Config, overrides: Sequence[str]) -> None:
     """Figures, what they are held against, and two remedies that can be typed and change it."""
-    first, second = finding.sign.remedies
+    first, second = finding.remedies
     assert first != second
     assert finding.text.endswith(f"; try {first} or {second}")
-    assert any(character.isdigit() for character in finding.sign.seen), finding.sign.seen
+    assert any(character.isdigit() for character in finding.seen), finding.seen
     for remedy in (first, second):
         better = composed([*overrides, *remedy.split()])
         assert better != config, remedy

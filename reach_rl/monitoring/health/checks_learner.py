@@ -6,7 +6,7 @@ from reach_rl.config.rules import derive, divisor_near
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import History
-from reach_rl.monitoring.health.remedies import number, slower_learning
+from reach_rl.monitoring.health.remedies import entropy_bonus, number, slower_learning, times
 
 
 def _gentler(config: Config) -> str:
@@ -19,36 +19,26 @@ def _gentler(config: Config) -> str:
     return "ppo.target_kl=0.02"
 
 
-@check("approx_kl", "the policy changes too fast")
+@check
 def approx_kl(h: History) -> Sign | None:
     """The KL divergence of an update is above 0.05."""
     kl = h.mean("train/approx_kl")
     if not kl > 0.05:
         return None
     second = "ppo.clip_range=0.2" if h.config.ppo.clip_range > 0.4 else _gentler(h.config)
-    return Sign(
-        f"approx_kl is {kl:.2g}",
-        "healthy below 0.02, and above 0.05 an update may undo what was learned",
-        (slower_learning(h.config, 3 if kl < 0.5 else 30), second),
-    )
+    return Sign(slower_learning(h.config, 3 if kl < 0.5 else 30), second, kl=kl)
 
 
-@check("clip_fraction_high", "most of an update is clipped away")
+@check
 def clip_fraction_high(h: History) -> Sign | None:
     """More than 0.3 of the samples are clipped."""
     share = h.mean("train/clip_fraction")
     if not share > 0.3:
         return None
-    return Sign(
-        f"clip_fraction is {share:.2f}",
-        "healthy between 0.05 and 0.20",
-        (slower_learning(h.config, 3), _gentler(h.config)),
-    )
+    return Sign(slower_learning(h.config), _gentler(h.config), share=share)
 
 
-@check(
-    "clip_fraction_low", "updates hardly change the policy", warm_up=1.5, lasts=2.5, episodes=100
-)
+@check
 def clip_fraction_low(h: History) -> Sign | None:
     """Fewer than 0.01 of the samples are clipped, far from the goal and before the step shrinks."""
     ppo = h.config.ppo
@@ -57,38 +47,24 @@ def clip_fraction_low(h: History) -> Sign | None:
     follows = ppo.learning_rate_schedule.kind is ScheduleKind.KL_ADAPTIVE
     if not (share < 0.01 and kl < 0.002) or h.success > 0.5 or (shrunk and not follows):
         return None
-    return Sign(
-        f"clip_fraction is {share:.3f} and approx_kl {kl:.1g} with {h.success:.0%} success",
-        "healthy between 0.05 and 0.20",
-        (
-            f"ppo.learning_rate={number(5 * ppo.learning_rate)}",
-            f"ppo.n_epochs={max(2 * ppo.n_epochs, 5)}",
-        ),
-    )
+    more = f"ppo.n_epochs={max(2 * ppo.n_epochs, 5)}"
+    return Sign(times(h.config, "ppo.learning_rate", 5), more, share=share, kl=kl)
 
 
-@check("grad_norm", "gradients explode")
+@check
 def grad_norm(h: History) -> Sign | None:
     """The gradient norm is far above its bound and far above what it was."""
     now, bound = h.mean("train/grad_norm"), h.config.ppo.max_grad_norm
     before = h.best_low("train/grad_norm")
     if not now > max(30.0 * bound, 5.0 * before):
         return None
-    return Sign(
-        f"grad_norm is {now:.3g}",
-        f"it was {before:.2g}, and ppo.max_grad_norm cuts it to {bound:g}",
-        (
-            slower_learning(h.config, 10),
-            "reward.normalize=true"
-            if not h.config.reward.normalize
-            else "observation.normalize=true"
-            if not h.config.observation.normalize
-            else f"ppo.max_grad_norm={number(min(bound, 1.0) / 2)}",
-        ),
-    )
+    parts = {"reward": h.config.reward.normalize, "observation": h.config.observation.normalize}
+    raw = [f"{name}.normalize=true" for name, on in parts.items() if not on]
+    second = [*raw, f"ppo.max_grad_norm={number(min(bound, 1.0) / 2)}"][0]
+    return Sign(slower_learning(h.config, 10), second, now=now, before=before, bound=bound)
 
 
-@check("entropy_collapse", "exploration has died before the goal was found")
+@check
 def entropy_collapse(h: History) -> Sign | None:
     """The deviation of the actions is tiny, or fell to a third early, and success is not there."""
     std = h.mean("train/std")
@@ -96,124 +72,80 @@ def entropy_collapse(h: History) -> Sign | None:
     early = std < 0.3 * start and h.progress < 0.5
     if not (std < 0.1 or early) or h.success > 0.5:
         return None
-    ppo = h.config.ppo
-    wider = "ppo.policy_kwargs.log_std_init=0.0"
-    bonus = f"ppo.ent_coef={number(max(2.0 * ppo.ent_coef, 0.003))}"
-    calmer = slower_learning(h.config, 3)
-    return Sign(
-        f"the deviation of the actions is {std:.2g} with {h.success:.0%} success",
-        f"it began at {start:.2g}; below 0.1 of the action's range nothing new is tried",
-        (wider, bonus) if start < 0.3 else (bonus, calmer),
-    )
+    wider, bonus = "ppo.policy_kwargs.log_std_init=0.0", entropy_bonus(h.config)
+    pair = (wider, bonus) if start < 0.3 else (bonus, slower_learning(h.config))
+    return Sign(*pair, std=std, start=start)
 
 
-@check("std_growing", "exploration grows instead of settling")
+@check
 def std_growing(h: History) -> Sign | None:
     """The deviation of the actions rises well above its start, and success is not there."""
     std, start = h.mean("train/std"), math.exp(h.config.ppo.policy_kwargs.log_std_init)
     if not std > 1.25 * start or h.success > 0.5 or not h.gain("train/std", 0.1) > 0.01 * start:
         return None
-    ppo = h.config.ppo
-    lower = ppo.ent_coef / 10 if ppo.ent_coef > 0.01 else min(0.0, 2 * ppo.ent_coef)
+    bonus = h.config.ppo.ent_coef
+    lower = bonus / 10 if bonus > 0.01 else min(0.0, 2 * bonus)
     first = f"ppo.ent_coef={number(lower or -0.01)}"
-    return Sign(
-        f"the deviation of the actions is {std:.2g} and rises",
-        f"it began at {start:.2g} and falls in a healthy run",
-        (first, slower_learning(h.config, 3)),
-    )
+    return Sign(first, slower_learning(h.config), std=std, start=start)
 
 
-@check("value_loss_growing", "the value network loses track", lasts=1.5)
+@check
 def value_loss_growing(h: History) -> Sign | None:
     """The value loss is many times what it was, and explains little; not while the task changes."""
     now, least = h.mean("train/value_loss"), h.best_low("train/value_loss")
     explained = h.mean("train/explained_variance")
     if not now > 4.0 * least or not explained < 0.5 or h.moving or h.success > 0.5:
         return None
-    return Sign(
-        f"value_loss is {now:.2g}, {now / least:.0f} times its least",
-        f"a healthy one falls; the network explains {explained:.0%} of the returns",
-        (
-            slower_learning(h.config, 3),
-            f"ppo.vf_coef={number(2 * max(h.config.ppo.vf_coef, 0.25))}",
-        ),
-    )
+    stronger = f"ppo.vf_coef={number(2 * max(h.config.ppo.vf_coef, 0.25))}"
+    figures = {"now": now, "times": now / least, "explained": explained}
+    return Sign(slower_learning(h.config), stronger, **figures)
 
 
-@check("value_frozen", "the value network does not learn")
+@check
 def value_frozen(h: History) -> Sign | None:
     """The values hardly vary, where the returns do."""
     values, returns = h.mean("train/value_std"), h.mean("train/return_std")
-    explained = h.recent("train/explained_variance", 0.1)
-    frozen = h.config.ppo.vf_coef == 0.0
+    explained, vf_coef = h.recent("train/explained_variance", 0.1), h.config.ppo.vf_coef
     flat = values < 0.05 * returns and len(explained) > 0 and abs(explained).max() < 0.1
-    if not (frozen or flat):
+    if not flat and vf_coef:
         return None
-    seen = (
-        "ppo.vf_coef is 0"
-        if frozen
-        else f"values deviate by {values:.2g}, returns by {returns:.2g}"
-    )
+    stronger = f"ppo.vf_coef={number(max(0.5, 2 * vf_coef))}"
     mean = h.mean("train/explained_variance")
-    return Sign(
-        f"{seen}, explained_variance is {mean:.2f}",
-        "healthy above 0.5; without it advantages are noise",
-        (
-            f"ppo.vf_coef={number(max(0.5, 2 * h.config.ppo.vf_coef))}",
-            f"ppo.learning_rate={number(2 * h.config.ppo.learning_rate)}",
-        ),
-    )
+    figures = {"values": values, "returns": returns, "vf_coef": vf_coef, "mean": mean}
+    return Sign(stronger, times(h.config, "ppo.learning_rate", 2), **figures)
 
 
-@check(
-    "explained_variance", "the value network predicts nothing", warm_up=2.0, lasts=1.5, episodes=100
-)
+@check
 def explained_variance(h: History) -> Sign | None:
     """Less than a tenth of the returns' variance is explained."""
-    share = h.mean("train/explained_variance", 0.1)
+    share, ppo = h.mean("train/explained_variance", 0.1), h.config.ppo
     if not share < 0.1 or h.success > 0.5:
         return None
-    ppo = h.config.ppo
-    wider = [2 * units for units in ppo.policy_kwargs.net_arch.vf]
-    first = "ppo.gamma=0.95" if ppo.gamma > 0.97 else slower_learning(h.config, 3)
+    first = "ppo.gamma=0.95" if ppo.gamma > 0.97 else slower_learning(h.config)
     if ppo.vf_coef < 0.25:
         first = "ppo.vf_coef=0.5"
-    text = ",".join(str(units) for units in wider)
-    return Sign(
-        f"explained_variance is {share:.2f}",
-        "healthy above 0.5; near or below zero advantages are noise",
-        (first, f"ppo.policy_kwargs.net_arch.vf=[{text}]"),
-    )
+    wider = ",".join(str(2 * units) for units in ppo.policy_kwargs.net_arch.vf)
+    return Sign(first, f"ppo.policy_kwargs.net_arch.vf=[{wider}]", share=share)
 
 
-@check("minibatch_small", "minibatches are too small")
+@check
 def minibatch_small(h: History) -> Sign | None:
     """Fewer than 64 samples each, and hundreds of gradient steps from one rollout."""
     batch = h.config.ppo.batch_size
-    if batch >= 64 or h.success > 0.9:
+    if batch >= 64 or h.success > 0.9 or (numbers := derive(h.config)).gradient_steps < 200:
         return None
-    numbers = derive(h.config)
-    if numbers.gradient_steps < 200:
-        return None
-    better = divisor_near(numbers.rollout, numbers.rollout / 4)
-    return Sign(
-        f"{numbers.gradient_steps:,} gradient steps of {batch} samples from each rollout",
-        "a gradient of fewer than 64 samples is mostly noise; 4 to 32 minibatches a pass are usual",
-        (f"ppo.batch_size={better}", f"ppo.n_epochs={max(3, h.config.ppo.n_epochs // 3)}"),
-    )
+    larger = f"ppo.batch_size={divisor_near(numbers.rollout, numbers.rollout / 4)}"
+    fewer = f"ppo.n_epochs={max(3, h.config.ppo.n_epochs // 3)}"
+    return Sign(larger, fewer, steps=numbers.gradient_steps, batch=batch)
 
 
-@check("horizon_short", "the policy looks only a few steps ahead")
+@check
 def horizon_short(h: History) -> Sign | None:
     """What is five steps away counts less than a third."""
-    gamma = h.config.ppo.gamma
+    gamma, task = h.config.ppo.gamma, h.config.task
     if gamma**5 > 1 / 3 or h.success > 0.9:
         return None
-    steps, task = 1.0 / (1.0 - gamma), h.config.task
-    period, timer = task.control_period, task.goal_change is GoalChange.TIMER
-    given = period * (task.goal_period if timer else task.episode_steps)
-    return Sign(
-        f"ppo.gamma={gamma:g} looks {steps:.1f} steps ({steps * period:.2f} s) ahead",
-        f"an arm has {given:g} s for a goal",
-        ("ppo.gamma=0.92", "ppo.gamma=0.99"),
-    )
+    steps, timer = 1.0 / (1.0 - gamma), task.goal_change is GoalChange.TIMER
+    given = task.control_period * (task.goal_period if timer else task.episode_steps)
+    figures = {"gamma": gamma, "steps": steps, "seconds": steps * task.control_period}
+    return Sign("ppo.gamma=0.92", "ppo.gamma=0.99", **figures, given=given)

@@ -1,18 +1,23 @@
-"""Signs in what the policy earns and where it arrives."""
+"""Signs in what the policy earns, where it arrives, what it sees, and in physics and machine."""
 
 import math
 
-from reach_rl.config.schema import Config, GoalChange
+import numpy as np
+
+from reach_rl.config.schema import GoalChange, Start
 from reach_rl.monitoring.health.diagnosis import Sign, check
-from reach_rl.monitoring.health.history import ERRORS, REWARD, History
+from reach_rl.monitoring.health.history import ERRORS, REWARD, SUCCESS, History
 from reach_rl.monitoring.health.remedies import (
+    calmer_physics,
     easier_goals,
+    entropy_bonus,
     narrow_kernel,
     number,
     ramp,
     slower_learning,
     smaller_region,
     term_weight,
+    times,
     times_weight,
 )
 
@@ -30,57 +35,39 @@ PENALTIES = (
 NEGATIVE = (*PENALTIES, "distance", "orientation_error", "keypoint_distance")
 """Terms whose weight is below zero in a reward that makes sense; of the others it is above."""
 
+RARE = "self_collision"
+"""The observation term that may well stay the same for a long time."""
 
-def _more_exploration(config: Config) -> str:
-    return f"ppo.ent_coef={number(max(2 * config.ppo.ent_coef, 0.003))}"
 
-
-def _thresholds(h: History) -> tuple[float, float]:
-    """Those in force (mm, deg)."""
+def _arrival(h: History) -> dict[str, float]:
+    """Median final errors now, of the newest evaluation or, if less, of training; thresholds."""
+    judged = ("position_error_mm_median", "orientation_error_deg_median")
+    now = [(h.mean(a), h.last(f"eval/{b}")) for a, b in zip(ERRORS, judged, strict=True)]
+    position, turn = (min((p for p in pair if p == p), default=math.inf) for pair in now)
     task = h.config.task
-    position = h.last("curriculum/position_threshold")
-    turn = h.last("curriculum/orientation_threshold")
-    position = task.position_threshold if math.isnan(position) else position
-    turn = task.orientation_threshold if math.isnan(turn) else turn
-    return 1e3 * position, math.degrees(turn)
+    near = h.last("curriculum/position_threshold", task.position_threshold)
+    turned = h.last("curriculum/orientation_threshold", task.orientation_threshold)
+    found = {"position": position, "turn": turn}
+    return found | {"near": 1e3 * near, "turned": math.degrees(turned)}
 
 
-def _errors(h: History) -> tuple[float, float]:
-    """Median final errors now (mm, deg): of the newest evaluation or, if less, of training."""
-    pairs = zip(ERRORS, ("position_error_mm_median", "orientation_error_deg_median"), strict=True)
-    now = [(h.mean(training), h.last(f"eval/{judged}")) for training, judged in pairs]
-    position, turn = (min(p for p in pair if not math.isnan(p)) for pair in now)
-    return position, turn
+def _best_success(h: History) -> float:
+    return max((v for v in map(h.most, SUCCESS) if not math.isnan(v)), default=1.0)
 
 
-def _known(h: History) -> bool:
-    return not math.isnan(h.mean(ERRORS[0]))
-
-
-def _in_words(position: float, turn: float) -> str:
-    return f"{position:.0f} mm and {turn:.0f} deg"
-
-
-@check("reward_flat", "the reward does not rise", warm_up=3.0, lasts=1.5, episodes=100)
+@check
 def reward_flat(h: History) -> Sign | None:
     """The reward per step is where it was, and the errors too; not while the task changes."""
     if h.moving or not h.failing:
         return None
     before, now = h.early(REWARD, 0.05), h.mean(REWARD)
-    spread = max(abs(before), 1e-9)
-    if not abs(now - before) < 0.15 * spread:
+    if not abs(now - before) < 0.15 * max(abs(before), 1e-9):
         return None
-    return Sign(
-        f"reward per step is {now:.3g} at {h.progress:.0%} of the run, {before:.3g} at its start",
-        "a healthy one rises",
-        (
-            _more_exploration(h.config),
-            f"ppo.learning_rate={number(2 * h.config.ppo.learning_rate)}",
-        ),
-    )
+    faster = times(h.config, "ppo.learning_rate", 2)
+    return Sign(entropy_bonus(h.config), faster, now=now, before=before)
 
 
-@check("reward_falling", "the reward falls", warm_up=2.0, lasts=1.5, episodes=100)
+@check
 def reward_falling(h: History) -> Sign | None:
     """The reward per step is well below its best, without better success; not in a curriculum."""
     if h.moving or not h.failing:
@@ -89,24 +76,13 @@ def reward_falling(h: History) -> Sign | None:
     if len(parts) < 2:
         return None
     best = float(parts.max())
-    if not best - now > 0.3 * max(abs(best), float(parts.max() - parts.min()) / 2, 1e-9):
+    if not best - now > 0.3 * max(abs(best), float(np.ptp(parts)) / 2, 1e-9):
         return None
-    return Sign(
-        f"reward per step fell from {best:.3g} to {now:.3g}, success is {h.success:.0%}",
-        "a healthy one rises, except while a curriculum makes the task harder",
-        (
-            slower_learning(h.config, 3),
-            f"ppo.clip_range={number(min(h.config.ppo.clip_range, 0.2) / 2)}",
-        ),
-    )
+    tighter = f"ppo.clip_range={number(min(h.config.ppo.clip_range, 0.2) / 2)}"
+    return Sign(slower_learning(h.config), tighter, best=best, now=now)
 
 
-@check(
-    "reward_misaligned",
-    "the reward pays for something else than reaching",
-    warm_up=2.0,
-    episodes=100,
-)
+@check
 def reward_misaligned(h: History) -> Sign | None:
     """The reward per step rises while the tool ends farther from its goals."""
     if h.moving or h.success > 0.05 or reward_penalties(h) is not None:
@@ -115,160 +91,187 @@ def reward_misaligned(h: History) -> Sign | None:
     before, now = h.early(ERRORS[0], 0.0), h.mean(ERRORS[0])
     if not (gained > 0.1 * abs(h.early(REWARD)) and now > 1.2 * before):
         return None
-    return Sign(
-        f"reward per step rose by {gained:.2g} while the final error went from {before:.0f} to "
-        f"{now:.0f} mm",
-        "reward and error improve together in a healthy run",
-        _realigned(h),
-    )
+    return Sign(*_realigned(h), gained=gained, before=before, now=now)
 
 
-def _realigned(h: History) -> tuple[str, str]:
+def _realigned(h: History) -> list[str]:
     """Signs turned round where they are wrong, the best paid term first; else more for progress."""
     terms = {name: term for name, term in h.config.reward.terms.items() if term is not None}
     wrong = [n for n, t in terms.items() if t.weight != 0 and (t.weight > 0) == (n in NEGATIVE)]
     wrong.sort(key=lambda name: -h.mean(f"reward/{name}"))
-    found = [f"reward.terms.{n}.weight={number(-terms[n].weight)}" for n in wrong[:2]]
-    found += [
-        times_weight(h.config, name, 3.0, usual)
-        for name, usual in (("progress", 50.0), ("keypoint_distance", -1.0))
-        if name not in wrong
-    ]
-    return found[0], found[1]
+    found = [f"reward.terms.{n}.weight={number(-terms[n].weight)}" for n in wrong]
+    usual = {"progress": 50.0, "keypoint_distance": -1.0}
+    found += [times_weight(h.config, n, 3.0, w) for n, w in usual.items() if n not in wrong]
+    return found[:2]
 
 
-@check("reward_penalties", "penalties outweigh everything else")
+@check
 def reward_penalties(h: History) -> Sign | None:
     """The restraining terms cost more than twice what all others come to; success is not there."""
     if h.success > 0.5:
         return None
     terms = {name.partition("/")[2]: h.mean(name) for name in h.names("reward/")}
-    costs = {n: v for n, v in terms.items() if n in PENALTIES and v < 0}
-    rest = sum(abs(v) for n, v in terms.items() if n not in PENALTIES)
-    if not costs or not -sum(costs.values()) > 2.0 * rest:
+    paid = {n: -v for n, v in terms.items() if n in PENALTIES and v < 0}
+    costs, rest = sum(paid.values()), sum(abs(v) for n, v in terms.items() if n not in PENALTIES)
+    if not paid or not costs > 2.0 * rest:
         return None
-    worst = min(costs, key=costs.__getitem__)
-    weight = h.last(f"curriculum/{worst}")
+    worst = max(paid, key=paid.__getitem__)
     term = h.config.reward.terms.get(worst)
-    if math.isnan(weight):
-        weight = term.weight if term else -1.0
-    less = weight * max(1e-3, min(0.1, 0.2 * rest / -costs[worst]))
-    return Sign(
-        f"penalties take {-sum(costs.values()):.3g} an episode ({worst} {costs[worst]:.3g}), "
-        f"all else comes to {rest:.3g}",
-        "standing still then pays more than trying",
-        (
-            term_weight(h.config, worst, less),
-            ramp(h.config, worst, less, weight),
-        ),
-    )
+    weight = h.last(f"curriculum/{worst}", term.weight if term else -1.0)
+    less = weight * max(1e-3, min(0.1, 0.2 * rest / paid[worst]))
+    pair = term_weight(h.config, worst, less), ramp(h.config, worst, less, weight)
+    return Sign(*pair, costs=costs, worst=worst, most=-paid[worst], rest=rest)
 
 
-@check("reward_scale", "returns are too large for the value network")
+@check
 def reward_scale(h: History) -> Sign | None:
     """Rewards are not normalised, and returns deviate by more than 30."""
     spread = h.mean("train/return_std")
     if h.config.reward.normalize or not spread > 30.0 or h.success > 0.5:
         return None
-    return Sign(
-        f"returns deviate by {spread:.3g}",
-        "networks learn numbers of about 1",
-        ("reward.normalize=true", f"ppo.vf_coef={number(h.config.ppo.vf_coef / spread**2)}"),
-    )
+    return Sign("reward.normalize=true", times(h.config, "ppo.vf_coef", spread**-2), spread=spread)
 
 
-@check("success_flat", "no goal is ever reached", warm_up=5.0, lasts=2.0, episodes=100)
+@check
 def success_flat(h: History) -> Sign | None:
     """Success is zero in training and evaluation after half of the run, and nothing improves."""
-    best = max((v for v in map(h.most, SUCCESS) if not math.isnan(v)), default=1.0)
-    if not best < 0.02 or h.arriving or not _known(h):
+    best = _best_success(h)
+    if not best < 0.02 or h.arriving or not h.judged:
         return None
-    position, turn = _errors(h)
-    limits = _thresholds(h)
-    return Sign(
-        f"success is {best:.1%} at {h.progress:.0%} of the run, errors {_in_words(position, turn)}",
-        f"a goal counts below {_in_words(*limits)}",
-        (easier_goals(h.config), f"total_timesteps={3 * h.config.total_timesteps}"),
-    )
+    longer = f"total_timesteps={3 * h.config.total_timesteps}"
+    return Sign(easier_goals(h.config), longer, best=best, **_arrival(h))
 
 
-SUCCESS = ("rollout/success_rate", "eval/success_rate")
-
-
-@check("goals_unreachable", "the goals look out of reach", warm_up=3.0, lasts=2.0, episodes=100)
+@check
 def goals_unreachable(h: History) -> Sign | None:
     """Nothing is reached and the error stays large, though the values are understood."""
-    best = max((v for v in map(h.most, SUCCESS) if not math.isnan(v)), default=1.0)
-    if not best < 0.005 or not _known(h) or h.moving:
+    if not _best_success(h) < 0.005 or not h.judged or h.moving:
         return None
-    position, _ = _errors(h)
-    limit = _thresholds(h)[0]
+    found = _arrival(h)
     still = abs(h.fall(ERRORS[0], 0.2)) < 0.05
     understood = h.mean("train/explained_variance", 0.1) > 0.4 and h.mean("train/std") > 0.1
     nearer = h.mean(ERRORS[0]) < 1.05 * h.early(ERRORS[0], 0.0)
-    if not (nearer and still and understood and position > 10.0 * limit):
+    if not (nearer and still and understood and found["position"] > 10.0 * found["near"]):
         return None
-    return Sign(
-        f"no goal was reached, the final error stays at {position:.0f} mm",
-        f"a goal counts below {limit:.0f} mm; the values are well predicted: learning works",
-        (easier_goals(h.config), smaller_region(h.config)),
-    )
+    return Sign(easier_goals(h.config), smaller_region(h.config), **found)
 
 
-@check(
-    "hovering", "the tool hovers just outside the threshold", warm_up=5.0, lasts=2.0, episodes=100
-)
+@check
 def hovering(h: History) -> Sign | None:
     """The median error is 1 to 3 thresholds, few goals are reached, and neither improves."""
-    if h.success > 0.3 or h.moving or not h.failing or not _known(h):
+    if h.success > 0.3 or h.moving or not h.failing or not h.judged:
         return None
-    now = zip(_errors(h), _thresholds(h), strict=True)
-    ratios = [error / limit for error, limit in now]
-    if not 1.0 < max(ratios) < 3.0:
+    found = _arrival(h)
+    if not 1.0 < max(found["position"] / found["near"], found["turn"] / found["turned"]) < 3.0:
         return None
-    position, turn = _errors(h)
-    kernel = narrow_kernel(h.config, _thresholds(h)[0] / 4e3)
+    kernel = narrow_kernel(h.config, found["near"] / 4e3)
     bonus = times_weight(h.config, "completion_bonus", 3.0, 5.0)
     longer = f"total_timesteps={2 * h.config.total_timesteps}"
     hold = h.config.task.goal_change is GoalChange.HOLD
-    return Sign(
-        f"median errors stay at {_in_words(position, turn)}, success at {h.success:.0%}",
-        f"a goal counts below {_in_words(*_thresholds(h))}",
-        (bonus, kernel) if hold else (kernel, longer),
-    )
+    return Sign(*((bonus, kernel) if hold else (kernel, longer)), **found)
 
 
-@check("chatter", "the arm does not come to rest at the goal", warm_up=7.0)
+@check
 def chatter(h: History) -> Sign | None:
     """The judged policy arrives, but the joints still move fast at the end of the episode."""
     speed = h.last("eval/final_joint_speed_rad_s_median")
-    position, turn = _errors(h) if _known(h) else (math.inf, math.inf)
-    limits = _thresholds(h)
-    if not (speed > 0.25 and position < limits[0] and turn < limits[1]):
+    if not (speed > 0.25 and h.judged):
         return None
-    return Sign(
-        f"joints move at {speed:.2g} rad/s when an evaluation ends, inside the thresholds",
-        "a healthy policy rests there below 0.05",
-        (
-            times_weight(h.config, "stillness", 2.0, 0.3, "[0.03]"),
-            f"ppo.ent_coef={number(min(2 * h.config.ppo.ent_coef, -0.01))}",
-        ),
-    )
+    found = _arrival(h)
+    if not (found["position"] < found["near"] and found["turn"] < found["turned"]):
+        return None
+    calmer = f"ppo.ent_coef={number(min(2 * h.config.ppo.ent_coef, -0.01))}"
+    return Sign(times_weight(h.config, "stillness", 2.0, 0.3, "[0.03]"), calmer, speed=speed)
 
 
-@check("action_saturation", "actions stick to their bounds")
+@check
 def action_saturation(h: History) -> Sign | None:
     """More than half of the actions are at their bound, and success is not there."""
     share = h.mean("rollout/action_saturation")
     if not share > 0.55 or h.success > 0.5:
         return None
     wide = h.config.ppo.policy_kwargs.log_std_init > 0.0
-    calmer = slower_learning(h.config, 3)
-    return Sign(
-        f"{share:.0%} of the actions are at +-1",
-        "a deviation of 1 puts a third of them there; above half, the policy cannot steer",
-        (
-            "ppo.policy_kwargs.log_std_init=0.0" if wide else calmer,
-            times_weight(h.config, "action_rate", 3.0, -0.005),
-        ),
-    )
+    first = "ppo.policy_kwargs.log_std_init=0.0" if wide else slower_learning(h.config)
+    return Sign(first, times_weight(h.config, "action_rate", 3.0, -0.005), share=share)
+
+
+@check
+def observation_dead(h: History) -> Sign | None:
+    """A number of an observation term is constant."""
+    terms = {name.partition("/")[2]: name for name in h.names("observation/")}
+    still = 1e-3 if h.config.observation.normalize else 1e-6
+    now = [(term, name) for term, name in terms.items() if h.last(name) < still]
+    dead = [term for term, name in now if term != RARE and h.recent(name).max() < still]
+    if not dead:
+        return None
+    off = f"observation.terms.{dead[0]}=null"
+    return Sign(_wider(h, dead[0]), off, dead=", ".join(dead), still=still)
+
+
+def _wider(h: History, name: str) -> str:
+    term = h.config.observation.terms.get(name)
+    if term is not None and term.scales:
+        wider = ",".join(number(4 * width) for width in term.scales)
+        return f"observation.terms.{name}.scales=[{wider}]"
+    return "task.start=region" if h.config.task.start is Start.HOME else "task=near"
+
+
+@check
+def observation_scale(h: History) -> Sign | None:
+    """Not normalised, with deviations a factor of five apart or means far from zero."""
+    if h.config.observation.normalize or h.success > 0.5:
+        return None
+    terms = {n.partition("/")[2]: h.mean(n) for n in h.names("observation/")}
+    most, offset = h.mean("normalizer/seen_std_max"), h.mean("normalizer/seen_mean_max")
+    varied = [value for name, value in terms.items() if name != RARE and value > 1e-6]
+    low = min(varied, default=math.nan)
+    if not (most > 5.0 * low or most > 3.0 or offset > 3.0):
+        return None
+    figures = {"low": low, "most": most, "offset": offset}
+    return Sign("observation.normalize=true", _squashed(h, terms), **figures)
+
+
+def _squashed(h: History, terms: dict[str, float]) -> str:
+    """tanh of the term that varies most, of those that have none."""
+    config = h.config.observation.terms
+    raw = [n for n in terms if (term := config.get(n)) is not None and not term.scales]
+    if not raw:
+        return "observation=default"
+    most = max(raw, key=terms.__getitem__)
+    return f"observation.terms.{most}.scales=[{number(max(2 * terms[most], 1e-3))}]"
+
+
+@check
+def episode_length(h: History) -> Sign | None:
+    """Every environment has had two episodes, and their mean length falls short."""
+    steps, envs = h.config.task.episode_steps, h.config.vec_env.n_envs
+    rounds = max(2.0, 1.0 + h.config.ppo.stats_window_size / envs)
+    length = h.mean("rollout/ep_len_mean")
+    if h.step < rounds * envs * steps or not length < 0.95 * steps:
+        return None
+    return Sign(*calmer_physics(h.config), length=length, steps=steps)
+
+
+@check
+def physics_resets(h: History) -> Sign | None:
+    """Simulations were reset since the sign began, more than once."""
+    resets = h.recent("health/physics_resets", 0.1)
+    if len(resets) < 2 or not resets[-1] - resets[0] >= 2:
+        return None
+    return Sign(*calmer_physics(h.config), resets=resets[-1], lately=resets[-1] - resets[0])
+
+
+@check
+def throughput(h: History) -> Sign | None:
+    """A rollout and its update take three times as long as the median before, for a minute."""
+    recent = h.recent("time/iteration_s")
+    now = float(np.median(recent)) if recent.sum() >= 60.0 else 0.0
+    if not now > 3.0 * h.least("time/iteration_s"):  # what the median before is at least
+        return None
+    earlier = h.between("time/iteration_s", 0.0, h.progress - 0.1)
+    if len(earlier) < 5 or not now > 3.0 * np.median(earlier):
+        return None
+    vec = h.config.vec_env
+    fewer = f"vec_env.n_envs={max(1, vec.n_envs // 2)}"
+    figures = {"now": now, "before": np.median(earlier)}
+    return Sign(f"vec_env.threads={int(vec.threads != 1)}", fewer, **figures)

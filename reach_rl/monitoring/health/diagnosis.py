@@ -8,6 +8,7 @@ from typing import Any
 from reach_rl.config.schema import Config
 from reach_rl.extend import entries, register
 from reach_rl.monitoring.health.history import History
+from reach_rl.monitoring.metrics import sheet
 from reach_rl.monitoring.record import STEP, Record, read_records
 
 Say = Callable[[str], None]
@@ -22,47 +23,43 @@ NAME = "health/check"
 """In the record of a warning: the name of its check."""
 
 
-@dataclass(frozen=True, slots=True)
 class Sign:
     """What a check sees now."""
 
-    seen: str
-    """The figures."""
-    against: str
-    """What they would be in a healthy run, or why they matter."""
-    remedies: tuple[str, str]
-    """The two likeliest remedies, each the overrides to type."""
-
-
-Look = Callable[[History], Sign | None]
+    def __init__(self, first: str, second: str, **figures: Any) -> None:  # noqa: ANN401
+        """The two likeliest remedies, each the overrides to type, and figures for the words."""
+        self.remedies = (first, second)
+        self.figures = figures
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that can go wrong with a run."""
+    """One thing that can go wrong with a run; its words are templates, see checks.yaml."""
 
     name: str
+    look: Callable[[History], Sign | None]
     title: str
     """What goes wrong, for people."""
-    look: Look
-    warm_up: float
+    seen: str
+    """The figures."""
+    against: str
+    """What they would be in a healthy run, or why they matter."""
+    warm_up: float = 1.0
     """Multiple of health.warm_up before which nothing is said."""
-    lasts: float
+    lasts: float = 1.0
     """Multiple of health.persistence for which the sign must last."""
-    episodes: int
+    episodes: int = 0
     """Length of so many episodes, in environment steps, before which nothing is said."""
 
 
-def check(
-    name: str, title: str, *, warm_up: float = 1.0, lasts: float = 1.0, episodes: int = 0
-) -> Callable[[Look], Look]:
-    """Register a function of the history as a check."""
+_WORDS = sheet("health/checks.yaml")
 
-    def decorated(look: Look) -> Look:
-        register("health_check", name, Check(name, title, look, warm_up, lasts, episodes))
-        return look
 
-    return decorated
+def check(look: Callable[[History], Sign | None]) -> Callable[[History], Sign | None]:
+    """Register a function of the history as the check of its name, with its words."""
+    name = look.__name__
+    register("health_check", name, Check(name, look, **_WORDS[name]))
+    return look
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +68,14 @@ class Finding:
 
     check: Check
     step: int
-    sign: Sign
-
-    @property
-    def title(self) -> str:
-        """One short line."""
-        return self.check.title
+    seen: str
+    """What was seen, against what."""
+    remedies: tuple[str, str]
 
     @property
     def text(self) -> str:
         """What was seen, against what, and what to type."""
-        first, second = self.sign.remedies
-        return f"{self.sign.seen}; {self.sign.against}; try {first} or {second}"
+        return f"{self.seen}; try {' or '.join(self.remedies)}"
 
 
 class Diagnosis:
@@ -120,13 +113,11 @@ class Diagnosis:
     def report(self, record: Record, step: int, values: Mapping[str, Any], say: Say) -> None:
         """Read a record; tell what there is to tell, once, and note whether to stop."""
         for finding in self.feed(step, values):
-            say(f"warning: {finding.title} ({finding.check.name}): {finding.text}")
-            record.alert(step, finding.title, finding.text, finding.check.name)
-            if {"any", finding.check.name} & set(self.config.stop_on):
-                self.stop = self.stop or (
-                    f"{finding.title} (health.stop_on={finding.check.name}) at step {step:,}; "
-                    f"{finding.text}"
-                )
+            name, title, text = finding.check.name, finding.check.title, finding.text
+            say(f"warning: {title} ({name}): {text}")
+            record.alert(step, title, text, name)
+            if not self.stop and {"any", name} & set(self.config.stop_on):
+                self.stop = f"{title} (health.stop_on={name}) at step {step:,}; {text}"
 
     def _look(self, check: Check) -> Finding | None:
         history, name = self.history, check.name
@@ -141,7 +132,10 @@ class Diagnosis:
         begin, record = self._since.setdefault(name, (history.step, history.records))
         lasted = history.step - begin >= check.lasts * self.config.persistence * history.total
         enough = history.records - record >= LASTING - 1 and history.records >= SILENT
-        return Finding(check, history.step, sign) if lasted and enough else None
+        if not (lasted and enough):
+            return None
+        seen = f"{check.seen}; {check.against}".format(h=history, **sign.figures)
+        return Finding(check, history.step, seen, sign.remedies)
 
 
 def diagnose(config: Config, records: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -18,9 +18,10 @@ LEAST = 3
 REWARD = "reward per step"
 """Mean reward per environment step of the last episodes; a return grows with its episode."""
 
-
 ERRORS = ("rollout/position_error_mm", "rollout/orientation_error_deg")
 """Median final errors of training."""
+
+SUCCESS = ("rollout/success_rate", "eval/success_rate")
 
 
 class Column:
@@ -135,10 +136,10 @@ class History:
         third = len(values) // 3
         return _mean(values[:third]), _mean(values[len(values) - third :])
 
-    def last(self, name: str) -> float:
-        """The newest value, NaN without any."""
+    def last(self, name: str, default: float = math.nan) -> float:
+        """The newest value."""
         numbers = self._column(name).numbers
-        return float(numbers[-1]) if len(numbers) else math.nan
+        return float(numbers[-1]) if len(numbers) else default
 
     def most(self, name: str) -> float:
         """The largest value so far, NaN without any."""
@@ -152,8 +153,7 @@ class History:
 
     def best_low(self, name: str) -> float:
         """The least mean of any twentieth of the run so far, NaN without any."""
-        means = self.parts(name)
-        return float(means.min()) if len(means) else math.nan
+        return min(self.parts(name).tolist(), default=math.nan)
 
     def parts(self, name: str, count: int = 20) -> Array:
         """Mean of each twentieth (or other part) of the run that is over."""
@@ -168,24 +168,28 @@ class History:
     @property
     def success(self) -> float:
         """Success rate now: that of training or, if larger, that of the newest evaluation."""
-        found = (self.mean("rollout/success_rate"), self.last("eval/success_rate"))
+        found = (self.mean(SUCCESS[0]), self.last(SUCCESS[1]))
         return max((rate for rate in found if not math.isnan(rate)), default=0.0)
+
+    @property
+    def judged(self) -> bool:
+        """Whether training has told a final error lately."""
+        return not math.isnan(self.mean(ERRORS[0]))
 
     @property
     def arriving(self) -> bool:
         """Success rises, or the final errors fall; training explores and may long reach nothing."""
-        if self.gain("rollout/success_rate", 0.2) > 0.03 or self._evaluations_rise():
-            return True
-        return any(self.fall(name, 0.2) > 0.1 for name in ERRORS)
+        judged = self._column(SUCCESS[1]).numbers
+        return (
+            self.gain(SUCCESS[0], 0.2) > 0.03
+            or any(self.fall(name, 0.2) > 0.1 for name in ERRORS)
+            or (len(judged) > 1 and bool(judged[-1] > judged[:-1].max() + 0.02))
+        )
 
     @property
     def failing(self) -> bool:
         """Fewer than half of the goals are reached, and nothing gets better."""
         return self.success < 0.5 and not self.arriving
-
-    def _evaluations_rise(self) -> bool:
-        numbers = self._column("eval/success_rate").numbers
-        return len(numbers) > 1 and bool(numbers[-1] > numbers[:-1].max() + 0.02)
 
     @property
     def moving(self) -> bool:

@@ -1,6 +1,28 @@
 """Overrides to type, from what the configuration has."""
 
+from functools import reduce
+
 from reach_rl.config.schema import Config
+
+
+def number(value: float) -> str:
+    """A number for an override: short, and exact enough."""
+    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def times(config: Config, key: str, factor: float) -> str:
+    """A key with its value times a factor."""
+    return f"{key}={number(factor * reduce(getattr, key.split('.'), config))}"  # pyright: ignore
+
+
+def slower_learning(config: Config, factor: float = 3.0) -> str:
+    """A smaller step of Adam."""
+    return times(config, "ppo.learning_rate", 1.0 / factor)
+
+
+def entropy_bonus(config: Config) -> str:
+    """More exploration."""
+    return f"ppo.ent_coef={number(max(2 * config.ppo.ent_coef, 0.003))}"
 
 
 def term_weight(config: Config, name: str, weight: float, scales: str = "null") -> str:
@@ -51,11 +73,9 @@ def smaller_region(config: Config) -> str:
     return f"task.region.joint_range=[{','.join(number(angle / 2) for angle in width)}]"
 
 
-def slower_learning(config: Config, factor: float) -> str:
-    """A smaller step of Adam."""
-    return f"ppo.learning_rate={number(config.ppo.learning_rate / factor)}"
-
-
-def number(value: float) -> str:
-    """A number for an override: short, and exact enough."""
-    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+def calmer_physics(config: Config) -> tuple[str, str]:
+    """Shorter physics steps, or an arm that moves less."""
+    task = config.task
+    finer = f"task.physics_step={number(task.physics_step / 2)} task.substeps={2 * task.substeps}"
+    kind = "torque" if config.action.kind == "offset" else "speed"
+    return finer, times(config, f"action.{kind}", 0.5)
