@@ -3,14 +3,10 @@
 A terminal that went away or a full disk silences that half and never stops a run.
 """
 
-import contextlib
 import io
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, NewLine
@@ -36,8 +32,10 @@ class TeeConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401
         """As rich's print; the log gets the same without styles."""
-        with self._survive():
+        try:
             super().print(*objects, **options)
+        except OSError:
+            self.quiet = True
         # Control codes and lone line ends are how a live display moves about on the terminal.
         if not objects or not all(isinstance(item, (Control, NewLine)) for item in objects):
             self.note(*objects, **options)
@@ -61,13 +59,6 @@ class TeeConsole(Console):
         """Fall silent instead of ending the process, which is rich's answer."""
         self.quiet = True
 
-    @contextlib.contextmanager
-    def _survive(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            self.quiet = True
-
 
 def open_console(log_path: Path | None = None, **options: Any) -> TeeConsole:  # noqa: ANN401
     """A console on the terminal and, appending, on the log file.
@@ -80,16 +71,6 @@ def open_console(log_path: Path | None = None, **options: Any) -> TeeConsole:  #
         OSError: if the log cannot be opened.
     """
     return TeeConsole(Appender(log_path) if log_path else None, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What a display says, in words."""
-
-    success: str
-    reward: str
-    rate: str
-    left: str
 
 
 class Progress:
@@ -132,12 +113,7 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the bar as it is last."""
         if self._bar is not None:
             self._bar.refresh()
@@ -167,46 +143,35 @@ class Progress:
             return
         rate = fps if fps else (step - self._begin_step) / max(now - self._begin_time, 1e-9)
         left = max(0, self.total_steps - step) / rate if rate > 0 else None
-        shown = _Shown(
-            f"success {_known(success_rate, '.1%')}",
-            f"reward {_known(reward, '.4g')}",
-            f"{rate:,.0f} steps/s",
-            f"{_clock(left)} left",
+        text = (
+            f"success {_known(success_rate, '.1%')}, reward {_known(reward, '.4g')}, "
+            f"{rate:,.0f} steps/s, {clock(left)} left"
         )
         if redraw and self._bar is not None:
             self._next_redraw = now + REDRAW_SECONDS
-            self._draw(self._bar, shown)
+            self._draw(self._bar, text)
         if line:
             self._next_line = now + LINE_SECONDS
-            self._say(shown)
+            self._say(f"{step:,} steps ({step / max(self.total_steps, 1):.0%}), {text}")
 
     def _make_bar(self, label: str) -> RichProgress:
         bar = RichProgress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("[green]{task.fields[shown].success}"),
-            TextColumn("[cyan]{task.fields[shown].reward}"),
-            TextColumn("[dim]{task.fields[shown].rate}"),
-            TextColumn("{task.fields[shown].left}"),
+            TextColumn("{task.fields[text]}"),
             console=self.console,
             auto_refresh=False,
             expand=True,
         )
-        begun = _Shown("success -", "reward -", "- steps/s", "")
-        bar.add_task(label, total=self.total_steps, completed=self._step, shown=begun)
+        bar.add_task(label, total=self.total_steps, completed=self._step, text="")
         return bar
 
-    def _draw(self, bar: RichProgress, shown: _Shown) -> None:
-        bar.update(bar.task_ids[0], completed=self._step, shown=shown)
+    def _draw(self, bar: RichProgress, text: str) -> None:
+        bar.update(bar.task_ids[0], completed=self._step, text=text)
         bar.refresh()
 
-    def _say(self, shown: _Shown) -> None:
-        share = self._step / max(self.total_steps, 1)
-        text = (
-            f"{self._step:,} steps ({share:.0%}), {shown.success}, {shown.reward}, {shown.rate}, "
-            f"{shown.left}"
-        )
+    def _say(self, text: str) -> None:
         if self._bar is None:
             self.console.print(text, soft_wrap=True)
         elif isinstance(self.console, TeeConsole):
@@ -217,8 +182,8 @@ def _known(value: float | None, form: str) -> str:
     return "-" if value is None or math.isnan(value) else format(value, form)
 
 
-def _clock(seconds: float | None) -> str:
-    """`m:ss` or `h:mm:ss`."""
+def clock(seconds: float | None) -> str:
+    """`m:ss` or `h:mm:ss`; `-` of None."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), 60)

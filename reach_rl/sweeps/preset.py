@@ -1,5 +1,6 @@
 """A trial as conf/experiment/tuned_<study>.yaml: what was searched and what the command fixed."""
 
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,12 @@ from typing import Any
 import yaml
 
 from reach_rl.config import checkout_dir, conf_dir
-from reach_rl.config.composition import Composed, Composer
+from reach_rl.config.composition import Composer
 from reach_rl.config.problems import command as typed_command
 from reach_rl.config.problems import show
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_atomic
+from reach_rl.rundir.resume import changes
 
 _OURS = "# study: "
 _SIDE = (
@@ -32,17 +34,6 @@ _SIDE = (
     "hydra",
 )
 """Keys of one run, its length, its machine and its judging, which a preset leaves to its user."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Lists of plain values on one line."""
-
-    def represent_list(self, data: list[Any]) -> yaml.Node:
-        flow = not any(isinstance(item, dict | list) for item in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
-
-
-_Dumper.add_representer(list, _Dumper.represent_list)
 
 
 def write(
@@ -94,12 +85,11 @@ def command(path: Path) -> str:
 def place(name: str, study: str, folder: Path) -> Path:
     """The file of a study: tuned_<name>.yaml, or with a number where another study has it."""
     stem = "tuned_" + re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
-    number = 1
-    while True:
-        path = folder / f"{stem}.yaml" if number == 1 else folder / f"{stem}_{number}.yaml"
+    for number in itertools.count(1):
+        path = folder / (f"{stem}.yaml" if number == 1 else f"{stem}_{number}.yaml")
         if not path.exists() or f"{_OURS}{study}\n" in path.read_text(encoding="utf-8"):
-            return path
-        number += 1
+            break
+    return path
 
 
 def text(stem: str, facts: Mapping[str, str], defaults: list[Any], tree: dict[str, Any]) -> str:
@@ -110,7 +100,7 @@ def text(stem: str, facts: Mapping[str, str], defaults: list[Any], tree: dict[st
         *(f"# {key}: {' '.join(str(redact(fact)).split())}" for key, fact in facts.items()),
     ]
     content: dict[str, Any] = {"defaults": defaults} if defaults else {}
-    body = yaml.dump(content | tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    body = yaml.safe_dump(content | tree, sort_keys=False, default_flow_style=None)
     return "\n".join(lines) + "\n" + (body if content or tree else "")
 
 
@@ -121,12 +111,13 @@ def split(
 
     What a chosen sweep= sets counts too, but for Hydra's own keys.
     """
+    from omegaconf import OmegaConf
+
     sides = [side for side in _SIDE if not any(_within(key, side) for key in searched)]
-    keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
     kept = [
         text
-        for text, key in zip(overrides, keys, strict=True)
-        if not any(_within(key, side) for side in sides)
+        for text in overrides
+        if not any(_within(text.lstrip("+~").partition("=")[0], side) for side in sides)
     ]
     full = composer.compose(kept)
     experiment = full.choices.get("experiment")
@@ -138,12 +129,14 @@ def split(
         if option != usual.get(group) and group not in ("sweep", "experiment", *_SIDE)
     }
     groups = [f"{group}={_option(option)}" for group, option in chosen.items()]
-    tree = _difference(_values(composer.compose([*presets, *groups])), _values(full))
-    for side in sides:
-        _drop(tree, side.split("."))
+    before, after = (_plain(c.cfg) for c in (composer.compose([*presets, *groups]), full))
+    tree = OmegaConf.create()
+    for key, (_, value) in changes(before, after, ()):
+        if not any(_within(key, side) for side in sides):
+            OmegaConf.update(tree, key, value, merge=False)
     names: list[Any] = experiment if isinstance(experiment, list) else [experiment]
     overriding = [{f"override /{group}": option} for group, option in chosen.items()]
-    return [*(name for name in names if name), *overriding], tree
+    return [*(name for name in names if name), *overriding], _plain(tree)
 
 
 def _within(key: str, side: str) -> bool:
@@ -155,35 +148,9 @@ def _option(option: object) -> str:
     return f"[{','.join(map(str, option))}]" if isinstance(option, list) else show(option)
 
 
-def _values(composed: Composed) -> dict[str, Any]:
+def _plain(cfg: Any) -> dict[str, Any]:  # noqa: ANN401  a DictConfig
     """The values as written, interpolations included."""
     from omegaconf import OmegaConf
 
-    tree = OmegaConf.to_container(composed.cfg, resolve=False)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
-
-
-def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What after has otherwise than before; null for what it lacks."""
-    found: dict[str, Any] = {}
-    for key in dict.fromkeys([*before, *after]):
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            if below := _difference(old, new):
-                found[key] = below
-        elif old != new or (key in after) != (key in before):
-            found[key] = new
-    return found
-
-
-def _drop(tree: dict[str, Any], path: Sequence[str]) -> None:
-    """Take a key out, and what is empty without it."""
-    key, *rest = path
-    if rest and isinstance(tree.get(key), dict):
-        _drop(tree[key], rest)
-        if tree[key]:
-            return
-    elif rest:
-        return
-    tree.pop(key, None)
+    tree: Any = OmegaConf.to_container(cfg, resolve=False)
+    return tree

@@ -9,8 +9,10 @@ import io
 import math
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -85,20 +87,13 @@ class Objective:
     name: str
     maximise: bool
 
-    def better(self, first: float, second: float) -> bool:
-        """Whether the first value is better than the second."""
-        return first > second if self.maximise else first < second
-
 
 def objectives(study: "Study") -> list[Objective]:
     """The objectives of a study, in the order of its values."""
-    directions = study.directions
-    names = study.metric_names or ["value"] * (len(directions) == 1)
-    names = names or [f"value {number}" for number in range(len(directions))]
-    return [
-        Objective(name, direction.name == "MAXIMIZE")
-        for name, direction in zip(names, directions, strict=True)
-    ]
+    count = len(study.directions)
+    names = study.metric_names or [f"value {n}" if count > 1 else "value" for n in range(count)]
+    pairs = zip(names, study.directions, strict=True)
+    return [Objective(name, direction.name == "MAXIMIZE") for name, direction in pairs]
 
 
 def trials(study: "Study", *states: str) -> "list[FrozenTrial]":
@@ -109,7 +104,7 @@ def trials(study: "Study", *states: str) -> "list[FrozenTrial]":
 
 def state(trial: "FrozenTrial") -> str:
     """The state in words: waiting, running, complete, pruned or failed."""
-    return {"FAIL": "failed"}.get(trial.state.name, trial.state.name.lower())
+    return trial.state.name.lower() + "ed" * (trial.state.name == "FAIL")
 
 
 def best(study: "Study") -> "FrozenTrial | None":
@@ -156,32 +151,25 @@ def _row(study: "Study", trial: "FrozenTrial") -> dict[str, Any]:
 
 def seconds(trial: "FrozenTrial") -> float | None:
     """How long a trial took, or has been running; None before it began."""
-    if trial.datetime_start is None:
+    begin = trial.datetime_start
+    if begin is None:
         return None
-    end = trial.datetime_complete
-    if end is None:
-        from datetime import datetime
-
-        end = datetime.now(trial.datetime_start.tzinfo)
-    return round((end - trial.datetime_start).total_seconds(), 3)
+    end = trial.datetime_complete or datetime.now(begin.tzinfo)
+    return round((end - begin).total_seconds(), 3)
 
 
 def header(study: "Study") -> dict[str, Any]:
     """What stands above the trials: study, objectives, counts, best, front, importances."""
-    rows_of = {trial.number: _row(study, trial) for trial in trials(study)}
-    states = [row["state"] for row in rows_of.values()]
-    winner = best(study)
-    attrs = study.user_attrs
-    steps = [row["env_steps"] for row in rows_of.values() if row["env_steps"]]
+    known, winner, attrs = rows(study), best(study), study.user_attrs
     return {
         "study": study.study_name,
         "objectives": {o.name: "maximise" if o.maximise else "minimise" for o in objectives(study)},
-        "trials": {name: states.count(name) for name in dict.fromkeys(states)},
-        "best": None if winner is None else rows_of[winner.number],
+        "trials": dict(Counter(row["state"] for row in known)),
+        "best": None if winner is None else known[winner.number],
         "front": [trial.number for trial in front(study)] if len(study.directions) > 1 else None,
         "importance": importance(study),
-        "env_steps": sum(steps),
-        "seconds": sum(row["seconds"] or 0.0 for row in rows_of.values()),
+        "env_steps": sum(row["env_steps"] or 0 for row in known),
+        "seconds": sum(row["seconds"] or 0.0 for row in known),
         **{key: attrs[key] for key in ("command", "overrides", "space", "version") if key in attrs},
     }
 
@@ -201,8 +189,7 @@ def importance(study: "Study") -> dict[str, dict[str, float]]:
 
 
 def _importance(study: "Study", index: int) -> dict[str, float]:
-    done = trials(study, "COMPLETE")
-    keys = searched(study)
+    keys, done = searched(study), trials(study, "COMPLETE")
     if len({t.values[index] for t in done if math.isfinite(t.values[index])}) < 4:
         return {}
     if len(keys) == 1:
@@ -211,8 +198,7 @@ def _importance(study: "Study", index: int) -> dict[str, float]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it looks at the smallest, which is meant
-        shares = get_param_importances(study, **importance_arguments(study, index))
-    return {name: float(share) for name, share in shares.items()}
+        return get_param_importances(study, **importance_arguments(study, index))
 
 
 def importance_arguments(study: "Study", index: int) -> dict[str, Any]:
@@ -220,22 +206,11 @@ def importance_arguments(study: "Study", index: int) -> dict[str, Any]:
     from optuna.importance import PedAnovaImportanceEvaluator
 
     share = min(max(5 / max(1, len(trials(study, "COMPLETE"))), 0.1), 0.5)
+    sign = -1.0 if objectives(study)[index].maximise else 1.0  # it looks at the smallest values
     return {
         "evaluator": PedAnovaImportanceEvaluator(target_quantile=share),
-        "target": _Smallest(index, objectives(study)[index].maximise),
+        "target": lambda trial: sign * trial.values[index],
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Smallest:
-    """One objective of a trial; PED-ANOVA looks at the smallest values of a target."""
-
-    index: int
-    maximise: bool
-
-    def __call__(self, trial: "FrozenTrial") -> float:
-        value = trial.values[self.index]
-        return -value if self.maximise else value
 
 
 def write(study: "Study", folder: Path) -> None:
@@ -246,15 +221,11 @@ def write(study: "Study", folder: Path) -> None:
 
 def as_csv(study: "Study") -> str:
     """One line per trial under a line of column names."""
-    names, keys = [o.name for o in objectives(study)], searched(study)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS[:2], *names, *keys, *COLUMNS[2:]])
-    for row in rows(study):
-        front_cells = [row[name] for name in COLUMNS[:2]]
-        values = [row["values"][name] for name in names]
-        params = [row["params"].get(key) for key in keys]
-        writer.writerow([*front_cells, *values, *params, *(row[name] for name in COLUMNS[2:])])
+    names, text = [*(o.name for o in objectives(study)), *searched(study)], io.StringIO()
+    columns = [*COLUMNS[:2], *names, *COLUMNS[2:]]
+    table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows({**row, **row["values"], **row["params"]} for row in rows(study))
     return text.getvalue()
 
 
@@ -284,8 +255,7 @@ def find(folder: Path, storage: str | None = None) -> "Study":
 
     from reach_rl.sweeps.storage import JOURNAL, open_storage, open_study, url_of
 
-    settings = _settings(folder)
-    journal = (folder / JOURNAL).is_file()
+    settings, journal = _settings(folder), (folder / JOURNAL).is_file()
     given = storage or (None if journal else settings.get("storage"))
     if given is None and not journal:
         raise ConfigError(f"{folder}: not the folder of a search (no {JOURNAL} in it)")
@@ -296,11 +266,10 @@ def find(folder: Path, storage: str | None = None) -> "Study":
         )
     url = url_of(given, folder)
     names = optuna.get_all_study_names(open_storage(url))
-    if not names:
-        raise ConfigError(f"{folder}: there is no study in its storage yet")
-    name = settings.get("study_name") or (names[0] if len(names) == 1 else None)
+    name = settings.get("study_name") or (names[0] if len(names) == 1 else "of its own")
     if name not in names:
-        raise ConfigError(f"{folder}: its storage has no study {name}; it has {listing(names)}")
+        there = listing(names) if names else "none yet"
+        raise ConfigError(f"{folder}: its storage has no study {name}; it has {there}")
     return open_study(url, name)
 
 
@@ -321,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     folder = Path(words[0])
     try:
-        study = find(folder, words[1] if len(words) > 1 else None)
+        study = find(folder, *words[1:])
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

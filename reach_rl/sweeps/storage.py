@@ -85,23 +85,28 @@ def _cut_off_what_is_no_line(path: Path) -> None:
         file.truncate(file.read().rfind(b"\n") + 1)
 
 
-def _kernel_lock(path: Path) -> tuple[int, bool]:
-    """A file held by the kernel's lock; False where the file system knows none."""
+def _kernel_lock(path: Path, wait: bool = True) -> tuple[int, bool | None]:
+    """A file, and whether it is held by the kernel's lock; None where there are no such locks."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return handle, False
+    except OSError:
+        return handle, None
     return handle, True
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Alone among all processes that share a file system; a process that dies lets go."""
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Alone among all processes that share a file system; a process that dies lets go.
+
+    Yields whether this process is alone, which without waiting another one may be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, _ = _kernel_lock(path)
+    handle, alone = _kernel_lock(path, wait)
     try:
-        yield
+        yield alone is not False
     finally:
         os.close(handle)
 

@@ -36,6 +36,22 @@ HARMLESS = ("wandb", "progress", "picture", "profile", "torch_threads", "vec_env
 """Keys that may differ when a study goes on."""
 
 
+SAMPLERS: dict[str, type[BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "gp": optuna.samplers.GPSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "nsgaii": optuna.samplers.NSGAIISampler,
+    "random": RandomSampler,
+}
+PRUNERS: dict[str, type[optuna.pruners.BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "percentile": optuna.pruners.PercentilePruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+    "wilcoxon": optuna.pruners.WilcoxonPruner,
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SearchSpace:
     """What is the same for every trial, and what Optuna chooses."""
@@ -101,42 +117,40 @@ def begin(search: Search, space: SearchSpace, folder: Path) -> "Study":
 
 def _refuse_another(study: "Study", search: Search, about: Mapping[str, Any], folder: Path) -> None:
     """Refuse a study that searches something else, and folders of another one."""
-    before = study.user_attrs
-    given = {**about, "overrides": _telling(about["overrides"])}
-    known = {**before, "overrides": _telling(before.get("overrides", []))}
-    other = f"for a new one add hydra.sweeper.study_name={search.study_name}_2"
-    for key in ("space", "overrides", "objective", "seeds", "each", "combine"):
-        if given[key] != known.get(key):
+    name = search.study_name
+    other = f"for a new one add hydra.sweeper.study_name={name}_2"
+    directions = ",".join(direction.name.lower() for direction in study.directions)
+    known = _telling({**study.user_attrs, "direction": directions})
+    given = _telling({**about, "direction": ",".join(search.directions)})
+    for key, new in given.items():
+        if new != known[key]:
             raise ConfigError(
-                f"hydra.sweeper.study_name={search.study_name}: that study was begun "
-                f"{_difference(key, known.get(key), given[key])}; {other}"
+                f"hydra.sweeper.study_name={name}: that study was begun "
+                f"{_difference(key, known[key], new)}; {other}"
             )
-    directions = [direction.name.lower() for direction in study.directions]
-    if directions != search.directions:
-        raise ConfigError(
-            f"hydra.sweeper.direction={','.join(search.directions)}: study {search.study_name} "
-            f"has {','.join(directions)}; {other}"
-        )
     old = any(path.name.isdecimal() for path in folder.iterdir())
     if old and not study.get_trials(deepcopy=False):
         raise ConfigError(f"hydra.sweep.dir={folder}: holds runs of another sweep; {other}")
 
 
-def _telling(overrides: Sequence[str]) -> list[str]:
-    """The overrides that make a difference to what a trial is worth."""
+def _telling(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a difference to what a trial is worth."""
     keys = tuple(f"{key}{end}" for key in HARMLESS for end in "=.")
-    return [text for text in overrides if not text.lstrip("+~").startswith(keys)]
+    fixed = about.get("overrides", ())
+    return {
+        "space": sorted(f"{key}={text}" for key, text in about.get("space", {}).items()),
+        "overrides": [text for text in fixed if not text.lstrip("+~").startswith(keys)],
+        **{key: about.get(key) for key in ("objective", "direction", "seeds", "each", "combine")},
+    }
 
 
 def _difference(key: str, old: Any, new: Any) -> str:  # noqa: ANN401  JSON
     """In words, the first item in which what a study was made with differs from what is asked."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        old, new = ([f"{k}={v}" for k, v in tree.items()] for tree in (old, new))
-    if isinstance(old, list) and isinstance(new, list):
-        lost = [item for item in old if item not in new]
-        more = [item for item in new if item not in old]
-        if lost or more:
-            return f"with {lost[0]}" if lost else f"without {more[0]}"
+    if key in ("space", "overrides"):
+        for word, items, others in (("with", old, new), ("without", new, old)):
+            for item in items:
+                if item not in others:
+                    return f"{word} {item}"
     return f"with {key}={show(old)}"
 
 
@@ -170,13 +184,7 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 def suggest(trial: optuna.Trial, dimension: Dimension) -> Value:
     """Draw the value of a searched key."""
-    key, of = dimension.key, distribution(dimension)
-    if isinstance(of, CategoricalDistribution):
-        return trial.suggest_categorical(key, dimension.choices)
-    if isinstance(of, IntDistribution):
-        return trial.suggest_int(key, of.low, of.high, step=of.step, log=of.log)
-    assert isinstance(of, FloatDistribution)
-    return trial.suggest_float(key, of.low, of.high, step=of.step, log=of.log)
+    return trial._suggest(dimension.key, distribution(dimension))  # what all of suggest_* end in
 
 
 class Sobol(QMCSampler):
@@ -210,20 +218,13 @@ def sampler(wanted: Search, space: Sequence[Dimension], number: int) -> BaseSamp
     if name == "grid":
         return GridSampler({d.key: d.values for d in space}, seed=seed)
     if name in ("qmc", "gp", "cmaes"):
-        options |= {"independent_sampler": RandomSampler(seed=own)}
-        options |= {"warn_independent_sampling": False}
+        options["independent_sampler"] = RandomSampler(seed=own)
+        options["warn_independent_sampling"] = False
     with hushed():
         if name == "qmc":
             points = {d.key: distribution(d) for d in space}
             return Sobol(points, **options, warn_asynchronous_seeding=False)
-        kinds: dict[str, type[BaseSampler]] = {
-            "tpe": optuna.samplers.TPESampler,
-            "gp": optuna.samplers.GPSampler,
-            "cmaes": optuna.samplers.CmaEsSampler,
-            "nsgaii": optuna.samplers.NSGAIISampler,
-            "random": RandomSampler,
-        }
-        return kinds[name](**options | {"seed": own})
+        return SAMPLERS[name](**options | {"seed": own})
 
 
 def pruner(wanted: Any) -> optuna.pruners.BasePruner:  # noqa: ANN401  a Pruner of config.search
@@ -231,18 +232,10 @@ def pruner(wanted: Any) -> optuna.pruners.BasePruner:  # noqa: ANN401  a Pruner 
     options = _arguments(wanted)
     if isinstance(wanted, Hyperband) and wanted.max_resource is None:
         options["max_resource"] = "auto"
-    kinds: dict[str, type[optuna.pruners.BasePruner]] = {
-        "none": optuna.pruners.NopPruner,
-        "median": optuna.pruners.MedianPruner,
-        "percentile": optuna.pruners.PercentilePruner,
-        "hyperband": optuna.pruners.HyperbandPruner,
-        "wilcoxon": optuna.pruners.WilcoxonPruner,
-    }
     with hushed():
-        return kinds[wanted.name](**options)
+        return PRUNERS[wanted.name](**options)
 
 
 def _arguments(part: Any) -> dict[str, Any]:  # noqa: ANN401  a dataclass of config.search
     """The arguments of Optuna's constructor."""
-    names = [field.name for field in dataclasses.fields(part) if field.name != "name"]
-    return {name: getattr(part, name) for name in names}
+    return {key: value for key, value in dataclasses.asdict(part).items() if key != "name"}

@@ -1,24 +1,24 @@
 """A sweep in the terminal: a live table of its trials, elsewhere one line per finished trial."""
 
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from reach_rl.monitoring.tables import PLAIN
+from reach_rl.monitoring.tables import plain_table
+from reach_rl.monitoring.terminal import clock
 from reach_rl.sweeps import results
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 REFRESH_SECONDS = 1.0
-STYLES = {"running": "cyan", "complete": "green", "pruned": "yellow", "failed": "red"}
-ENDED = ("complete", "pruned", "failed")
+ENDED = {"complete": "green", "pruned": "yellow", "failed": "red"}
+STYLES = {**ENDED, "running": "cyan"}
 
 Row = Mapping[str, Any]
 """A trial, as results.rows tells it."""
@@ -54,10 +54,7 @@ class StudyTable:
         rows = results.rows(self.study)
         self._told = {row["number"] for row in rows if row["state"] in ENDED}  # told before
         if self.console.is_terminal:
-            shown = table(self.study, rows, self.n_trials, self.parallel, self.console)
-            self._live = Live(
-                shown, console=self.console, auto_refresh=False, redirect_stdout=False
-            )
+            self._live = Live(console=self.console, auto_refresh=False, redirect_stdout=False)
             self._live.start()
         self._thread.start()
         return self
@@ -76,114 +73,63 @@ class StudyTable:
             for row in rows:
                 if row["state"] in ENDED and row["number"] not in self._told:
                     self._told.add(row["number"])
-                    self._say(row, rows)
+                    if self._live is None or row["state"] == "failed":
+                        text = f"{len(self._told)} of {self.n_trials}: {self._line(row, rows)}"
+                        self.console.print(text, markup=False, soft_wrap=True)
             if self._live is not None:
                 shown = table(self.study, rows, self.n_trials, self.parallel, self.console)
                 self._live.update(shown, refresh=True)
 
     def _tick(self) -> None:
         while not self._over.wait(REFRESH_SECONDS):
-            try:
+            with suppress(Exception):  # a storage that is away for a moment ends no sweep
                 self.update()
-            except Exception:  # a storage that is away for a moment ends no sweep
-                time.sleep(REFRESH_SECONDS)
 
-    def _say(self, row: Row, rows: list[dict[str, Any]]) -> None:
-        """A trial that ended in a line; on a terminal, one that failed."""
-        if self._live is None:
-            left = time_left(rows, self.n_trials, self.parallel)
-            text = f"{len(self._told)} of {self.n_trials}: {line(self.study, row, left)}"
-        elif row["state"] == "failed":
-            text = f"trial {row['number']} failed after {clock(row['seconds'])}: {row['reason']}"
-        else:
-            return
-        self.console.print(text, markup=False, soft_wrap=True)
-
-
-def line(study: "Study", row: Row, left: float | None) -> str:
-    """A trial that ended, in words; `left` are the seconds until the sweep ends."""
-    text = f"trial {row['number']} {row['state']} after {clock(row['seconds'])}"
-    values = {name: value for name, value in row["values"].items() if value is not None}
-    text += "".join(f", {name} {value:.4g}" for name, value in values.items())
-    winner = results.best(study)
-    if winner is not None:
-        mine = winner.number == row["number"]
-        text += ", the best" if mine else f", best {winner.values[0]:.4g}"
-    text += f", {row['reason']}" if row["reason"] else ""
-    params = " ".join(f"{_short(key)}={_number(value)}" for key, value in row["params"].items())
-    return f"{text}, {clock(left)} left: {params}"
+    def _line(self, row: Row, rows: Sequence[Row]) -> str:
+        """A trial that ended, in words."""
+        text = f"trial {row['number']} {row['state']} after {clock(row['seconds'])}"
+        values = {name: value for name, value in row["values"].items() if value is not None}
+        text += "".join(f", {name} {value:.4g}" for name, value in values.items())
+        winner = results.best(self.study)
+        if winner is not None:
+            mine = winner.number == row["number"]
+            text += ", the best" if mine else f", best {winner.values[0]:.4g}"
+        text += f", {row['reason']}" if row["reason"] else ""
+        left = time_left(rows, self.n_trials, self.parallel)
+        return f"{text}, {clock(left)} left: {_settings(row)}"
 
 
 def table(
-    study: "Study", rows: list[dict[str, Any]], n_trials: int, parallel: int, console: Console
+    study: "Study", rows: Sequence[Row], n_trials: int, parallel: int, console: Console
 ) -> RenderableType:
-    """What is running and what came out, as high and as wide as the terminal."""
-    head = _head(study, rows, n_trials, parallel)
-    best = getattr(results.best(study), "number", None)
-    shown, hidden = _choose(rows, best, max(console.height - 6, 4))
-    if not shown:
-        return head
-    names = [objective.name for objective in results.objectives(study)]
-    cells = [["trial", "state", *names, "time"], *(_cells(row, names) for row in shown)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    room = console.width - sum(widths) - 2 * len(widths)
-    keys, left_out = _fitting(results.searched(study), shown, room)
-    grid = Table(
-        box=PLAIN, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim"
-    )
-    for i, name in enumerate([*cells[0], *map(_short, keys)]):
-        grid.add_column(name, justify="left" if i == 1 else "right", no_wrap=True)
-    for row, texts in zip(shown, cells[1:], strict=True):
-        params = [_number(row["params"].get(key)) for key in keys]
-        state = Text(texts[1], STYLES.get(row["state"], ""))
-        style = "bold" if row["number"] == best else ""
-        grid.add_row(texts[0], state, *texts[2:], *params, style=style)
-    notes = [f"{hidden} more trial{'s' * (hidden != 1)}"] * bool(hidden)
-    notes += [f"not shown: {', '.join(map(_short, left_out))}"] * bool(left_out)
-    foot = Text("; ".join(notes), "dim", no_wrap=True, overflow="ellipsis")
-    return Group(head, grid, *([foot] if notes else []))
-
-
-def _head(study: "Study", rows: list[dict[str, Any]], n_trials: int, parallel: int) -> Text:
-    """The line above the table: how many, which best, how long still."""
+    """What is running and what came out, as high as the terminal: running, best and newest."""
     states = [row["state"] for row in rows]
-    ended = sum(state in ENDED for state in states)
-    counts = [f"{states.count(name)} {name}" for name in (*ENDED, "running") if name in states]
-    text = Text(f"{study.study_name}: {ended} of {n_trials} trials", "bold")
-    text.append(f" ({', '.join(counts)})" if counts else "", "not bold")
-    winner = results.best(study)
+    counts = [f"{states.count(name)} {name}" for name in STYLES if name in states]
+    ended, winner = sum(state in ENDED for state in states), results.best(study)
+    text = f"{study.study_name}: {ended} of {n_trials} trials ({', '.join(counts)})"
     if winner is not None:
-        text.append(f", best {winner.values[0]:.4g} in trial {winner.number}", "not bold")
+        text += f", best {winner.values[0]:.4g} in trial {winner.number}"
     if ended < n_trials:
-        text.append(f", {clock(time_left(rows, n_trials, parallel))} left", "not bold")
-    return text
-
-
-def _choose(
-    rows: list[dict[str, Any]], best: int | None, most: int
-) -> tuple[list[dict[str, Any]], int]:
-    """The running trials, the best one and the newest, by number; and how many are hidden."""
-    known = [row for row in reversed(rows) if row["state"] != "waiting"]
+        text += f", {clock(time_left(rows, n_trials, parallel))} left"
+    best = getattr(winner, "number", None)
+    known = [row for row in reversed(rows) if row["state"] in STYLES]
     known.sort(key=lambda row: row["state"] != "running" and row["number"] != best)
-    return sorted(known[:most], key=lambda row: row["number"]), len(known[most:])
+    most = max(console.height - 6, 4)
+    names = [f">{objective.name}" for objective in results.objectives(study)]
+    grid = plain_table((">trial", "state", *names, ">time", "settings"), ())
+    for column in grid.columns[:-1]:  # the last one gets what room is left
+        column.no_wrap = True
+    for row in sorted(known[:most], key=lambda row: row["number"]):
+        values = ("-" if value is None else f"{value:.4f}" for value in row["values"].values())
+        state = Text(row["state"], STYLES[row["state"]])
+        cells = (str(row["number"]), state, *values, clock(row["seconds"]))
+        settings = Text(_settings(row), no_wrap=True, overflow="ellipsis")
+        grid.add_row(*cells, settings, style="bold" if row["number"] == best else "")
+    hidden = [Text(f"{len(known) - most} more", "dim")] * (len(known) > most)
+    return Group(Text(text, "bold", no_wrap=True, overflow="ellipsis"), grid, *hidden)
 
 
-def _cells(row: Row, names: list[str]) -> list[str]:
-    values = ["-" if (v := row["values"][name]) is None else f"{v:.4f}" for name in names]
-    return [str(row["number"]), row["state"], *values, clock(row["seconds"])]
-
-
-def _fitting(keys: list[str], rows: list[dict[str, Any]], room: int) -> tuple[list[str], list[str]]:
-    """The keys whose columns fit, and the others."""
-    for count, key in enumerate(keys):
-        values = [_number(row["params"].get(key)) for row in rows]
-        room -= max(map(len, [*values, _short(key)])) + 2
-        if room < 0:
-            return keys[:count], keys[count:]
-    return keys, []
-
-
-def time_left(rows: list[dict[str, Any]], n_trials: int, parallel: int) -> float | None:
+def time_left(rows: Sequence[Row], n_trials: int, parallel: int) -> float | None:
     """Seconds until the last trial ends, judged by those that ended; None before any did."""
     ended = [row["seconds"] for row in rows if row["state"] in ENDED and row["seconds"]]
     if not ended:
@@ -195,22 +141,7 @@ def time_left(rows: list[dict[str, Any]], n_trials: int, parallel: int) -> float
     return max(0.0, (todo * mean - begun) / max(1, parallel))
 
 
-def _short(key: str) -> str:
-    """The last word of a key."""
-    return key.rpartition(".")[2]
-
-
-def _number(value: object) -> str:
-    """A value as narrow as it stays clear."""
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def clock(seconds: float | None) -> str:
-    """`m:ss` or `h:mm:ss`."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _settings(row: Row) -> str:
+    """The searched keys by their last words, with values as narrow as they stay clear."""
+    texts = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row["params"].items()}
+    return " ".join(f"{key.rpartition('.')[2]}={text}" for key, text in texts.items())

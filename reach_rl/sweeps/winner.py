@@ -7,12 +7,9 @@
 Both are made anew when the study goes on to a better trial; runs that are complete stay.
 """
 
-import fcntl
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +26,7 @@ from reach_rl.sweeps import preset, results
 from reach_rl.sweeps.launchers import launch_all
 from reach_rl.sweeps.ledger import ENV_STEPS, OVERRIDES, SEEDS
 from reach_rl.sweeps.results import combined, figure
+from reach_rl.sweeps.storage import locked
 from reach_rl.sweeps.trial import CONFIRM, Signalled
 
 if TYPE_CHECKING:
@@ -44,32 +42,23 @@ Launch = Callable[[Sequence[tuple[Path, Sequence[str]]]], object]
 """Runs jobs, each with its folder and its overrides, and returns when all have ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeedMean:
-    """A mean over seeds and its 95 % interval; the interval is None with fewer than two seeds."""
+Estimate = Mapping[str, Any]
+"""The `mean` of `values`, one per seed, and its `interval95`, None with fewer than two seeds."""
 
-    values: list[float]
-    mean: float
-    interval: tuple[float, float] | None
 
-    @classmethod
-    def of(cls, values: Sequence[float], lowest: float | None = None) -> "SeedMean":
-        """From one value per seed; `lowest` and 1 bound the interval of a share."""
-        mean, low, high = mean_interval(values)
-        if lowest is not None:
-            low, high = max(low, lowest), min(high, 1.0)
-        return cls(list(values), mean, (low, high) if len(values) > 1 else None)
+def estimate(values: Sequence[float], share: bool = False) -> Estimate:
+    """From one value per seed; the interval of a share ends at 0 and 1."""
+    mean, low, high = mean_interval(values)
+    interval = (max(low, 0.0), min(high, 1.0)) if share else (low, high)
+    known = interval if len(values) > 1 else None
+    return {"mean": mean, "interval95": known, "values": list(values)}
 
-    def words(self) -> str:
-        """`0.871, 95 % interval 0.862 to 0.880, 3 seeds`."""
-        text = f"{self.mean:.4g}"
-        if self.interval is not None:
-            text += f", 95 % interval {self.interval[0]:.4g} to {self.interval[1]:.4g}"
-        return f"{text}, {len(self.values)} seed{'s' * (len(self.values) != 1)}"
 
-    def tree(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {"mean": self.mean, "interval95": self.interval, "values": self.values}
+def words(found: Estimate) -> str:
+    """`0.871, 95 % interval 0.862 to 0.880, 3 seeds`."""
+    interval, count = found["interval95"], len(found["values"])
+    between = f", 95 % interval {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
+    return f"{found['mean']:.4g}{between}, {count} seed{'s' * (count != 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ class Winner:
 
     trial: "FrozenTrial"
     seeds: list[int]
-    estimates: dict[str, SeedMean]
+    estimates: dict[str, Estimate]
     """Objective, and `success rate` -> estimate."""
 
 
@@ -105,7 +94,7 @@ def finish(
     Returns:
         The exit code of a stop meanwhile, otherwise 0.
     """
-    with _alone(folder / "confirm.lock") as alone:
+    with locked(folder / "confirm.lock", wait=False) as alone:
         if not alone or results.trials(study, "RUNNING"):
             return 0
         code = 0
@@ -122,8 +111,8 @@ def finish(
             return code
         path = keep(study, folder, search, found, next(iter(CALL.get().folders), None))
     print(f"best: trial {found.trial.number}, {_values(study, found.trial)}")
-    for name, estimate in found.estimates.items():
-        print(f"on fresh seeds: {name} {estimate.words()}")
+    for name, fresh in found.estimates.items():
+        print(f"on fresh seeds: {name} {words(fresh)}")
     print(f"train with it: {preset.command(path)}", flush=True)
     return 0
 
@@ -142,23 +131,6 @@ def _say_why(study: "Study", folder: Path, stopped: bool) -> None:
             f"well; no preset was written, see {place}",
             file=sys.stderr,
         )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    """Whether no other process is within this."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    alone = True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        alone = False
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield alone
-    finally:
-        os.close(handle)
 
 
 def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Winner | None:
@@ -216,7 +188,7 @@ def keep(
         "values": trial.values,
         "front": [other.number for other in results.front(study)],
         "seeds": winner.seeds,
-        "fresh": {name: estimate.tree() for name, estimate in winner.estimates.items()},
+        "fresh": winner.estimates,
         "written": now(),
     }
     write_json(folder / "winner.json", tree)
@@ -237,18 +209,17 @@ def _subdir(folder: Path, place: Path) -> str:
 
 def _estimates(
     search: Search, per_seed: Sequence[Sequence[Mapping[str, Any]]]
-) -> dict[str, SeedMean]:
+) -> dict[str, Estimate]:
     """Each objective and the success rate over seeds; the runs of a seed count together."""
-    values = [
-        combined(search, [[figure(run, name) for name in search.objective] for run in runs])
-        for runs in per_seed
-    ]
-    columns = zip(*values, strict=True)
-    named = zip(search.objective, columns, strict=True)
-    found = {name: SeedMean.of(column) for name, column in named}
+    columns: dict[str, list[float]] = {name: [] for name in search.objective}
+    for runs in per_seed:
+        values = [[figure(run, name) for name in search.objective] for run in runs]
+        for name, value in zip(search.objective, combined(search, values), strict=True):
+            columns[name].append(value)
     together = min if search.combine == "worst" else fmean
     rates = [together([figure(run, _RATE) for run in runs]) for runs in per_seed]
-    return found | {"success rate": SeedMean.of(rates, lowest=0.0)}
+    found = {name: estimate(column) for name, column in columns.items()}
+    return found | {"success rate": estimate(rates, share=True)}
 
 
 def fresh_seeds(study: "Study", count: int) -> list[int]:
@@ -281,7 +252,7 @@ def _facts(study: "Study", winner: Winner, folder: Path) -> dict[str, str]:
         "trial": f"{trial.number} of {len(results.trials(study))}",
         "environment steps": f"{steps:,}" if steps else "",
         "in the search": _values(study, trial),
-        **{f"{name} on fresh seeds": e.words() for name, e in winner.estimates.items()},
+        **{f"{name} on fresh seeds": words(e) for name, e in winner.estimates.items()},
         "fresh seeds": ", ".join(map(str, winner.seeds)) or "none were asked for",
         "command": str(study.user_attrs.get("command", "")),
         "version": f"reach_rl {__version__} {str(git.get('commit') or '')[:12]}",

@@ -76,7 +76,7 @@ def test_another_search_is_not_mixed_in(quick, capsys):
         ((GAMMA, "seed=3"), "was begun without seed=3"),
         ((GAMMA, RATE), "was begun without ppo.learning_rate="),
         ((GAMMA, "hydra.sweeper.seeds=2"), "was begun with seeds=1"),
-        ((GAMMA, "hydra.sweeper.direction=minimize"), "has maximize; for a new one"),
+        ((GAMMA, "hydra.sweeper.direction=minimize"), "was begun with direction=maximize"),
     ):
         capsys.readouterr()
         assert quick(*words, PLAIN, total(2)) == 2
