@@ -101,7 +101,11 @@ class Judge:
             bundle = Bundle(folder)
         except BundleError as error:
             raise ConfigError(f"bundle={folder}: {error}") from error
-        trained = config = load_run(folder)
+        config = load_run(folder)
+        if config.robot.mjcf is not None:  # in the bundle; those before 0.2.0 name a whole path
+            own = str((folder / config.robot.mjcf).absolute())
+            config = replace(config, robot=replace(config.robot, mjcf=own))
+        trained = config
         task = self.wanted.task or config.task
         if (task.physics_step, task.substeps) != (config.task.physics_step, config.task.substeps):
             raise ConfigError(

@@ -1,9 +1,13 @@
 """Write a policy into a folder that others can use: python -m reach_rl.export run=DIR."""
 
+import shutil
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reach_rl.cli.front_door import run
+from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import ExportConfig, ExportFormat
 
 if TYPE_CHECKING:
@@ -39,7 +43,6 @@ def job(wanted: ExportConfig) -> int:
 
 def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
     from reach_rl.bundles import sb3
-    from reach_rl.bundles.publishing import published
 
     with published(out, sb3.FILES) as folder:
         sb3.write(subject, folder)
@@ -50,7 +53,6 @@ def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
 def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: "Console") -> int:
     from reach_rl.bundles import onnx_bundle as bundle
     from reach_rl.bundles.card import HUB_FILES, card, complete_for_hub
-    from reach_rl.bundles.publishing import published
     from reach_rl.envs.vec_env import threads_of
     from reach_rl.rundir import atomic
 
@@ -85,6 +87,44 @@ def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: 
         _say(console, f"the bundle reaches {rate:.1%} of {wanted.goals:,} goals of {region}")
     _say(console, f"{subject.folder.name} is in {out}")
     return 0
+
+
+@contextmanager
+def published(out: Path, own: Set[str]) -> Iterator[Path]:
+    """An empty folder to write to, which becomes `out` once the block ends without an error.
+
+    Args:
+        out: the place; an earlier export there is replaced.
+        own: names of the files that this format writes.
+
+    Raises:
+        ConfigError: something else is there.
+    """
+    _check(out, own)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    try:
+        yield work
+        if out.exists():
+            shutil.rmtree(out)
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _check(out: Path, own: Set[str]) -> None:
+    """Raise a ConfigError if `out` holds what this format does not write."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ConfigError(f"out={out}: is a file; give a folder")
+    others = sorted(path.name for path in out.iterdir() if path.name not in own)
+    if others:
+        raise ConfigError(
+            f"out={out}: holds {others[0]}, no export of this kind; give a new folder"
+        )
 
 
 def _say(console: "Console", text: str) -> None:

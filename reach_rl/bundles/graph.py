@@ -105,10 +105,12 @@ class Node(NDArrayOperatorsMixin):
         self, ufunc: np.ufunc, method: str, *inputs: Value, **options: int
     ) -> Value:
         if method == "__call__" and not options:
-            if ufunc is np.arctan2:
-                return _arctan2(self.graph, *inputs)
+            if ufunc in FUNCTIONS:
+                return FUNCTIONS[ufunc](self.graph, *inputs)
             if ufunc in OPERATIONS:
                 return self.graph.op(OPERATIONS[ufunc], *inputs)
+        if method == "reduce" and ufunc is np.logical_and:
+            return self.astype(np.float64)._reduced("ReduceMin", **options) > 0.5
         if method == "reduce" and ufunc in REDUCTIONS:
             return self._reduced(REDUCTIONS[ufunc], **options)
         raise CannotWriteError(f"a graph has no numpy.{ufunc.__name__} of this kind")
@@ -124,17 +126,13 @@ class Node(NDArrayOperatorsMixin):
         """As of an array: whole numbers, slices, lists, None and one ellipsis, from either end."""
         parts = list(index) if isinstance(index, tuple) else [index]
         cut = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
-        taken, new, axis = [], [], 0
-        for part in parts[:cut]:
-            if part is None:
-                new.append(axis + len(new))
-                continue
-            taken.insert(0, (axis, part))  # the last first, for a number takes its axis away
-            axis += 1
-        dropped = sum(isinstance(part, int) for _, part in taken)
-        if new and dropped:
+        new = [i if i < cut else i - len(parts) for i, part in enumerate(parts) if part is None]
+        if new and any(isinstance(part, int) for part in parts):
             raise CannotWriteError("a graph takes no number and None in one index")
-        taken += [(i - len(parts), part) for i, part in enumerate(parts) if i > cut]
+        front = [part for part in parts[:cut] if part is not None]
+        back = [part for part in parts[cut + 1 :] if part is not None]
+        # the last in front first, for a number takes its axis away
+        taken = [*reversed(list(enumerate(front))), *zip(range(-len(back), 0), back, strict=True)]
         value = self
         for axis, part in taken:
             value = value._taken(axis, part)
@@ -148,10 +146,11 @@ class Node(NDArrayOperatorsMixin):
         bounds = part.start or 0, _END if part.stop is None else part.stop, axis
         return self.graph.op("Slice", self, *(np.array([bound]) for bound in bounds))
 
-    def _reduced(self, kind: str, axis: int, keepdims: int = False) -> Value:
+    def _reduced(self, kind: str, axis: int | tuple[int, ...], keepdims: bool = False) -> Value:
+        axes = np.atleast_1d(axis)
         if kind == "ReduceSum":
-            return self.graph.op(kind, self, np.array([axis]), keepdims=int(keepdims))
-        return self.graph.op(kind, self, axes=[axis], keepdims=int(keepdims))
+            return self.graph.op(kind, self, axes, keepdims=int(keepdims))
+        return self.graph.op(kind, self, axes=axes.tolist(), keepdims=int(keepdims))
 
     def sum(self, axis: int, keepdims: bool = False) -> Value:
         """Sum over an axis."""
@@ -187,6 +186,7 @@ OPERATIONS: Mapping[np.ufunc, str] = {
     np.sin: "Sin",
     np.tanh: "Tanh",
     np.rint: "Round",
+    np.floor: "Floor",
     np.maximum: "Max",
     np.minimum: "Min",
     np.less: "Less",
@@ -198,36 +198,6 @@ OPERATIONS: Mapping[np.ufunc, str] = {
     np.logical_or: "Or",
 }
 REDUCTIONS = {np.add: "ReduceSum", np.maximum: "ReduceMax", np.minimum: "ReduceMin"}
-
-
-def _concatenate(g: Graph, values: Value, axis: int = 0) -> Value:
-    return values[0] if len(values) == 1 else g.op("Concat", *values, axis=axis)
-
-
-def _clip(g: Graph, value: Value, low: Value, high: Value) -> Value:
-    return np.minimum(np.maximum(value, low), high)
-
-
-def _norm(g: Graph, value: Value, axis: int, keepdims: bool = False) -> Value:
-    return np.sqrt(np.add.reduce(value * value, axis=axis, keepdims=keepdims))
-
-
-def _cross(g: Graph, a: Value, b: Value) -> Value:
-    left = a[..., [1, 2, 0]] * b[..., [2, 0, 1]]
-    return left - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
-
-
-FUNCTIONS: Mapping[Any, Callable[..., Value]] = {
-    np.concatenate: _concatenate,
-    np.where: lambda g, flags, a, b: g.op("Where", flags, a, b),
-    np.clip: _clip,
-    np.cross: _cross,
-    np.linalg.norm: _norm,
-    np.sum: lambda g, value, axis, keepdims=False: value.sum(axis, keepdims),
-    np.argmin: lambda g, value, axis, keepdims=False: g.op(
-        "ArgMin", value, axis=axis, keepdims=int(keepdims)
-    ),
-}
 
 
 def arctan_unit(y: Value, x: Value) -> Value:
@@ -243,7 +213,36 @@ def arctan_unit(y: Value, x: Value) -> Value:
 
 def _arctan2(g: Graph, y: Value, x: Value) -> Value:
     """Angle of any (x, y), -pi to pi, in double precision; 0 for (0, 0)."""
-    length = np.maximum(np.sqrt(x * x + y * y), 1e-300)
+    length = np.maximum(np.hypot(x, y), 1e-300)
     t = arctan_unit(np.abs(y) / length, np.abs(x) / length)
     t = np.where(x < 0.0, np.pi - t, t)
     return np.where(y < 0.0, -t, t)
+
+
+def _concatenate(g: Graph, values: Value, axis: int = 0) -> Value:
+    return values[0] if len(values) == 1 else g.op("Concat", *values, axis=axis)
+
+
+def _cross(g: Graph, a: Value, b: Value) -> Value:
+    left = a[..., [1, 2, 0]] * b[..., [2, 0, 1]]
+    return left - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
+
+
+FUNCTIONS: Mapping[Any, Callable[..., Value]] = {
+    np.arctan2: _arctan2,
+    np.arccos: lambda g, x: np.arctan2(np.sqrt(1.0 - x * x), x),
+    np.arcsin: lambda g, x: np.arctan2(x, np.sqrt(1.0 - x * x)),
+    np.hypot: lambda g, x, y: np.sqrt(x * x + y * y),
+    np.remainder: lambda g, x, y: x - y * np.floor(x / y),
+    np.clip: lambda g, value, low, high: np.minimum(np.maximum(value, low), high),
+    np.concatenate: _concatenate,
+    np.cross: _cross,
+    np.einsum: lambda g, equation, *values: g.op("Einsum", *values, equation=equation),
+    np.linalg.norm: lambda g, value, **over: np.sqrt(np.add.reduce(value * value, **over)),
+    np.sum: lambda g, value, axis, keepdims=False: value.sum(axis, keepdims),
+    np.where: lambda g, flags, a, b: g.op("Where", flags, a, b),
+    np.argmin: lambda g, value, axis, keepdims=False: g.op(
+        "ArgMin", value, axis=axis, keepdims=int(keepdims)
+    ),
+}
+"""NumPy's functions that more than one node, or a node with attributes, stands for."""

@@ -1,4 +1,4 @@
-"""Kinematics of an arm as a graph: where the tool is, and by closed form the ways to a goal."""
+"""Where the tool of an arm is, as a graph."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,8 @@ from reach_rl.bundles.graph import Value
 from reach_rl.config.problems import ConfigError
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel
-from reach_rl.robots.family import DenavitHartenberg
-from reach_rl.robots.inverse_kinematics import CHOICES, Balls, ClosedForm, link
 from reach_rl.robots.joints import Parts, not_exported
+from reach_rl.robots.model import left_product
 
 HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -193,106 +192,12 @@ def _transform(position: Array, quaternion: Array) -> Array:
     return out
 
 
-def ways(form: ClosedForm, position: Value, quaternion: Value) -> tuple[Value, Value]:
-    """As ClosedForm.ways: (n, 8, 6) rad, and (n, 8) 1 for the ways that count, else 0."""
-    found, there = solutions(form, position, quaternion)
-    free = there * _free(form.dh, form.balls, float(form.base[2, 3]), found)
-    some = np.maximum.reduce(free, axis=1, keepdims=True)
-    return found, free + there * (1.0 - some)
+def matrices(quaternion: Value) -> Value:
+    """Axes as columns (n, 3, 3) of unit quaternions (n, 4): the products q p q*."""
+    left = (quaternion @ _LEFT.reshape(4, 16)).reshape(-1, 4, 4)
+    sign = np.outer(_CONJUGATE, _CONJUGATE)
+    return (left @ (sign * left))[:, 1:, 1:]
 
 
-def solutions(form: ClosedForm, position: Value, quaternion: Value) -> tuple[Value, Value]:
-    """The closed form's (n, 8, 6) rad, and (n, 8) 1 where there is such a way, else 0.
-
-    As robots.inverse_kinematics.solutions. The angles may differ from those by full turns, and
-    mean nothing where there is no way.
-    """
-    dh = form.dh
-    d4, d6, a2, a3 = dh.d[3], dh.d[5], dh.a[1], dh.a[2]
-    shoulder, wrist, elbow = (choice[None] for choice in CHOICES)
-    pose = form.base @ _pose(position, quaternion) @ np.linalg.inv(form.tool)
-    flange = pose[:, None]  # (n, 1, 4, 4), ways alongside
-    x, y = (flange[..., i, 3] - d6 * flange[..., i, 2] for i in (0, 1))
-    lift, there1 = _arccos(d4 / np.maximum(np.sqrt(x * x + y * y), 1e-9))
-    q1 = np.arctan2(y, x) + shoulder * lift + np.pi / 2
-    s1, c1 = np.sin(q1), np.cos(q1)
-
-    def across(column: int) -> Value:
-        return flange[..., 0, column] * s1 - flange[..., 1, column] * c1
-
-    bend, there2 = _arccos((across(3) - d4) * (1.0 / d6))
-    q5 = wrist * bend
-    sign = np.sign(np.sin(q5))
-    q6 = np.arctan2(-(sign * across(1)), sign * across(0))
-    middle = _link(dh, 0, q1, back=True) @ flange
-    for i, q in ((5, q6), (4, q5)):
-        middle = middle @ _link(dh, i, q, back=True)
-    u, v = (middle[..., i, 3] - d4 * middle[..., i, 1] for i in (0, 1))
-    square = u * u + v * v
-    bend, there3 = _arccos((square - (a2**2 + a3**2)) * (1.0 / (2.0 * a2 * a3)))
-    q3 = elbow * bend
-    lean = np.clip(-a3 * np.sin(q3) / np.maximum(np.sqrt(square), 1e-9), -1.0, 1.0)
-    q2 = np.arctan2(-v, -u) - np.arctan2(lean, np.sqrt(1.0 - lean * lean))
-    last = _link(dh, 2, q3, back=True) @ (_link(dh, 1, q2, back=True) @ middle)
-    q4 = np.arctan2(last[..., 1, 0], last[..., 0, 0])
-    found = [q[:, :, None] for q in (q1, q2, q3, q4, q5, q6)]
-    return np.concatenate(found, axis=2), there1 * there2 * there3
-
-
-def _free(dh: DenavitHartenberg, balls: Balls, table: float, joints: Value) -> Value:
-    """As ClosedForm.free: (n, 8) 1 where no balls touch, else 0."""
-    frames = [_link(dh, 0, joints[:, :, 0])]
-    for i in range(1, 6):
-        frames.append(frames[-1] @ _link(dh, i, joints[:, :, i]))
-    parts = [frame @ _columns(balls, i + 1) for i, frame in enumerate(frames)]
-    parts.insert(0, parts[0][..., :1] * 0.0 + _columns(balls, 0))
-    points = np.concatenate(parts, axis=3)[:, :, :3]  # (n, 8, 3, b)
-    squares = (points * points).sum(axis=2)
-    gap = squares[:, :, :, None] + squares[:, :, None]
-    gap = gap - 2.0 * (points.transpose(0, 1, 3, 2) @ points) - balls.nearest
-    least = np.minimum.reduce(np.minimum.reduce(gap, axis=3), axis=2)
-    clear = np.minimum.reduce(points[:, :, 2] - (balls.lowest + table), axis=2)
-    return (np.minimum(least, clear) >= 0.0).astype(np.float64)
-
-
-def _columns(balls: Balls, moved_by: int) -> Array:
-    """Centres of a link's balls as columns (4, k)."""
-    centres = balls.centre[balls.link == moved_by].T
-    return np.concatenate((centres, np.ones((1, centres.shape[1]))))
-
-
-def _link(dh: DenavitHartenberg, i: int, q: Value, back: bool = False) -> Value:
-    """Transforms (n, 8, 4, 4) of one joint at angles (n, 8), or their inverses."""
-    after = link(dh, i, np.zeros(()))
-    cosine, sine, fixed = np.diag([1.0, 1.0, 0.0, 0.0]), np.zeros((4, 4)), np.diag([0.0, 0, 1, 1])
-    sine[1, 0], sine[0, 1] = 1.0, -1.0
-    if back:
-        parts = [np.linalg.inv(after) @ part.T for part in (cosine, sine, fixed)]
-    else:
-        parts = [part @ after for part in (cosine, sine, fixed)]
-    angle = q[:, :, None, None]
-    return np.cos(angle) * parts[0] + np.sin(angle) * parts[1] + parts[2]
-
-
-def _pose(position: Value, quaternion: Value) -> Value:
-    """Transforms (n, 4, 4) of unit quaternions (n, 4) and positions (n, 3)."""
-    products = (quaternion[:, :, None] * quaternion[:, None]).reshape(0, 16)
-    w, x, y, z = range(4)
-    turn, shift = np.zeros((4, 4, 4, 4)), np.zeros((3, 4, 4))
-    for a, b, c in ((x, y, z), (y, z, x), (z, x, y)):
-        i, j = a - 1, b - 1
-        turn[w, w, i, i] = turn[a, a, i, i] = 1.0
-        turn[b, b, i, i] = turn[c, c, i, i] = -1.0
-        turn[a, b, i, j] = turn[a, b, j, i] = 2.0
-        turn[w, c, j, i], turn[w, c, i, j] = 2.0, -2.0
-        shift[i, i, 3] = turn[a, a, 3, 3] = 1.0
-    turn[w, w, 3, 3] = 1.0
-    flat = products @ turn.reshape(16, 16) + position @ shift.reshape(3, 16)
-    return flat.reshape(0, 4, 4)
-
-
-def _arccos(value: Value) -> tuple[Value, Value]:
-    """The arc cosine of values clipped to -1 and 1, and 1 where they were inside, else 0."""
-    inside = (np.abs(value) <= 1.0 + 1e-9).astype(np.float64)
-    cosine = np.clip(value, -1.0, 1.0)
-    return np.arctan2(np.sqrt(1.0 - cosine * cosine), cosine), inside
+_CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0])
+_LEFT = np.stack([left_product(one) for one in np.eye(4)])

@@ -1,30 +1,39 @@
-"""The ONNX bundle: policy.onnx, contract.json, golden.npz, config.yaml and a model card."""
+"""The ONNX bundle: policy.onnx, contract.json, golden.npz, config.yaml, and its proof.
+
+The proof runs onnxruntime beside torch and the environment, on what arms really see.
+"""
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import yaml
 
 from reach_rl import __version__
 from reach_rl.bundles.graph import OPSET
-from reach_rl.bundles.policy_graph import PolicyGraph, Port, build
-from reach_rl.bundles.verification import TOLERANCE, BundleProof, prove
+from reach_rl.bundles.policy_graph import PolicyGraph, build
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.deploy.bundle import FORMAT, Bundle
+from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import arm_of
-from reach_rl.evaluation.drivers import make_driver
+from reach_rl.evaluation.drivers import make_driver, sensed
+from reach_rl.evaluation.perturbations import nominal
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
+from reach_rl.learning.policy import Policy
+from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel, load_robot
+from reach_rl.robots.model_file import model_path, model_sources
 from reach_rl.rundir import atomic
+from reach_rl.rundir.provenance import MODEL
 from reach_rl.training.snapshot import TrainedPolicy, policy_of
 
-FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md"})
+FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md", MODEL})
 
 FRAMES = {
     "base": "the arm's base, body {base} of the robot's model, however that is mounted. For this "
@@ -47,6 +56,34 @@ RESULTS = (
     "self_collision_rate",
     "table_collision_rate",
 )
+
+
+OBSERVATIONS = 10_000
+TOLERANCE = 1e-5
+"""Largest difference of a joint target (rad)."""
+
+ARMS = 50
+KEPT = 64
+"""Golden vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleProof:
+    """What was compared."""
+
+    observations: int
+    largest: float
+    """Largest difference of a joint target (rad)."""
+    step: int
+    """Environment step of the largest difference."""
+    joint: str
+    golden: dict[str, Array]
+    """`input.<name>` and `output.<name>`, (KEPT, ...) each."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference is small enough."""
+        return self.largest < TOLERANCE
 
 
 class Unproven(Exception):
@@ -86,12 +123,15 @@ def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, thread
             f"onnxruntime and torch differ by {proof.largest:.3g} rad at {proof.joint} in step "
             f"{proof.step} of {proof.observations:,} observations; {TOLERANCE:g} is allowed"
         )
+    told, model = _with_its_model(config)
     contents = {
         "policy.onnx": graph.model.SerializeToString(),
         "golden.npz": _npz(proof.golden),
-        "config.yaml": yaml.safe_dump(redact(to_tree(config)), sort_keys=False).encode(),
+        "config.yaml": yaml.safe_dump(redact(to_tree(told)), sort_keys=False).encode(),
+        **model,
     }
     for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / name, data)
     contract = _contract(subject, robot, graph, proof)
     contract["files"] = {k: hashlib.sha256(data).hexdigest() for k, data in contents.items()}
@@ -103,6 +143,16 @@ def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, thread
     contract["results"] = {name: summary[name] for name in RESULTS}
     atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
     return Written(contract, proof, summary)
+
+
+def _with_its_model(config: Config) -> tuple[Config, dict[str, bytes]]:
+    """The configuration that names a user's own model by its place in the bundle, and its files."""
+    if config.robot.mjcf is None:
+        return config, {}
+    main, files = model_sources(model_path(config.robot))
+    robot = replace(config.robot, mjcf=f"{MODEL}/{main}")
+    contents = {f"{MODEL}/{name}": data for name, (_, data) in files.items()}
+    return replace(config, robot=robot), contents
 
 
 def judge(
@@ -150,8 +200,10 @@ def _contract(
             "period_s": task.control_period,
             "path_times_s": (task.physics_step * np.arange(1, task.substeps + 1)).tolist(),
         },
-        "inputs": [_port(port) for port in graph.inputs],
-        "outputs": [_port(port) for port in graph.outputs],
+        **{
+            kind: [{**asdict(p), "shape": ["n", *p.shape], "type": "float64"} for p in ports]
+            for kind, ports in (("inputs", graph.inputs), ("outputs", graph.outputs))
+        },
         "state": graph.state,
         "limits": _limits(config, robot),
         "task": {
@@ -193,18 +245,64 @@ def _limits(config: Config, robot: RobotModel) -> dict[str, list[float | None]]:
     }
 
 
-def _port(port: Port) -> dict[str, Any]:
-    return {
-        "name": port.name,
-        "shape": ["n", *port.shape],
-        "type": "float64",
-        "unit": port.unit,
-        "frame": port.frame,
-        "meaning": port.meaning,
-    }
-
-
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     return content.getvalue()
+
+
+def prove(
+    graph: PolicyGraph,
+    policy: Policy,
+    config: Config,
+    robot: RobotModel,
+    threads: int,
+    observations: int = OBSERVATIONS,
+) -> BundleProof:
+    """Run the torch policy in the batch, and the model beside it on the same arms.
+
+    Half of the arms follow the policy, half get their action with noise on top, so that what is
+    compared is not only the way that the policy takes by itself. Goals change as in training. The
+    observations have no noise: a bundle adds none.
+
+    Args:
+        graph: the model.
+        policy: the torch policy.
+        config: the run.
+        robot: the arm.
+        threads: physics threads.
+        observations: how many, at least.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        graph.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names, taken = [p.name for p in graph.outputs], {p.name for p in graph.inputs}
+    config = nominal(config)
+    batch = ReachBatch(config, ARMS, threads=threads, robot=robot)
+    observation = batch.reset()
+    rng = np.random.default_rng(0)
+    golden: list[dict[str, Array]] = []
+    largest, where = -1.0, (0, 0)
+    steps = -(-observations // ARMS)
+    for step in range(steps):
+        state = {**sensed(batch), "last_action": batch.state.action, "last_target": batch.target}
+        inputs = {name: value.copy() for name, value in state.items() if name in taken}
+        asked = policy(observation)
+        s = batch.state
+        wanted = batch.action(asked, s.joint_position, s.joint_velocity, batch.target)
+        values: Any = session.run(names, inputs)
+        out: dict[str, Array] = dict(zip(names, values, strict=True))
+        gap = np.abs(out["joint_path"] - wanted.swapaxes(0, 1)).max(axis=(0, 1))
+        worst = int(np.argmax(gap))
+        if not gap[worst] <= largest:
+            largest, where = float(gap[worst]), (step, worst)
+        row = {f"input.{k}": v[step % ARMS] for k, v in inputs.items()}
+        golden.append(row | {f"output.{k}": v[step % ARMS] for k, v in out.items()})
+        noise = rng.normal(0.0, 0.5, asked.shape)
+        noise[: ARMS // 2] = 0.0
+        observation = batch.step(np.clip(asked + noise, -1.0, 1.0)).observation
+    picked = np.linspace(0, steps - 1, KEPT).round().astype(int)
+    stacked = {k: np.stack([golden[i][k] for i in picked]) for k in golden[0]}
+    return BundleProof(steps * ARMS, largest, where[0], robot.joint_names[where[1]], stacked)

@@ -144,7 +144,9 @@ class Scene:
         """Joint angles at the goal (n, w, j), and (n, w) 1 for those that count, else 0."""
         if self._form is None:
             raise CannotWriteError("the arm has no inverse kinematics in closed form")
-        return kinematics.ways(self._form, self.goal_position, self.goal_quaternion)
+        ways = self._form.ways(self.goal_position, kinematics.matrices(self.goal_quaternion))
+        known = ways[..., 0] == ways[..., 0]  # what is not a number equals nothing
+        return np.where(known[..., None], ways, 0.0), known.astype(np.float64)
 
 
 def rotation_error(tool: Value, goal: Value) -> tuple[Value, Value]:

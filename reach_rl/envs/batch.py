@@ -147,7 +147,7 @@ class ReachBatch:
         self._ways = goals.ways if "joint_progress" in self.reward.names else None
         self._seen_ways = np.empty((len(goals), 0, self.arm.home.size))
         if self._form is not None:
-            self._seen_ways = self._form.ways(goals.position, goals.matrix)
+            self._seen_ways = self._form.all_ways(goals.position, goals.matrix)
 
     def reset(self, rows: Ints | None = None) -> np.ndarray:
         """Begin an episode in these environments (all by default); their observations, (k, d)."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from reach_rl import extend
 from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
+from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.differential_ik import BatchChain, follow
 from reach_rl.evaluation.protocol import Driver, Policy, PolicyDriver
@@ -207,21 +208,23 @@ class BundleDriver(Driver):
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """The bundle's actions (n, j)."""
-        s = self.batch.state
-        goal = s.goal_position, s.goal_quaternion
-        if self.bundle.contract.in_base_frame:
-            goal = self.batch.robot.in_base(*goal)
-        self.out = self.bundle(
-            {
-                "joint_position": s.joint_position,
-                "joint_velocity": s.joint_velocity,
-                "goal_position": goal[0],
-                "goal_quaternion": goal[1],
-                "self_contact": s.self_contact.astype(float),
-                **self.memory,
-            }
-        )
+        seen = sensed(self.batch, self.bundle.contract.in_base_frame)
+        self.out = self.bundle(seen | self.memory)
         self.memory = {k: self.out[source] for k, source in self.bundle.contract.state.items()}
         if self._drives:
             self.targets = self.out["joint_path"].swapaxes(0, 1)
         return self.out["action"]
+
+
+def sensed(batch: ReachBatch, in_base_frame: bool = True) -> dict[str, Array]:
+    """What a robot would tell a bundle, (n, ...) each; goals in the world's frame or the base's."""
+    s = batch.state
+    goal = s.goal_position, s.goal_quaternion
+    position, quaternion = batch.robot.in_base(*goal) if in_base_frame else goal
+    return {
+        "joint_position": s.joint_position,
+        "joint_velocity": s.joint_velocity,
+        "goal_position": position,
+        "goal_quaternion": quaternion,
+        "self_contact": s.self_contact.astype(float),
+    }

@@ -6,6 +6,7 @@ takes forward kinematics alone, so that a robot's controller can do it too.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,6 +15,8 @@ from reach_rl.robots.family import DenavitHartenberg, own_arm
 from reach_rl.robots.model import RobotModel
 
 Array = np.ndarray
+Value = Any
+"""An array, or a value of a graph, which takes part in the same operations."""
 
 WAYS = 8
 """Most configurations that reach one pose."""
@@ -59,47 +62,50 @@ class ClosedForm:
     """(4, 4) of the tool centre point in the frame of the flange."""
     balls: Balls
 
-    def solutions(self, position: Array, matrix: Array) -> Array:
+    def solutions(self, position: Value, matrix: Value) -> Value:
         """All joint configurations that bring the tool there, (k, 8, 6) rad; NaN for none.
 
         Args:
             position: (k, 3) of the tool (m).
             matrix: (k, 3, 3) its axes as columns.
         """
-        pose = np.zeros((len(position), 4, 4))
-        pose[:, :3, :3], pose[:, :3, 3], pose[:, 3, 3] = matrix, position, 1.0
+        top = np.concatenate((matrix, position[..., None]), axis=-1)
+        bottom = 0.0 * top[..., :1, :] + np.array([0.0, 0.0, 0.0, 1.0])
+        pose = np.concatenate((top, bottom), axis=-2)
         return solutions(self.dh, self.base @ pose @ np.linalg.inv(self.tool))
 
-    def free(self, joints: Array) -> Array:
+    def free(self, joints: Value) -> Value:
         """Whether no balls touch at joint angles (..., 6) (rad); bool (...), False where NaN."""
         points = self.centres(joints)
         squares = np.einsum("...bi,...bi->...b", points, points)
         gap = squares[..., None] + squares[..., None, :]
-        gap -= 2.0 * points @ np.swapaxes(points, -1, -2)
-        apart = (gap >= self.balls.nearest).all(axis=(-1, -2))
+        gap = gap - 2.0 * np.einsum("...bi,...ci->...bc", points, points)
+        apart = np.logical_and.reduce(gap >= self.balls.nearest, axis=(-1, -2))
         above = points[..., 2] - self.base[2, 3] >= self.balls.lowest
-        return apart & above.all(axis=-1)
+        return np.logical_and(apart, np.logical_and.reduce(above, axis=-1))
 
-    def centres(self, joints: Array) -> Array:
+    def centres(self, joints: Value) -> Value:
         """Centres (..., b, 3) of the balls in frame 0 at joint angles (..., 6) (m)."""
-        at = frames(self.dh, joints)[..., self.balls.link, :, :]
-        return (at[..., :3, :3] @ self.balls.centre[:, :, None])[..., 0] + at[..., :3, 3]
+        parts = []
+        for i, at in enumerate(frames(self.dh, joints)):
+            centre = self.balls.centre[self.balls.link == i]
+            parts.append(at[..., :3, :3] @ centre.T + at[..., :3, 3:])
+        return np.einsum("...ib->...bi", np.concatenate(parts, axis=-1))
 
-    def ways(self, position: Array, matrix: Array) -> Array:
-        """The solutions that look free or, where none does, all of them.
-
-        Args:
-            position: (k, 3) of the tool (m).
-            matrix: (k, 3, 3) its axes as columns.
-
-        Returns:
-            (k, 8, 6) rad; NaN for the others.
-        """
+    def ways(self, position: Value, matrix: Value) -> Value:
+        """The solutions that look free or, where none does, all of them; NaN for the others."""
         found = self.solutions(position, matrix)
-        parts = [self.free(found[i : i + _CHUNK]) for i in range(0, len(found), _CHUNK)]
-        free = np.concatenate(parts)
-        found[~free & free.any(axis=1, keepdims=True)] = np.nan
-        return found
+        free = self.free(found)
+        none = np.maximum.reduce(np.where(free, 1.0, 0.0), axis=1, keepdims=True) == 0.0
+        return np.where(np.logical_or(free, none)[..., None], found, np.nan)
+
+    def all_ways(self, position: Array, matrix: Array) -> Array:
+        """The same of many poses, a few at a time."""
+        parts = [
+            self.ways(position[i : i + _CHUNK], matrix[i : i + _CHUNK])
+            for i in range(0, len(position), _CHUNK)
+        ]
+        return np.concatenate(parts)
 
 
 def closed_form(robot: RobotModel) -> ClosedForm | None:
@@ -129,7 +135,7 @@ def _balls(robot: RobotModel, data: mujoco.MjData, dh: DenavitHartenberg, base: 
     """Balls along the axes of capsules and cylinders, of an arm that is at home."""
     m = robot.model
     moving = {int(m.jnt_bodyid[m.dof_jntid[dof]]): i + 1 for i, dof in enumerate(robot.dof_adr)}
-    inverses = np.linalg.inv(frames(dh, robot.home)) @ base
+    inverses = np.linalg.inv(np.stack(frames(dh, robot.home))) @ base
     rows = []
     capsule, cylinder = int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_CYLINDER)
     for geom in range(m.ngeom):
@@ -166,20 +172,20 @@ def _pose(position: Array, matrix: Array) -> Array:
     return pose
 
 
-def forward(dh: DenavitHartenberg, joints: Array) -> Array:
+def forward(dh: DenavitHartenberg, joints: Value) -> Value:
     """Poses (..., 4, 4) of the flange in DH frame 0 for joint angles (..., 6)."""
-    return frames(dh, joints)[..., 6, :, :]
+    return frames(dh, joints)[6]
 
 
-def frames(dh: DenavitHartenberg, joints: Array) -> Array:
-    """Poses (..., 7, 4, 4) of DH frames 0 to 6 in frame 0 for joint angles (..., 6)."""
-    poses = [np.broadcast_to(np.eye(4), (*joints.shape[:-1], 4, 4))]
+def frames(dh: DenavitHartenberg, joints: Value) -> list[Value]:
+    """Poses (..., 4, 4) of DH frames 0 to 6 in frame 0 for joint angles (..., 6)."""
+    found = [0.0 * joints[..., :1, None] + np.eye(4)]
     for i in range(6):
-        poses.append(poses[-1] @ link(dh, i, joints[..., i]))
-    return np.stack(poses, axis=-3)
+        found.append(found[-1] @ link(dh, i, joints[..., i]))
+    return found
 
 
-def solutions(dh: DenavitHartenberg, pose: Array) -> Array:
+def solutions(dh: DenavitHartenberg, pose: Value) -> Value:
     """Joint angles that reach poses.
 
     Args:
@@ -189,7 +195,6 @@ def solutions(dh: DenavitHartenberg, pose: Array) -> Array:
     Returns:
         (k, 8, 6) joint angles within -pi and pi (rad); NaN where there is no such way.
     """
-    k = len(pose)
     d4, d6, a2, a3 = dh.d[3], dh.d[5], dh.a[1], dh.a[2]
     pose = pose[:, None]  # (k, 1, 4, 4), ways alongside
     shoulder, wrist, elbow = (signs[None] for signs in CHOICES)
@@ -214,36 +219,30 @@ def solutions(dh: DenavitHartenberg, pose: Array) -> Array:
         )
         last = _inverse(link(dh, 1, q2) @ link(dh, 2, q3)) @ middle
         q4 = np.arctan2(last[..., 1, 0], last[..., 0, 0])
-        found = np.stack(np.broadcast_arrays(q1, q2, q3, q4, q5, q6), axis=-1)
+        found = np.concatenate([q[..., None] for q in (q1, q2, q3, q4, q5, q6)], axis=-1)
         found = (found + np.pi) % (2.0 * np.pi) - np.pi
-        off = np.abs(forward(dh, found) - pose).max(axis=(2, 3))
-    found[~(off < _NEAR)] = np.nan
-    return found.reshape(k, WAYS, 6)
+        near = np.abs(forward(dh, found) - pose) < _NEAR
+    there = np.logical_and.reduce(near, axis=(-1, -2))
+    return np.where(there[..., None], found, np.nan)
 
 
-def link(dh: DenavitHartenberg, i: int, q: Array) -> Array:
-    """Transforms (..., 4, 4) of one joint at angles (...)."""
-    c, s = np.cos(q), np.sin(q)
-    ca, sa = np.cos(dh.alpha[i]), np.sin(dh.alpha[i])
-    out = np.zeros((*np.shape(q), 4, 4))
-    out[..., 0, 0], out[..., 0, 1], out[..., 0, 2] = c, -s * ca, s * sa
-    out[..., 1, 0], out[..., 1, 1], out[..., 1, 2] = s, c * ca, -c * sa
-    out[..., 2, 1], out[..., 2, 2], out[..., 2, 3] = sa, ca, dh.d[i]
-    out[..., 0, 3], out[..., 1, 3] = dh.a[i] * c, dh.a[i] * s
-    out[..., 3, 3] = 1.0
-    return out
+def link(dh: DenavitHartenberg, i: int, q: Value) -> Value:
+    """Transforms (..., 4, 4) of one joint at angles (...): a turn about z, then what is fixed."""
+    c, s = np.cos(dh.alpha[i]), np.sin(dh.alpha[i])
+    fixed = np.array([[1, 0, 0, dh.a[i]], [0, c, -s, 0], [0, s, c, dh.d[i]], [0, 0, 0, 1]])
+    cosine, sine, rest = np.zeros((3, 4, 4))
+    cosine[:2], sine[:2], rest[2:] = fixed[:2], (-fixed[1], fixed[0]), fixed[2:]
+    angle = q[..., None, None]
+    return np.cos(angle) * cosine + np.sin(angle) * sine + rest
 
 
-def _inverse(pose: Array) -> Array:
+def _inverse(pose: Value) -> Value:
     """Inverses of rigid transforms (..., 4, 4)."""
-    out = np.zeros_like(pose)
-    turned = np.swapaxes(pose[..., :3, :3], -1, -2)
-    out[..., :3, :3] = turned
-    out[..., :3, 3] = -(turned @ pose[..., :3, 3, None])[..., 0]
-    out[..., 3, 3] = 1.0
-    return out
+    turned = np.einsum("...ij->...ji", pose[..., :3, :3])
+    top = np.concatenate((turned, -(turned @ pose[..., :3, 3:])), axis=-1)
+    return np.concatenate((top, pose[..., 3:, :]), axis=-2)
 
 
-def _arccos(value: Array) -> Array:
+def _arccos(value: Value) -> Value:
     """Of values that rounding may have put a little outside -1 and 1; NaN beyond."""
     return np.arccos(np.where(np.abs(value) < 1.0 + 1e-9, np.clip(value, -1.0, 1.0), np.nan))

@@ -95,21 +95,21 @@ class RobotModel:
         if self._stands_at_origin:
             return position, quaternion
         turned = (position - self.base_position) @ self.base_matrix
-        return turned, quaternion @ _left(self.base_quaternion * (1.0, -1.0, -1.0, -1.0)).T
+        return turned, quaternion @ left_product(self.base_quaternion * (1.0, -1.0, -1.0, -1.0)).T
 
     def in_world(self, position: Array, quaternion: Array) -> tuple[Array, Array]:
         """Poses (n, 3), (n, 4) of the base frame in the world; arrays or values of a graph."""
         if self._stands_at_origin:
             return position, quaternion
         turned = position @ self.base_matrix.T + self.base_position
-        return turned, quaternion @ _left(self.base_quaternion).T
+        return turned, quaternion @ left_product(self.base_quaternion).T
 
     @property
     def _stands_at_origin(self) -> bool:
         return not self.base_position.any() and bool(self.base_quaternion[0] == 1.0)
 
 
-def _left(q: Array) -> Array:
+def left_product(q: Array) -> Array:
     """(4, 4) matrix that multiplies a quaternion by q from the left."""
     w, x, y, z = q
     return np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])

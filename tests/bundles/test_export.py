@@ -13,7 +13,6 @@ import yaml
 
 from reach_rl import evaluate, export
 from reach_rl.bundles import onnx_bundle as bundles
-from reach_rl.bundles import verification as proof
 from reach_rl.cli.front_door import front
 from reach_rl.config import assets_dir
 from reach_rl.config.load import compose
@@ -35,7 +34,7 @@ FEW = ("goals=60", "threads=1", "seed=3")
 def quick():
     """A proof over fewer observations."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(proof.prove, "__defaults__", (500,))
+    patch.setattr(bundles.prove, "__defaults__", (500,))
     yield
     patch.undo()
 
@@ -157,6 +156,14 @@ def test_goals_and_poses_are_in_the_frame_of_the_base(tmp_path):
     assert written.proof.holds and written.proof.observations == 500
     assert written.summary["success_rate"] > 0.8
     assert "body base_link" in written.contract["frames"]["base"]
+    assert str(tmp_path) not in (out / "config.yaml").read_text()
+    (tmp_path / "arm.xml").unlink()
+    argv = [f"bundle={out}", "yardstick=false", "goals=30", "seed=3", "threads=1"]
+    figures = tmp_path / "figures.json"
+    assert front("evaluate", evaluate.job, [*argv, f"out={figures}"]) == 0
+    found = json.loads(figures.read_text())
+    assert found["success_rate"] == written.summary["success_rate"]
+    assert "differs_from_training" not in found
     state = {
         "joint_position": np.array([[0.3, -1.2, 1.4, -1.5, -1.0, 0.5]]),
         "joint_velocity": np.zeros((1, 6)),

@@ -1,13 +1,12 @@
 """Kinematics as a graph: the way in the joints against that of the environment."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import onnxruntime
 import pytest
 
-from reach_rl.bundles import kinematics as graphs
 from reach_rl.bundles.graph import Graph
+from reach_rl.bundles.kinematics import matrices
+from reach_rl.bundles.policy_graph import Scene
 from reach_rl.config.load import compose
 from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import kinematics
@@ -38,14 +37,17 @@ def test_the_way_in_the_joints(name):
 
     g = Graph()
     q, p, o = g.input("q", 6), g.input("p", 3), g.input("o", 4)
-    scene = SimpleNamespace(joint_position=q, goal_ways=graphs.ways(form, p, o))
+    given = {"joint_position": q, "goal_position": p, "goal_quaternion": o}
+    given |= dict.fromkeys(("joint_velocity", "last_action", "self_contact"), q)
+    scene = Scene(given, robot, form)
     g.output("error", onnx_form_of(observations.joint_error)(scene, arm), 6)
-    g.output("there", graphs.solutions(form, p, o)[1], 8)
+    there = form.solutions(p, matrices(o))[..., 0]
+    g.output("there", (there == there).astype(np.float64), 8)
     error, there = run(g, {"q": joints, "p": goal.position, "o": goal.quaternion})
 
     found = form.solutions(goal.position, goal.matrix)
     np.testing.assert_array_equal(there > 0.5, np.isfinite(found[..., 0]))
-    wanted = joint_error(joints, form.ways(goal.position, goal.matrix), arm)
+    wanted = joint_error(joints, form.all_ways(goal.position, goal.matrix), arm)
     np.testing.assert_allclose(error, wanted, atol=1e-8)
     nowhere = ~np.isfinite(found[..., 0]).any(axis=1)
     assert nowhere.sum() > 100 and (error[nowhere] == 0.0).all()

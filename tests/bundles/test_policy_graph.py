@@ -12,8 +12,8 @@ import torch
 from reach_rl.bundles import policy_graph
 from reach_rl.bundles.graph import Graph, arctan_unit
 from reach_rl.bundles.kinematics import chain_of, posture
+from reach_rl.bundles.onnx_bundle import prove
 from reach_rl.bundles.policy_graph import build
-from reach_rl.bundles.verification import prove
 from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Activation, ObservationTerm

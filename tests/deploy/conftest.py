@@ -3,7 +3,6 @@
 import pytest
 
 from reach_rl.bundles import onnx_bundle as bundles
-from reach_rl.bundles import verification as proof
 from reach_rl.deploy import Bundle
 from reach_rl.training.snapshot import load
 from tests import reaching
@@ -15,7 +14,7 @@ def folder(tmp_path_factory):
     run = reaching.reaching_run(tmp_path_factory.mktemp("runs") / "run", "robot.servo_lag=0.03")
     out = tmp_path_factory.mktemp("bundle")
     patch = pytest.MonkeyPatch()
-    patch.setattr(proof.prove, "__defaults__", (500,))
+    patch.setattr(bundles.prove, "__defaults__", (500,))
     bundles.write(load(run), out, goals=0, seed=7, threads=1)
     patch.undo()
     return out

@@ -52,7 +52,7 @@ def test_ways_that_touch_count_only_where_there_is_no_other(arm):
     form = closed_form(arm)
     there = free_goals(arm, 300)
     found = form.solutions(there.position, there.matrix)
-    ways = form.ways(there.position, there.matrix)
+    ways = form.all_ways(there.position, there.matrix)
     free = form.free(found)
     assert free.any(axis=1).all()
     np.testing.assert_array_equal(np.isfinite(ways[..., 0]), free)
@@ -60,7 +60,7 @@ def test_ways_that_touch_count_only_where_there_is_no_other(arm):
     # shoved through one another, nothing is free, and all solutions stay
     balls = replace(form.balls, lowest=form.balls.lowest + 9.0)
     np.testing.assert_array_equal(
-        replace(form, balls=balls).ways(there.position, there.matrix), found
+        replace(form, balls=balls).all_ways(there.position, there.matrix), found
     )
 
 
