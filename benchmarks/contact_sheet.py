@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def _tile(name: str) -> np.ndarray:
     import mujoco
 
     from reach_rl.robots import display_spec
-    from reach_rl.robots.render import render
+    from reach_rl.robots.render import Camera
 
     model = display_spec(_robot(name)).compile()
     data = mujoco.MjData(model)
@@ -52,7 +53,8 @@ def _tile(name: str) -> np.ndarray:
     view.lookat[:] = ((arm[:, 0].max() + arm[:, 0].min()) / 2, 0.0, 0.49 * height)
     view.distance = 1.3 * max(width, 1.25 * height) + 0.2
     view.azimuth, view.elevation = 128.0, -14.0
-    return render(model, np.array(POSE), view, TILE)
+    with closing(Camera(model, view, TILE)) as camera:
+        return camera.picture(np.array(POSE))
 
 
 def _robot(name: str) -> RobotConfig:

@@ -5,6 +5,7 @@ Its joints, and so qpos, are those of the training scene.
 
 import mujoco
 import numpy as np
+from jinja2 import Environment, PackageLoader
 
 from reach_rl.config.schema import RobotConfig
 from reach_rl.robots import training_scene as scene
@@ -18,9 +19,12 @@ MOST_POINTS = 800
 """A region is drawn with at most this many of its points."""
 
 FLOOR_HEIGHT = -0.72
-GEOM = mujoco.mjtGeom
-LOOKS = {"contype": 0, "conaffinity": 0, "group": 2}
-MARKER = {**LOOKS, "castshadow": False}
+
+SCENERY = "scenery/"
+"""In front of the names of materials that came with the scenery."""
+
+CAMERAS = {"front": (1.62, -1.55, 1.05), "side": (0.26, -2.5, 0.5)}
+"""Places per reach: from the front and its right, and square from its right."""
 
 
 def display_spec(cfg: RobotConfig, region: np.ndarray | None = None) -> mujoco.MjSpec:
@@ -40,13 +44,11 @@ def display_spec(cfg: RobotConfig, region: np.ndarray | None = None) -> mujoco.M
     model = compile_spec(spec, path)
     size = _size(model, cfg)
     _show_shapes(spec)
-    if cfg.mjcf is None or scene.needs_table(model, scene.root_of(spec, cfg.tcp_site)):
-        for light in list(spec.lights):
-            spec.delete(light)
-        _furnish(spec, size)
-    _light(spec, size)
-    _add_cameras(spec, size)
-    _add_goal(spec, size)
+    furnished = cfg.mjcf is None or scene.needs_table(model, scene.root_of(spec, cfg.tcp_site))
+    for light in list(spec.lights) if furnished else ():
+        spec.delete(light)
+    _add_scenery(spec, size, furnished)
+    _set_daylight(spec, size)
     if region is not None:
         add_region(spec, region, size)
     return spec
@@ -57,8 +59,8 @@ def add_region(spec: mujoco.MjSpec, points: np.ndarray, size: float = 1.0) -> No
     step = max(1, -(-len(points) // MOST_POINTS))
     for point in np.asarray(points, float)[::step]:
         spec.worldbody.add_geom(
-            type=GEOM.mjGEOM_SPHERE, pos=point, size=[0.006 * size, 0, 0],
-            rgba=[0.1, 0.62, 0.42, 0.45], **MARKER,
+            type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=point, size=[0.006 * size, 0, 0],
+            rgba=[0.1, 0.62, 0.42, 0.45], contype=0, conaffinity=0, group=2, castshadow=False,
         )  # fmt: skip
 
 
@@ -78,46 +80,27 @@ def _show_shapes(spec: mujoco.MjSpec) -> None:
                 geom.group = 2
 
 
-def _furnish(spec: mujoco.MjSpec, size: float) -> None:
-    """A table whose top is z = 0, on a floor."""
-    spec.add_material(name="table_top", rgba=[0.885, 0.875, 0.85, 1], specular=0.1, shininess=0.1)
-    spec.add_material(name="table_leg", rgba=[0.72, 0.73, 0.75, 1], specular=0.3, shininess=0.3)
-    spec.add_material(name="floor", rgba=[0.85, 0.875, 0.90, 1], specular=0.0, shininess=0.0)
-    half, thick = 0.45 * size + 0.15, 0.03
-    world = spec.worldbody
-    world.add_geom(
-        name="floor", type=GEOM.mjGEOM_PLANE, size=[0, 0, 1], pos=[0, 0, FLOOR_HEIGHT],
-        material="floor", **LOOKS,
+def _add_scenery(spec: mujoco.MjSpec, size: float, furnished: bool) -> None:
+    """What templates/scenery.xml has, as far as the model has none of its own."""
+    taken, target = [camera.name for camera in spec.cameras], np.array([0.24, 0.02, 0.36]) * size
+    cameras = [
+        (name, np.multiply(place, size), look_at(np.multiply(place, size), target))
+        for name, place in CAMERAS.items()
+        if name not in taken
+    ]
+    template = Environment(loader=PackageLoader("reach_rl.robots"), autoescape=False)
+    text = template.get_template("scenery.xml").render(
+        size=size, furnished=furnished, sky=not spec.textures, lit=not spec.lights,
+        cameras=cameras, goal=GOAL, floor_height=FLOOR_HEIGHT,
     )  # fmt: skip
-    world.add_geom(
-        name="table_top", type=GEOM.mjGEOM_BOX, size=[half, half, thick / 2],
-        pos=[0, 0, -thick / 2 - 0.0005], material="table_top", **LOOKS,
-    )  # fmt: skip
-    leg = (-FLOOR_HEIGHT - thick) / 2
-    for x in (-1, 1):
-        for y in (-1, 1):
-            place = [x * (half - 0.06), y * (half - 0.06), -thick - leg]
-            world.add_geom(
-                name=f"table_leg_{x}_{y}", type=GEOM.mjGEOM_BOX, size=[0.03, 0.03, leg],
-                pos=place, material="table_leg", **LOOKS,
-            )  # fmt: skip
+    scenery = mujoco.MjSpec.from_string(text)
+    spec.attach(scenery, prefix=SCENERY, frame=spec.worldbody.add_frame())
+    for element in (*spec.geoms, *spec.bodies, *spec.cameras):
+        element.name = element.name.removeprefix(SCENERY)
 
 
-def _light(spec: mujoco.MjSpec, size: float) -> None:
-    """Soft daylight: a pale sky, one light with a shadow, one without, and a weak headlight."""
-    if not spec.textures:
-        spec.add_texture(
-            name="sky",
-            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-            builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-            rgb1=[0.72, 0.81, 0.90],
-            rgb2=[0.93, 0.95, 0.97],
-            width=512,
-            height=512,
-        )
-    if not spec.lights:
-        _add_light(spec, (0.7, -1.5, 2.9), 0.5, size, shadow=True)
-        _add_light(spec, (0.9, 1.8, 1.5), 0.2, size, shadow=False)
+def _set_daylight(spec: mujoco.MjSpec, size: float) -> None:
+    """Soft daylight: a weak headlight and fine shadows about the arm."""
     head = spec.visual.headlight
     head.ambient, head.diffuse, head.specular = [0.44] * 3, [0.14] * 3, [0.04] * 3
     spec.visual.quality.shadowsize = 8192
@@ -130,33 +113,6 @@ def _light(spec: mujoco.MjSpec, size: float) -> None:
     spec.stat.center = [0.2 * size, 0, 0.3 * size]
 
 
-def _add_light(
-    spec: mujoco.MjSpec, where: tuple[float, float, float], level: float, size: float, shadow: bool
-) -> None:
-    place = np.asarray(where) * max(size, 0.5)
-    spec.worldbody.add_light(
-        pos=place,
-        dir=-place / np.linalg.norm(place),
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        castshadow=shadow,
-        diffuse=[level] * 3,
-        ambient=[0, 0, 0],
-        specular=[0.3 * level] * 3,
-    )
-
-
-def _add_cameras(spec: mujoco.MjSpec, size: float) -> None:
-    """`front` looks at the arm from the front and its right, `side` square from its right."""
-    taken = [camera.name for camera in spec.cameras]
-    target = np.array([0.24, 0.02, 0.36]) * size
-    for name, place in (("front", (1.62, -1.55, 1.05)), ("side", (0.26, -2.5, 0.5))):
-        if name not in taken:
-            position = np.asarray(place) * size
-            spec.worldbody.add_camera(
-                name=name, pos=position, quat=look_at(position, target), fovy=34
-            )
-
-
 def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(4,) orientation of an upright camera at a position that looks at a target."""
     back = (position - target) / np.linalg.norm(position - target)
@@ -165,22 +121,3 @@ def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, np.stack([right, np.cross(back, right), back], axis=1).ravel())
     return quat
-
-
-def _add_goal(spec: mujoco.MjSpec, size: float) -> None:
-    """Axes frame of the goal pose; x red, y green, z blue."""
-    body = spec.worldbody.add_body(name=GOAL, mocap=True, pos=[0.5 * size, 0, 0.4 * size])
-    length, radius = 0.12 * size, 0.008 * size
-    body.add_geom(
-        type=GEOM.mjGEOM_SPHERE, size=[2.2 * radius, 0, 0], rgba=[0.98, 0.75, 0.1, 1], **MARKER
-    )
-    for axis, rgba in enumerate(([0.86, 0.2, 0.2, 1], [0.15, 0.65, 0.3, 1], [0.15, 0.35, 0.85, 1])):
-        end = np.zeros(3)
-        end[axis] = length
-        body.add_geom(
-            type=GEOM.mjGEOM_CAPSULE,
-            size=[radius, 0, 0],
-            fromto=[0, 0, 0, *end],
-            rgba=rgba,
-            **MARKER,
-        )

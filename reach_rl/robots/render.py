@@ -8,7 +8,6 @@ choose.
 import os
 import subprocess
 import sys
-from contextlib import closing
 from functools import cache
 from typing import Any
 
@@ -181,22 +180,6 @@ class Camera:
     def close(self) -> None:
         """Give the drawing context back."""
         self._screen.close()
-
-
-def render(
-    scene: mujoco.MjSpec | mujoco.MjModel,
-    qpos: np.ndarray,
-    camera: str | mujoco.MjvCamera = "front",
-    size: tuple[int, int] = (640, 480),
-    goal: Pose | None = None,
-) -> np.ndarray:
-    """One picture, (h, w, 3) uint8, as Camera takes it.
-
-    Raises:
-        RenderError: nothing on this machine can draw.
-    """
-    with closing(Camera(scene, camera, size)) as one:
-        return one.picture(qpos, goal)
 
 
 def place_goal(model: mujoco.MjModel, data: mujoco.MjData, goal: Pose | None) -> None:
