@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NONE_IS_FINE := || [ $$? -eq 5 ]# pytest's exit code where ARGS pick no test
 
+# without bytecode every command compiles all libraries anew
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup train play bench bench-check assets policies docs test torture lint hostile wheel-test sweep-demo clean
 
