@@ -18,7 +18,7 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -107,6 +107,8 @@ def _parse(verb: Verb, argv: list[str]) -> Namespace:
     names = [flag for flag, value in given.items() if value]
     if len(names) > 1:
         raise ConfigError(f"{' and '.join(names)}: do not go together; try {names[-1]} alone")
+    if args.shell_completion and not {"install", "uninstall", "query"} & _asked(args.overrides):
+        raise ConfigError("--shell-completion: try reach-rl completion bash, zsh or fish")
     if args.config_path:
         better = shlex.join(["--config-dir", args.config_path])
         raise ConfigError(f"--config-path={args.config_path}: try {better}")
@@ -114,6 +116,10 @@ def _parse(verb: Verb, argv: list[str]) -> Namespace:
     if args.multirun and not verb.makes_run:
         raise ConfigError(f"-m: {verb.name} runs once; call it for each of them")
     return args
+
+
+def _asked(overrides: Iterable[str]) -> set[str]:
+    return {text.partition("=")[0] for text in overrides}
 
 
 def _config_dir(given: str | None) -> Path | None:

@@ -238,8 +238,13 @@ def _also(c: Config, tasks: list[str]) -> Iterator[Problem]:
 
 def _folders(c: Config) -> Iterator[Problem]:
     for key, value in (("run_dir", c.run_dir), ("resume", c.resume)):
-        if value not in (None, "auto") and Path(str(value)).is_file():
+        if value in (None, "auto"):
+            continue
+        path = Path(str(value))
+        if path.is_file():
             yield Problem(key, value, "is a file; give a folder")
+        elif above := next((p for p in path.parents if p.is_file()), None):
+            yield Problem(key, value, f"{above} is a file; give a folder elsewhere")
     if c.resume not in (None, "auto") and not Path(str(c.resume)).exists():
         yield Problem("resume", c.resume, _no_run(str(c.resume), "resume"))
     records = Path(c.run_dir or "") / "metrics.jsonl"

@@ -182,12 +182,20 @@ def new_folder(config: Config) -> tuple[Path, Path | None]:
 
     resume=DIR goes on in DIR; run_dir=DIR is taken as it is; otherwise a fresh
     runs/<robot>/<date>_<time>, with _2, _3 ... should two runs start in one second.
+
+    Raises:
+        ConfigError: the given folder cannot be made.
     """
     given = config.resume if config.resume not in (None, "auto") else config.run_dir
     if given is not None:
         folder = Path(given).absolute()
         made = _first_missing(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{given}: cannot be made ({error.strerror}); try run_dir="
+            ) from error
         return folder, made
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     base = Path("runs").absolute() / config.robot.name / stamp

@@ -98,7 +98,7 @@ def git_state() -> dict[str, Any] | None:
         return None
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     changed = _git(folder, "status", "--porcelain") or ""
-    diff = (_git(folder, "diff", "HEAD") if commit else None) or ""
+    diff = (_git(folder, "diff", "--no-color", "--no-ext-diff", "HEAD") if commit else None) or ""
     return {
         "commit": commit.strip() if commit else None,
         "branch": (_git(folder, "branch", "--show-current") or "").strip(),

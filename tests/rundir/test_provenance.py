@@ -92,10 +92,12 @@ def test_git_state_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (state["dirty"], state["diff"], len(state["commit"])) == (False, "", 40)
     (tmp_path / "a.py").write_text("x = 2\n")
     (tmp_path / "b.py").write_text("")
+    git("config", "color.ui", "always")
+    git("config", "diff.external", "false")
     state = git_state()
     assert state is not None
     assert state["dirty"]
-    assert "+x = 2" in state["diff"]
+    assert "\n+x = 2" in state["diff"]
     assert state["untracked"] == ["b.py"]
     folder = tmp_path / "sub"
     folder.mkdir()
