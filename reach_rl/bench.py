@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import BenchConfig
-from reach_rl.rundir.atomic import reason, write_json
+from reach_rl.rundir.atomic import json_text, reason, write_atomic
 from reach_rl.rundir.provenance import machine
 from reach_rl.rundir.status import now
 
@@ -35,7 +35,7 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
         wanted = replace(wanted, vec_env=replace(wanted.vec_env, n_envs=wanted.n_envs))
     result = _tune(wanted, console) if wanted.tune else _measure(wanted, console)
     if wanted.out is not None:
-        _put(Path(wanted.out), result)
+        _put("out", Path(wanted.out), json_text(result))
         console.print(f"figures in {wanted.out}", soft_wrap=True)
     return result
 
@@ -58,12 +58,10 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Search good sizes, and keep them if that is wished."""
     from reach_rl.config.rules import rollout_size
     from reach_rl.envs.vec_env import cores
-    from reach_rl.training.sizes_file import SizesFile
+    from reach_rl.sweeps import preset
     from reach_rl.training.throughput import least_steps, overrides, sizes_of, tune
 
-    target = None if wanted.write is None else SizesFile.of(wanted.write)
-    if target is not None:
-        target.reserve()
+    target = None if wanted.write is None else preset.reserved(wanted.write)
     console.print(
         f"tuning {wanted.robot.name} for {cores()} cores, about {wanted.tune_seconds:g} s; kept: "
         f"{rollout_size(wanted):,} samples a rollout, at least {least_steps(wanted)} steps long, "
@@ -77,12 +75,15 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     for line in ("", *facts):
         console.print(line, soft_wrap=True)
     if target is not None:
-        about = [f"{machine()['cpu']}, {cores()} cores, {now()}; keys as conf/ explains them"]
-        target.write(result["overrides"], [*about, facts[0]])
-        result["written"] = str(target.path)
-        console.print(
-            f"\nwritten to {target.path}; use it with\n  {target.command}", soft_wrap=True
-        )
+        command = preset.command(target)
+        about = [
+            f"What bench found fastest on this machine.   {command}",
+            f"{machine()['cpu']}, {cores()} cores, {now()}; keys as conf/ explains them",
+            facts[0],
+        ]
+        _put("write", target, preset.text(about, [], nested(result["overrides"])))
+        result["written"] = str(target)
+        console.print(f"\nwritten to {target}; use it with\n  {command}", soft_wrap=True)
     return result
 
 
@@ -116,11 +117,20 @@ def verdict(result: dict[str, Any], configured: dict[str, int]) -> list[str]:
     ]
 
 
-def _put(path: Path, result: dict[str, Any]) -> None:
+def nested(values: dict[str, int]) -> dict[str, Any]:
+    """A tree of dotted keys, which have at most one dot."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        (tree.setdefault(group, {}) if group else tree)[name] = value
+    return tree
+
+
+def _put(key: str, path: Path, text: str) -> None:
     try:
-        write_json(path, result)
+        write_atomic(path, text)
     except OSError as error:
-        raise ConfigError(f"out={path}: cannot be written ({reason(error)})") from error
+        raise ConfigError(f"{key}={path}: cannot be written ({reason(error)})") from error
 
 
 def table(result: dict[str, Any], substeps: int) -> "Group":

@@ -1,8 +1,12 @@
-"""A trial as conf/experiment/tuned_<study>.yaml: what was searched and what the command fixed."""
+"""Presets, files experiment/NAME.yaml: of a search's trial, and of the sizes that bench found.
+
+Of a trial, conf/experiment/tuned_<study>.yaml: what was searched and what the command fixed.
+"""
 
 import itertools
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,9 @@ import yaml
 from reach_rl.config import checkout_dir, conf_dir
 from reach_rl.config.composition import Composer
 from reach_rl.config.problems import command as typed_command
-from reach_rl.config.problems import show
+from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.untrusted import redact
-from reach_rl.rundir.atomic import write_atomic
+from reach_rl.rundir.atomic import reason, write_atomic
 from reach_rl.rundir.resume import changes
 
 _OURS = "# study: "
@@ -59,8 +63,39 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     path = place(name, facts["study"], folder)
     parts = split(overrides, Composer("train", config_dir), searched)
-    write_atomic(path, text(path.stem, facts, *parts))
+    about = [f"{key}: {fact}" for key, fact in facts.items()]
+    title = f"What a sweep found best.   python -m reach_rl.train experiment={path.stem}"
+    write_atomic(path, text([title, *about], *parts))
     return path
+
+
+def reserved(given: str) -> Path:
+    """A file of the user's own for a preset, where nothing is yet and something can be written.
+
+    Args:
+        given: folder of groups DIR, for DIR/experiment/machine.yaml, or DIR/experiment/NAME.yaml.
+
+    Raises:
+        ConfigError: it would not be found, or would hide or overwrite something.
+    """
+    path = Path(given)
+    path = path if path.suffix == ".yaml" else path / "experiment" / "machine.yaml"
+    group, ours = path.absolute().parent, conf_dir() / "experiment"
+    named = re.fullmatch(r"[A-Za-z_]\w*", path.stem, re.ASCII)
+    if group.name != "experiment" or not named or group.resolve() == ours.resolve():
+        why = "is no place for a preset; try write=DIR or DIR/experiment/NAME.yaml, in your own DIR"
+    elif path.exists():
+        why = "is there already; remove it, or choose another name"
+    elif (ours / path.name).exists():
+        why = f"would be hidden by the project's experiment={path.stem}; choose another name"
+    else:
+        try:
+            group.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=group):
+                return path
+        except OSError as error:
+            why = f"cannot be written ({reason(error)}); choose a folder of yours, as my_conf"
+    raise ConfigError(f"write={path}: {why}")
 
 
 def default_folder(sweep: Path, config_dir: Path | None = None) -> Path:
@@ -78,7 +113,8 @@ def default_folder(sweep: Path, config_dir: Path | None = None) -> Path:
 def command(path: Path) -> str:
     """How to train with a preset."""
     shipped = path.parent.parent == conf_dir()
-    flags = () if shipped else ("--config-dir", path.parent.parent)
+    own = path.absolute().parent.parent if len(path.parts) < 3 else path.parent.parent
+    flags = () if shipped else ("--config-dir", own)
     return typed_command("train", *flags, f"experiment={path.stem}")
 
 
@@ -92,13 +128,10 @@ def place(name: str, study: str, folder: Path) -> Path:
     return path
 
 
-def text(stem: str, facts: Mapping[str, str], defaults: list[Any], tree: dict[str, Any]) -> str:
-    """The file; its comments pass on no credentials."""
-    lines = [
-        "# @package _global_",
-        f"# What a sweep found best.   python -m reach_rl.train experiment={stem}",
-        *(f"# {key}: {' '.join(str(redact(fact)).split())}" for key, fact in facts.items()),
-    ]
+def text(comments: Sequence[str], defaults: list[Any], tree: dict[str, Any]) -> str:
+    """The file; its comments, a line each, pass on no credentials."""
+    facts = (" ".join(str(redact(comment)).splitlines()) for comment in comments)
+    lines = ["# @package _global_", *(f"# {fact}" for fact in facts)]
     content: dict[str, Any] = {"defaults": defaults} if defaults else {}
     body = yaml.safe_dump(content | tree, sort_keys=False, default_flow_style=None)
     return "\n".join(lines) + "\n" + (body if content or tree else "")

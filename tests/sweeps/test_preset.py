@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.bench import job
+from reach_rl.bench import job, nested
 from reach_rl.cli.front_door import front
 from reach_rl.config import conf_dir
 from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError
-from reach_rl.training.sizes_file import SizesFile
+from reach_rl.sweeps import preset
 
 VALUES = {
     "vec_env.n_envs": 512,
@@ -25,32 +25,31 @@ def check(config) -> None:
     assert (config.vec_env.threads, config.ppo.batch_size, config.torch_threads) == (1, 2048, 2)
 
 
+def put(path):
+    path.write_text(preset.text(["a fact", preset.command(path)], [], nested(VALUES)))
+
+
 @pytest.mark.parametrize(
-    ("given", "path", "choice"),
+    ("given", "path"),
     [
-        ("mine", "mine/experiment/machine.yaml", "experiment=machine"),
-        ("mine/experiment/lab.yaml", "mine/experiment/lab.yaml", "experiment=lab"),
-        ("mine/site/lab.yaml", "mine/site/lab.yaml", "+site=lab"),
+        ("mine", "mine/experiment/machine.yaml"),
+        ("mine/experiment/lab.yaml", "mine/experiment/lab.yaml"),
     ],
 )
-def test_a_preset_is_found_with_the_command_in_it(given, path, choice, tmp_path, monkeypatch):
+def test_a_preset_is_found_with_the_command_in_it(given, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    target = SizesFile.of(given)
-    target.reserve()
-    assert not target.path.exists()
-    target.write(VALUES, ["a fact"])
-    text = (tmp_path / path).read_text()
-    assert "# a fact\n" in text
-    command = f"python -m reach_rl.train --config-dir mine {choice}"
-    assert target.command == command
-    assert text.splitlines()[1].endswith(command)
+    target = preset.reserved(given)
+    assert not target.exists()
+    put(target)
+    assert "# a fact\n" in (tmp_path / path).read_text()
+    choice = f"experiment={target.stem}"
+    assert preset.command(target) == f"python -m reach_rl.train --config-dir mine {choice}"
     check(compose([choice], config_dir=Path("mine")))
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / path]
 
 
 def test_it_goes_with_other_presets(tmp_path):
-    SizesFile.of(str(tmp_path)).reserve()
-    SizesFile.of(str(tmp_path)).write(VALUES, [])
+    put(preset.reserved(str(tmp_path)))
     config = compose(["experiment=[fast,machine]"], config_dir=tmp_path)
     check(config)
     assert config.total_timesteps == compose(["experiment=fast"]).total_timesteps
@@ -63,39 +62,36 @@ def test_what_stands_in_the_way_is_told_in_a_line(tmp_path):
     there = tmp_path / "experiment" / "machine.yaml"
     there.write_text("seed: 1\n")
     for given, words in {
-        file: "is no folder",
-        tmp_path: f"is there already; remove it, or try write={there.with_name('machine_2.yaml')}",
-        tmp_path / "vec_env" / "lab.yaml": f"try write={tmp_path / 'experiment' / 'lab.yaml'}",
+        file: "cannot be written (Not a directory",
+        Path("/proc/no"): "cannot be written",
+        tmp_path: "is there already; remove it, or choose another name",
+        tmp_path / "vec_env" / "lab.yaml": "try write=DIR or DIR/experiment/NAME.yaml",
         tmp_path / "experiment" / "fast.yaml": "would be hidden by the project's experiment=fast",
-        tmp_path / "experiment" / "a b.yaml": "is no name of an option",
-        conf_dir(): "is the project's own folder",
-        conf_dir() / "site" / "lab.yaml": "is the project's own folder",
+        tmp_path / "experiment" / "a b.yaml": "is no place for a preset",
+        conf_dir(): "is no place for a preset",
     }.items():
         with pytest.raises(ConfigError) as refused:
-            SizesFile.of(str(given)).reserve()
+            preset.reserved(str(given))
         (line,) = refused.value.problems
         assert line.startswith("write=")
         assert words in line
         assert "\n" not in line
     assert there.read_text() == "seed: 1\n"
-    target = SizesFile(there)
-    with pytest.raises(ConfigError, match="is there already"):
-        target.write(VALUES, [])
-    assert there.read_text() == "seed: 1\n"
 
 
 def test_a_disk_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
-    target = SizesFile.of(str(tmp_path / "mine"))
-
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reach_rl.training.sizes_file.write_atomic", full)
-    target.reserve()
+    figures = {"n_envs": 1, "n_steps": 1, "batch_size": 1, "threads": 1, "torch_threads": 1}
+    figures |= {"steps_per_second": 1.0, "ratio": 1.0}
+    found = {"best": figures, "default": figures, "overrides": VALUES, "gain": 1.0}
+    monkeypatch.setattr("reach_rl.training.throughput.tune", lambda *_: found)
+    monkeypatch.setattr("reach_rl.bench.verdict", lambda *_: ["fast"])
+    monkeypatch.setattr("reach_rl.bench.write_atomic", full)
+    wanted = compose(["tune=true", f"write={tmp_path}"], "bench")
     with pytest.raises(ConfigError, match=r"^write=.*cannot be written \(No space left on device"):
-        target.write(VALUES, [])
-    with pytest.raises(ConfigError, match=r"^write=/proc/no/.*cannot be written"):
-        SizesFile.of("/proc/no").reserve()
+        job(wanted)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +101,7 @@ def test_a_disk_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
         (["tune=true", "vec_env=dummy"], "tunes one batch of environments, not vec_env=dummy"),
         (["tune=true", "out=no/bench.json"], "there is no folder no; make it first"),
         (["out=."], "is a folder; try out=bench.json"),
-        (["tune=true", "write=mine/ppo/x.yaml"], "experiment/x.yaml"),
+        (["tune=true", "write=mine/ppo/x.yaml"], "DIR/experiment/NAME.yaml"),
         (["tune=perhaps"], "tune"),
         (["tune_seconds=0"], "tune_seconds"),
     ],
