@@ -8,12 +8,10 @@ last call), `snapshot` and `restore` (its whole state as arrays), `physics_secon
 import multiprocessing
 import os
 import signal
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import gymnasium
@@ -33,6 +31,7 @@ from reach_rl.mdp.streams import Streams
 from reach_rl.robots import RobotModel, load_robot
 
 Arrays = Mapping[str, np.ndarray]
+Maker = Callable[[], gymnasium.Env[Any, Any]]
 
 _GRACE = 60
 """Time that a worker goes on for after SIGTERM (s)."""
@@ -73,11 +72,8 @@ def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:
             batch.keep_history()
         cut = vec.truncate_at_goal_change
         return BatchVecEnv(batch, truncate_at_goal_change=cut, stagger=vec.stagger)
-    in_worker = vec.kind is VecEnvKind.SUBPROC
-    makers: list[Callable[[], gymnasium.Env[Any, Any]]] = [
-        partial(_make, config, i, goals, in_worker) for i in range(vec.n_envs)
-    ]
-    if not in_worker:
+    makers: list[Maker] = [partial(_make, config, i, goals) for i in range(vec.n_envs)]
+    if vec.kind is VecEnvKind.DUMMY:
         return ReachDummyVecEnv(batch, makers)
     load_all()  # once, not in each worker
     # workers are copies of a server that has the imports behind it
@@ -85,9 +81,9 @@ def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:
     return ReachSubprocVecEnv(batch, makers, vec.start_method)
 
 
-def _make(config: Config, index: int, goals: Goals, in_worker: bool) -> ReachEnv:
+def _make(config: Config, index: int, goals: Goals) -> ReachEnv:
     """One environment, in whatever process."""
-    if in_worker:
+    if config.vec_env.kind is VecEnvKind.SUBPROC:
         hush()
         _leave_signals_to_the_run()
     env = ReachEnv(config, seed=config.seed + index, goals=goals)
@@ -98,25 +94,11 @@ def _make(config: Config, index: int, goals: Goals, in_worker: bool) -> ReachEnv
 
 def _leave_signals_to_the_run() -> None:
     """Signals to a whole group of processes must not take its workers from a run that saves."""
-    for name in ("SIGINT", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "alarm"):  # not for ever: this is also how a dying run ends its workers
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-@contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """What starts meanwhile is deaf to SIGTERM: the server, without which workers count as dead."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    # not for ever: this is also how a dying run ends its workers
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 class BatchVecEnv(VecEnv):
@@ -254,9 +236,7 @@ class _OneByOne(VecEnv):
 class ReachDummyVecEnv(_OneByOne, DummyVecEnv):
     """SB3's DummyVecEnv of ReachEnv; see the module."""
 
-    def __init__(
-        self, batch: ReachBatch, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]]
-    ) -> None:
+    def __init__(self, batch: ReachBatch, makers: Sequence[Maker]) -> None:
         """Make the environments; the batch tells of their task."""
         self.batch = batch
         super().__init__([*makers])
@@ -271,27 +251,32 @@ class WorkerLost(RuntimeError):
 
 
 class _Remote:
-    """A pipe to a process, which says so where that has died."""
+    """A pipe to the process of an environment, which says so where that has died."""
 
-    def __init__(self, pipe: Any, who_died: Callable[[], str]) -> None:  # noqa: ANN401
-        self._pipe, self._who_died = pipe, who_died
+    def __init__(self, index: int, process: BaseProcess, pipe: Any) -> None:  # noqa: ANN401
+        self._index, self._process, self._pipe = index, process, pipe
 
     def send(self, message: object) -> None:
         try:
             self._pipe.send(message)
         except OSError as error:
-            raise WorkerLost(self._who_died()) from error
+            raise self.lost() from error
 
     def recv(self) -> Any:  # noqa: ANN401  whatever the process answers
         try:
+            # forked processes hold copies of each other's pipes, which then do not end with them
+            while not self._pipe.poll(1.0):
+                if not self._process.is_alive():
+                    raise EOFError
             return self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise WorkerLost(self._who_died()) from error
+            raise self.lost() from error
 
-    def hang_up(self) -> None:
-        """Let nobody wait for it: forked processes hold copies of each other's pipes."""
-        with suppress(OSError), socket.socket(fileno=os.dup(self._pipe.fileno())) as view:
-            view.shutdown(socket.SHUT_RDWR)
+    def lost(self) -> WorkerLost:
+        self._process.join(_PATIENCE)
+        code = self._process.exitcode or 0
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return WorkerLost(f"the process of environment {self._index} has died ({how})")
 
 
 class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
@@ -300,22 +285,22 @@ class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
     remotes: Any
 
     def __init__(
-        self,
-        batch: ReachBatch,
-        makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]],
-        start_method: str | None,
+        self, batch: ReachBatch, makers: Sequence[Maker], start_method: str | None
     ) -> None:
         """Start the processes; the batch tells of their task."""
         self.batch = batch
+        # what starts now is deaf to SIGTERM: the server, without which workers count as dead
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
-            with _sigterm_blocked():
-                super().__init__([*makers], start_method)
-        except (EOFError, OSError) as error:
-            text = self._who_died()
+            super().__init__([*makers], start_method)
+        except (EOFError, OSError) as error:  # from the first one, which is asked for its spaces
+            lost = _Remote(0, self.processes[0], None).lost()
             self.close()
-            raise WorkerLost(text) from error
-        self.remotes = [_Remote(pipe, self._who_died) for pipe in self.remotes]
-        threading.Thread(target=self._watch, daemon=True).start()
+            raise lost from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        pairs = enumerate(zip(self.processes, self.remotes, strict=True))
+        self.remotes = [_Remote(i, *pair) for i, pair in pairs]
 
     def physics_seconds(self) -> float:
         """Time spent stepping physics so far, the mean of the processes (s)."""
@@ -326,26 +311,11 @@ class ReachSubprocVecEnv(_OneByOne, SubprocVecEnv):
         if self.closed:
             return
         self.closed = True
-        for remote in self.remotes:
-            with suppress(OSError, WorkerLost):
-                remote.send(("close", None))
+        for remote, process in zip(self.remotes, self.processes, strict=True):
+            if process.is_alive():
+                with suppress(OSError, WorkerLost):
+                    remote.send(("close", None))
         for process in self.processes:
             process.join(_PATIENCE)
-            if process.is_alive():
-                process.kill()
-                process.join()
-
-    def _who_died(self) -> str:
-        for index, process in enumerate(self.processes):
-            process.join(0.5)
-            code = process.exitcode
-            if code is not None:
-                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-                return f"the process of environment {index} has died ({how})"
-        return "the process of an environment does not answer"
-
-    def _watch(self) -> None:
-        left = {process.sentinel: i for i, process in enumerate(self.processes)}
-        while left and not self.closed:
-            for sentinel in wait([*left], timeout=1.0):
-                self.remotes[left.pop(sentinel)].hang_up()  # type: ignore[call-overload]
+            process.kill()
+            process.join()
