@@ -123,7 +123,7 @@ def _loader(folder: Path) -> Source:
         from reach_rl.training.snapshot import policy_of
 
         saved = checkpoint.read(folder)
-        return own_model(saved.config, folder.parents[1]), policy_of(saved)
+        return own_model(saved.config, folder.parents[1], print), policy_of(saved)
 
     return load
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-import mujoco
 import numpy as np
 from gymnasium import spaces
 from mujoco.batch import Batch
@@ -12,7 +11,7 @@ from mujoco.batch import Batch
 from reach_rl.config.schema import Config, Start
 from reach_rl.envs.episodes import Episodes
 from reach_rl.envs.guard import Guard
-from reach_rl.envs.physics import RANDOMIZED, arm_of, check_ranges, randomize
+from reach_rl.envs.physics import NONE, RANDOMIZED, VEL, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool, seen_form
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
@@ -25,9 +24,6 @@ from reach_rl.mdp.state import State, joint_distance
 from reach_rl.mdp.streams import Streams
 from reach_rl.mdp.success import Ends
 from reach_rl.robots import RobotModel, load_robot
-
-NONE = int(mujoco.mjtStage.mjSTAGE_NONE)
-VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
 
 GROUPS = 25
 """Environments that end together where ends are spread; ten resets at once cost as much as one."""
@@ -234,7 +230,7 @@ class ReachBatch:
         if targets is None:
             targets = self.action(delayed, s.joint_position, s.joint_velocity, self.target)
         self.target[:] = targets[-1]
-        self.guard.note(targets, s.action, s.goal_position, s.goal_quaternion)
+        self.guard.note(targets)
         joints_before = self._joint_distance()
         self._advance(targets)
         poisoned = self._guard()

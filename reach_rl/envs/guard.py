@@ -13,16 +13,14 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
-from reach_rl.envs.physics import RANDOMIZED
+from reach_rl.envs.physics import RANDOMIZED, VEL
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.compiled import compiled
 from reach_rl.robots import RobotModel
 
-VEL = int(mujoco.mjtStage.mjSTAGE_VEL)
 WARNINGS = {
-    "BADQPOS": int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    "BADQVEL": int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    "BADQACC": int(mujoco.mjtWarning.mjWARN_BADQACC),
+    name: int(getattr(mujoco.mjtWarning, f"mjWARN_{name}"))
+    for name in ("BADQPOS", "BADQVEL", "BADQACC")
 }
 """MuJoCo's warnings after which it has reset the simulation by itself."""
 
@@ -58,9 +56,8 @@ class Incident:
     """Where it was seen first."""
     arrays: dict[str, np.ndarray]
     """What led to it, oldest first, t control steps: states (t, k), MuJoCo's integration state
-    before each step; targets (t, substeps, j); actions (t, j); goal_position (t, 3);
-    goal_quaternion (t, 4); and the simulation's own model fields, model.<name>. Empty where no
-    history is kept."""
+    before each step; targets (t, substeps, j) of the servos; and the simulation's own model fields,
+    model.<name>. Empty where no history is kept."""
 
 
 class Guard:
@@ -85,15 +82,10 @@ class Guard:
         steps = math.ceil(HISTORY / seconds_per_step)
         self._history = _History(self._batch, steps, substeps, len(self._joints))
 
-    def note(self, *done: Array) -> None:
-        """Remember what is about to be done.
-
-        Args:
-            done: targets (substeps, n, j) of the servos, actions (n, j), and the goals' positions
-                (n, 3) and quaternions (n, 4).
-        """
+    def note(self, targets: Array) -> None:
+        """Remember the targets (substeps, n, j) of the servos in the step to come."""
         if self._history is not None:
-            self._history.note(*done)
+            self._history.note(targets)
 
     def forgive(self, rows: Ints | slice) -> None:
         """These simulations have been set up anew."""
@@ -134,11 +126,6 @@ class Guard:
             warning, dof = self._where(row, bool(wild[row]))
             joint = self._model.joint(int(self._model.dof_jntid[dof])).name
             arrays = {} if self._history is None else self._history.of(row)
-            if arrays:
-                for name in RANDOMIZED:
-                    values = self._batch.expanded(name)
-                    if values is not None:
-                        arrays[f"model.{name}"] = values[row].copy()
             self.incidents.append(Incident(row, warning, joint, arrays))
 
     def _where(self, row: int, wild: bool) -> tuple[str, int]:
@@ -173,22 +160,15 @@ class _History:
         n = batch.nsim
         self._batch = batch
         self._moving = mujoco.mj_stateSize(batch.model, _MOVING)
-        self._steps = steps
         self._tick = 0
         self._since = np.zeros(n, np.int64)
-        self._ring = {
-            "states": np.zeros((steps, n, self._moving)),
-            "targets": np.zeros((steps, substeps, n, joints)),
-            "actions": np.zeros((steps, n, joints)),
-            "goal_position": np.zeros((steps, n, 3)),
-            "goal_quaternion": np.zeros((steps, n, 4)),
-        }
+        self._states = np.zeros((steps, n, self._moving))
+        self._targets = np.zeros((steps, substeps, n, joints))
 
-    def note(self, *done: Array) -> None:
-        values = (self._batch.state[:, : self._moving], *done)
-        slot = self._tick % self._steps
-        for ring, value in zip(self._ring.values(), values, strict=True):
-            ring[slot] = value
+    def note(self, targets: Array) -> None:
+        slot = self._tick % len(self._states)
+        self._states[slot] = self._batch.state[:, : self._moving]
+        self._targets[slot] = targets
         self._tick += 1
 
     def begin(self, rows: Ints | slice) -> None:
@@ -196,11 +176,13 @@ class _History:
 
     def of(self, row: int) -> dict[str, np.ndarray]:
         """Copies of what is known of one simulation's episode, oldest first."""
-        count = min(self._steps, self._tick - int(self._since[row]))
-        order = np.arange(self._tick - count, self._tick) % self._steps
-        out = {
-            name: ring[order, :, row] if name == "targets" else ring[order, row]
-            for name, ring in self._ring.items()
-        }
+        steps = len(self._states)
+        count = min(steps, self._tick - int(self._since[row]))
+        order = np.arange(self._tick - count, self._tick) % steps
         still = np.tile(self._batch.state[row, self._moving :], (count, 1))
-        return out | {"states": np.concatenate((out["states"], still), axis=1)}
+        models = {f"model.{name}": self._batch.expanded(name) for name in RANDOMIZED}
+        return {
+            "states": np.concatenate((self._states[order, row], still), axis=1),
+            "targets": self._targets[order, :, row],
+            **{name: values[row].copy() for name, values in models.items() if values is not None},
+        }

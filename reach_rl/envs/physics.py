@@ -13,6 +13,9 @@ from reach_rl.mdp.state import Arm
 from reach_rl.mdp.streams import Streams
 from reach_rl.robots import RobotModel
 
+NONE, VEL = int(mujoco.mjtStage.mjSTAGE_NONE), int(mujoco.mjtStage.mjSTAGE_VEL)
+"""How much of MuJoCo's pipeline a call leaves up to date: nothing, or positions and speeds."""
+
 
 def arm_of(robot: RobotModel, task: TaskConfig) -> Arm:
     """What the task knows of the robot."""

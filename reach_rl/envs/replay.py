@@ -1,40 +1,35 @@
 """Episodes whose numbers went bad, in files: python -m reach_rl.envs.replay FILE steps one again.
 
-physics_reset_<step>_<environment>.npz holds the last second of states, targets, actions and goals
-of the one simulation and the model fields that it had for itself (see guard.Incident); the .json
-of the same name holds the configuration, what was seen, and the command that replays it.
+physics_reset_<step>_<environment>.npz holds the last second of states and targets of the one
+simulation and the model fields that it had for itself (see guard.Incident); the .json of the same
+name holds the configuration, what was seen, and the command that replays it.
 """
 
 import argparse
 import hashlib
 import io
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from reach_rl.cli import refused
 from reach_rl.config.load import ConfigError, to_config_of_any_age
 from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.envs.guard import WARNINGS, Guard, Incident, hush
-from reach_rl.envs.physics import RANDOMIZED
+from reach_rl.envs.physics import NONE, RANDOMIZED, VEL
 from reach_rl.robots import RobotModel, load_robot
 from reach_rl.rundir.atomic import write_json
 
 FORMAT = 1
-_ARRAYS = ("states", "targets", "actions", "goal_position", "goal_quaternion")
 _DAMAGED = (OSError, ValueError, TypeError, LookupError, BadZipFile, MemoryError, RecursionError)
-_KNOWN = ("step", "environment", "warning", "joint", "model_sha256", "config")
 
 
 def write(folder: Path, incident: Incident, step: int, config: Config, robot: RobotModel) -> Path:
@@ -73,103 +68,60 @@ def write(folder: Path, incident: Incident, step: int, config: Config, robot: Ro
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What came out of stepping an incident again."""
+def replay(arrays: Mapping[str, np.ndarray], robot: RobotModel) -> tuple[int, int, str, str] | None:
+    """Step the recorded states and targets through the same model again.
 
-    steps: int
-    """Control steps that were stepped."""
-    warning: str | None
-    """What went bad in the last of them, as in Incident; None if nothing did."""
-    joint: str | None
-    substep: int | None
-    """Physics step of the last control step, from 1, before which MuJoCo gave up."""
-    disturbed: list[int]
-    """Control steps, from 0, before which the recorded state is not what the physics gives."""
-    fastest: list[float]
-    """Largest joint speed at the end of each control step (rad/s)."""
-
-
-def replay(arrays: Mapping[str, np.ndarray], robot: RobotModel) -> Replayed:
-    """Step the recorded states and targets through the same model again."""
+    Returns:
+        Control step (from 0) and physics step (from 1) before which the numbers were bad, warning
+        and joint as in Incident; None if they stay good.
+    """
     batch = Batch(robot.model, 1, 1)
     for name in RANDOMIZED:
         if f"model.{name}" in arrays:
             batch.expand(name)[0] = arrays[f"model.{name}"]
     if "model.body_mass" in arrays:
         batch.set_const()
-    states, targets = arrays["states"], arrays["targets"]
-    guard, ctrl, qvel = Guard(batch, robot), batch.bind("ctrl"), batch.bind("qvel")
-    disturbed, fastest = [], []
-    for i, (state, target) in enumerate(zip(states, targets, strict=True)):
-        if i > 0 and not np.array_equal(batch.state[0], state, equal_nan=True):
-            disturbed.append(i)
+    guard, ctrl = Guard(batch, robot), batch.bind("ctrl")
+    for i, (state, target) in enumerate(zip(arrays["states"], arrays["targets"], strict=True)):
         batch.state[0] = state
-        last = len(target) - 1
-        for k, angles in enumerate(target):
+        for k, angles in enumerate(target, 1):
             ctrl[0, robot.ctrl_ids] = angles
-            stage = mujoco.mjtStage.mjSTAGE_VEL if k == last else mujoco.mjtStage.mjSTAGE_NONE
-            batch.step(stage=int(stage))
+            batch.step(stage=VEL if k == len(target) else NONE)
             reset = any(batch.warning[0, kind, 1] for kind in WARNINGS.values())
-            if (reset or k == last) and guard.detect()[0]:
+            if (reset or k == len(target)) and guard.detect()[0]:
                 (found,) = guard.taken()
-                return Replayed(i + 1, found.warning, found.joint, k + 1, disturbed, fastest)
-        fastest.append(float(np.abs(qvel[0]).max()))
-    return Replayed(len(states), None, None, None, disturbed, fastest)
-
-
-def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What is known of an incident, and its arrays. Raises ConfigError."""
-    with _readable(path, "cannot be read"):
-        known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    if not isinstance(known, dict) or known.get("format") != FORMAT:
-        raise ConfigError(f"{path}: not a physics_reset file of this version")
-    whole = set(_ARRAYS) <= arrays.keys() and set(_KNOWN) <= known.keys()
-    if not whole or not isinstance(known["config"], dict):
-        raise ConfigError(f"{path}: not a whole physics_reset file")
-    return known, arrays
+                return i, k, found.warning, found.joint
+    return None
 
 
 def report(path: Path) -> tuple[str, bool]:
     """The replay of a file in words, and whether it came to the same end. Raises ConfigError."""
-    known, arrays = read(path)
-    config = to_config_of_any_age(known["config"])
-    robot, period = load_robot(config.robot, config.task.physics_step), config.task.control_period
-    width = mujoco.mj_stateSize(robot.model, mujoco.mjtState.mjSTATE_INTEGRATION)
-    with _readable(path, f"does not fit {robot.name}"):
-        if arrays["states"].shape[1:] != (width,):
-            raise ValueError(f"states of {arrays['states'].shape[1:]}, not ({width},)")
-        seen = replay(arrays, robot)
-    steps, substeps = arrays["targets"].shape[:2]
-    lines = [
-        f"{robot.name}, environment {known['environment']} at step {known['step']:,}: "
-        f"{known['warning']} at {known['joint']} after the last {steps} control steps "
-        f"({steps * period:.2f} s)"
-    ]
-    if known["model_sha256"] != _fingerprint(robot.model):
-        lines.append("note: the model has changed since, or another MuJoCo compiled it")
-    lines += [f"note: something else wrote into the state before step {i}" for i in seen.disturbed]
-    for i, speed in [*enumerate(seen.fastest)][-5:]:
-        lines.append(f"step {i:3d}  t = {i * period:5.2f} s  fastest joint {speed:.4g} rad/s")
-    if seen.warning is None:
-        return "\n".join([*lines, "not reproduced: the numbers stay good"]), False
-    same = (seen.warning, seen.joint, seen.steps) == (known["warning"], known["joint"], steps)
-    lines.append(
-        f"{'reproduced' if same else 'not reproduced, but'} {seen.warning} at {seen.joint} in "
-        f"control step {seen.steps - 1}, physics step {seen.substep} of {substeps}"
-    )
-    return "\n".join(lines), same
-
-
-@contextmanager
-def _readable(path: Path, what: str) -> Iterator[None]:
-    """What a damaged file makes of a block is one line."""
     try:
-        yield
+        known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
+            arrays = dict(file)
+        if known["format"] != FORMAT:
+            raise ValueError(f"format {known['format']}")
+        config = to_config_of_any_age(known["config"])
+        robot = load_robot(config.robot, config.task.physics_step)
+        steps, seen = len(arrays["targets"]), replay(arrays, robot)
+        same = seen is not None and (seen[0] + 1, *seen[2:]) == (
+            steps, known["warning"], known["joint"],
+        )  # fmt: skip
+        lines = [
+            f"{robot.name}, environment {known['environment']} at step {known['step']:,}: "
+            f"{known['warning']} at {known['joint']} after the last {steps} control steps"
+        ]
+        if known["model_sha256"] != _fingerprint(robot.model):
+            lines.append("note: the model has changed since, or another MuJoCo compiled it")
     except _DAMAGED as error:
-        raise ConfigError(f"{path}: {what} ({' '.join(str(error).split())})") from None
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{path}: no whole physics_reset file of this version ({text})") from None
+    if seen is None:
+        return "\n".join([*lines, "not reproduced: the numbers stay good"]), False
+    how = "reproduced" if same else "not reproduced, but"
+    where = "{2} at {3} in control step {0}, physics step {1}".format(*seen)
+    return "\n".join([*lines, f"{how} {where}"]), same
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,8 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         text, same = report(parser.parse_args(argv).file)
     except ConfigError as error:
-        print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
-        return 2
+        return refused(error)
     print(text)
     return 0 if same else 1
 

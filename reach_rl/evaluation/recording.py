@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 
 from reach_rl.config.schema import Config
-from reach_rl.envs.batch import VEL, ReachBatch
+from reach_rl.envs.batch import ReachBatch
+from reach_rl.envs.physics import VEL
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.goals import Goals

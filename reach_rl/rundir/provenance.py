@@ -13,7 +13,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -58,14 +59,18 @@ MODEL_LIST = "MODEL.json"
 
 def write_run_files(run_dir: Path, config: Config, argv: Sequence[str] | None = None) -> None:
     """Write config.yaml (resolved) and provenance.json; argv defaults to the process's own."""
-    tree = redact(to_tree(config))
-    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    write_config(run_dir, config)
+    write_json(run_dir / "provenance.json", redact(provenance(run_dir, config, argv)))
+
+
+def write_config(run_dir: Path, config: Config) -> None:
+    """Write config.yaml. Raises OSError."""
+    text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, allow_unicode=True)
     write_atomic(run_dir / "config.yaml", text)
-    write_json(run_dir / "provenance.json", redact(provenance(config, argv)))
 
 
-def provenance(config: Config, argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """What made this run; not yet redacted."""
+def provenance(run_dir: Path, config: Config, argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """What made the run in this folder; not yet redacted."""
     argv = list(sys.argv if argv is None else argv)
     module = argv[0] if argv and argv[0].startswith("reach_rl.") else None
     command = ["python", "-m", module, *argv[1:]] if module else ["python", *argv]
@@ -78,7 +83,7 @@ def provenance(config: Config, argv: Sequence[str] | None = None) -> dict[str, A
         "packages": versions(),
         "machine": machine(),
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-        "assets": asset_hashes(config),
+        "assets": asset_hashes(run_dir, config),
     }
 
 
@@ -93,11 +98,10 @@ def job_overrides(arguments: Sequence[str]) -> list[str]:
 def git_state() -> dict[str, Any] | None:
     """Commit, and what differs from it, if the code runs from a git checkout; else None."""
     folder = checkout_dir()
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    if top is None or Path(top.strip()).resolve() != folder:
+    changed = _git(folder, "status", "--porcelain") if (folder / ".git").exists() else None
+    if changed is None:
         return None
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    changed = _git(folder, "status", "--porcelain") or ""
     diff = (_git(folder, "diff", "--no-color", "--no-ext-diff", "HEAD") if commit else None) or ""
     return {
         "commit": commit.strip() if commit else None,
@@ -121,77 +125,55 @@ def versions() -> dict[str, str]:
     """Package -> version, of those that are installed."""
     found = {}
     for name in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory (GiB), operating system, Python and host name."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpu, memory = platform.processor(), None
+    with suppress(OSError, ValueError):
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+        found = re.search(r"model name\s*: *(.+)", Path("/proc/cpuinfo").read_text())
+        cpu = found.group(1).strip() if found else cpu
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu,
         "cores": os.cpu_count(),
         "usable_cores": usable,
-        "memory_gib": _memory(),
+        "memory_gib": memory,
         "os": platform.platform(),
         "python": platform.python_version(),
         "host": socket.gethostname(),
     }
 
 
-def _cpu_model() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else platform.processor()
-
-
-def _memory() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (OSError, ValueError):
-        return None
-
-
-def asset_hashes(config: Config) -> dict[str, str]:
+def asset_hashes(run_dir: Path, config: Config) -> dict[str, str]:
     """Model file of the robot, and the files that it names -> SHA-256."""
-    if config.robot.mjcf is None:
-        files = [assets_dir() / "robots" / f"{config.robot.name}.xml"]
-        files.append(assets_dir() / "ur_family.yaml")
-    else:
-        files = [Path(config.robot.mjcf)]
-    files += [path for file in list(files) for path in _named_in(file)]
-    return {_asset_name(path): sha256(path) for path in files if path.is_file()}
+    kept = read_json(run_dir / MODEL / MODEL_LIST).get("files", {})
+    if kept:
+        return {known["source"]: known["source_sha256"] for known in kept.values()}
+    names = (f"assets/robots/{config.robot.name}.xml", "assets/ur_family.yaml")
+    if config.robot.mjcf is not None:
+        names = (config.robot.mjcf,)
+    return {name: sha256(asset(name)) for name in names if asset(name).is_file()}
 
 
-def other_assets(run_dir: Path, config: Config) -> list[str]:
-    """Lines about files of the robot that are not those with which a run began."""
-    known = read_json(run_dir / "provenance.json").get("assets", {})
-    return [
-        f"warning: {name} has changed since this run began; it goes on with the file as it is now"
-        for name, digest in asset_hashes(config).items()
-        if known.get(name, digest) != digest
-    ]
+def asset(name: str) -> Path:
+    """The file that asset_hashes() calls so."""
+    own = name.startswith("assets/")
+    return assets_dir() / name.removeprefix("assets/") if own else Path(name)
 
 
-def _named_in(model: Path) -> list[Path]:
-    if model.suffix != ".xml" or not model.is_file():
-        return []
-    text = model.read_text(encoding="utf-8", errors="replace")
-    folders = ["", *re.findall(r"(?:meshdir|texturedir|assetdir)=\"([^\"]+)\"", text)]
-    names = re.findall(r"\bfile=\"([^\"]+)\"", text)
-    return [model.parent / folder / name for folder in folders for name in names]
-
-
-def _asset_name(path: Path) -> str:
-    resolved, assets = path.resolve(), assets_dir().resolve()
-    inside = resolved.is_relative_to(assets)
-    return f"assets/{resolved.relative_to(assets).as_posix()}" if inside else str(path)
+def other_assets(run_dir: Path) -> Iterator[str]:
+    """Lines about a model whose files are not those with which a run began that kept no copy."""
+    for name, digest in read_json(run_dir / "provenance.json").get("assets", {}).items():
+        if asset(name).is_file() and sha256(asset(name)) != digest:
+            yield (
+                f"warning: {name} has changed since this run began; it goes on with the file as it "
+                "is now"
+            )
 
 
 def sha256(path: Path) -> str:
@@ -250,8 +232,15 @@ def keep_model(
     sync_folder(run_dir)
 
 
-def own_model(config: Config, run_dir: Path) -> Config:
+def own_model(
+    config: Config, run_dir: Path, say: Callable[[str], object] = lambda line: None
+) -> Config:
     """The configuration of a run with the run's own copy of the user's model, if it has one.
+
+    Args:
+        config: of the run.
+        run_dir: its folder.
+        say: told if the model that was copied is another one by now.
 
     Raises:
         ConfigError: the copy is not what the run was trained on.
@@ -261,11 +250,16 @@ def own_model(config: Config, run_dir: Path) -> Config:
         return config
     folder = (run_dir / MODEL).resolve()
     for name, known in about["files"].items():
-        path = folder / name
+        path, source = folder / name, Path(known["source"])
         if not path.is_file() or sha256(path) != known["sha256"]:
             raise ConfigError(
                 f"{run_dir / MODEL / name}: is not the file that this run was trained on; put it "
-                f"back (it came from {known['source']}), or train anew"
+                f"back (it came from {source}), or train anew"
+            )
+        if source.is_file() and sha256(source) != known["source_sha256"]:
+            say(
+                f"note: {source} has changed since this run began; what counts is the run's own "
+                f"copy, {run_dir / MODEL / name}"
             )
     return replace(config, robot=replace(config.robot, mjcf=str(folder / about["main"])))
 
@@ -276,15 +270,3 @@ def as_given(config: Config, run_dir: Path) -> Config:
     if not about or config.robot.mjcf is None:
         return config
     return replace(config, robot=replace(config.robot, mjcf=about["given"]))
-
-
-def changed_model(run_dir: Path) -> str:
-    """A line, if the model that a run has a copy of is another one by now; else nothing."""
-    for name, known in read_json(run_dir / MODEL / MODEL_LIST).get("files", {}).items():
-        source = Path(known["source"])
-        if source.is_file() and sha256(source) != known["source_sha256"]:
-            return (
-                f"note: {source} has changed since this run began; what counts is the run's own "
-                f"copy, {run_dir / MODEL / name}"
-            )
-    return ""

@@ -15,8 +15,8 @@ import yaml
 
 from reach_rl.config import checkout_dir, conf_dir
 from reach_rl.config.composition import Composer
-from reach_rl.config.problems import command as typed_command
 from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.problems import command as typed_command
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import reason, write_atomic
 from reach_rl.rundir.resume import changes

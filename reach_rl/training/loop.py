@@ -19,7 +19,6 @@ from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
-from reach_rl.mdp.goals import Goals
 from reach_rl.monitoring.health.diagnosis import Diagnosis
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.tables import startup
@@ -29,7 +28,6 @@ from reach_rl.rundir import checkpoint
 from reach_rl.rundir.atomic import Disk
 from reach_rl.rundir.folder import RunFolder
 from reach_rl.training import snapshot
-from reach_rl.training.collecting import Collector
 from reach_rl.training.divergence import Diverged, DivergenceWatch
 from reach_rl.training.profiling import IterationClock, few_collections
 from reach_rl.training.rollout_metrics import Window, learner_metrics
@@ -87,16 +85,29 @@ class TrainingLoop:
         self.model = make_model(config, self.env)
         self.model.learning_rate.start *= learning_rate_factor(folder)  # type: ignore[union-attr]
         self.template = self.env.batch
-        self.validation = self._validation_goals()
+        self.validation = goal_pool(
+            config,
+            self.robot,
+            self.threads,
+            count=config.evaluation.periodic_goals,
+            seed=config.evaluation.seed,
+            stream=VALIDATION,
+        )
         self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
         self.window = Window(config.ppo.stats_window_size, self.template.reward.names)
         self.watch = DivergenceWatch(config, folder, self.template)
+        self._remembering: dict[str, Any] = dict(
+            curriculum=self.curriculum, window=self.window, watch=self.watch
+        )
+        """What has a state of its own beside networks and environments, by its name in it."""
         self.diagnosis = Diagnosis(config)
         self.films = TrainingFilms(config, folder, self._say)
         self.marks = Marks(
             next_evaluation=config.evaluation.every, next_checkpoint=config.checkpoint.every
         )
-        self._collector = Collector(self.watch)
+        self._show: Callable[..., object] = lambda *figures: None
+        self._figures: tuple[float | None, ...] = ()
+        """Success, reward and speed as they were recorded last."""
         self._tend = home.tend if home is not None else lambda: False
         disk = home.disk if home is not None else Disk(console.print)
         self.saver = Saver(folder / "checkpoints", config.checkpoint.keep, disk)
@@ -112,7 +123,7 @@ class TrainingLoop:
         """Go on from a checkpoint of an equally configured run."""
         self._prepare()
         snapshot.put(self.model, self.env, saved)
-        for name, part in self._remembering().items():
+        for name, part in self._remembering.items():
             if name in saved.progress:
                 part.load(saved.progress[name])
         self.marks = Marks(**saved.progress["marks"])  # type: ignore[arg-type]
@@ -136,14 +147,17 @@ class TrainingLoop:
             NotSaved: the disk does not take the last checkpoint.
         """
         self._begin(record)
-        with few_collections(), self._progress(), self._timing() as time_so_far:
+        begin = time.perf_counter() - self.marks.seconds
+        with few_collections(), self._progress():
             while not (self.done or stop.asked or self.diagnosis.stop):
                 values = self._iterate_or_save(record)
                 tick()
                 evaluation, best = self._evaluate_when_due(stop)
-                values |= evaluation | time_so_far()
+                self.marks.seconds = time.perf_counter() - begin
+                values |= evaluation | self._time()
                 self._tell(record, values)
                 self._save_when_due(record, best)
+        self.marks.seconds = time.perf_counter() - begin
         self._end(record, stop)
 
     @property
@@ -173,26 +187,17 @@ class TrainingLoop:
         self.films.close()
         self.env.close()
 
-    def _validation_goals(self) -> Goals:
-        """The fixed goals of the periodic evaluations."""
-        protocol = self.config.evaluation
-        return goal_pool(
-            self.config,
-            self.robot,
-            self.threads,
-            count=protocol.periodic_goals,
-            seed=protocol.seed,
-            stream=VALIDATION,
-        )
-
-    def _remembering(self) -> dict[str, Any]:
-        """What has a state of its own beside networks and environments, by its name in it."""
-        return {"curriculum": self.curriculum, "window": self.window, "watch": self.watch}
-
     def _prepare(self) -> None:
         """SB3's start of learn(): reset the environments, set up the counters."""
-        self.model._setup_learn(self.config.total_timesteps, callback=self._collector)
+        total = self.config.total_timesteps
+        self._callback = self.model._setup_learn(total, callback=self._look)[1]
         self._apply_curriculum()
+
+    def _look(self, found: dict[str, Any], _: object) -> bool:
+        """What SB3 calls after each step of the environments."""
+        self.watch.note(self.step, found["dones"], found["infos"])
+        self._show(self.step, *self._figures)
+        return True
 
     def _apply_curriculum(self) -> None:
         self.env.apply(self.curriculum.setting())
@@ -207,20 +212,8 @@ class TrainingLoop:
     def _progress(self) -> Iterator[None]:
         total = derive(self.config).total_steps
         with Progress(total, self.config.progress, self.console, self.step) as progress:
-            self._collector.told = progress.update
+            self._show = progress.update
             yield
-
-    @contextmanager
-    def _timing(self) -> Iterator[Callable[[], dict[str, Any]]]:
-        """Counts the time spent learning; gives what tells it, under time/."""
-        before, started = self.marks.seconds, time.perf_counter()
-
-        def so_far() -> dict[str, Any]:
-            self.marks.seconds = before + time.perf_counter() - started
-            return self._time()
-
-        yield so_far
-        so_far()
 
     def _time(self) -> dict[str, Any]:
         """Steps and seconds so far, under time/."""
@@ -247,7 +240,7 @@ class TrainingLoop:
         """One rollout and one update; everything there is to record of it."""
         model, env = self.model, self.env
         clock = IterationClock(env, model)
-        model.collect_rollouts(env, self._collector, model.rollout_buffer, model.n_steps)
+        model.collect_rollouts(env, self._callback, model.rollout_buffer, model.n_steps)
         clock.collected()
         model._update_current_progress_remaining(self.step, self.config.total_timesteps)
         self.watch.check_rollout(model, env)
@@ -317,7 +310,9 @@ class TrainingLoop:
             self._say(f"warning: {title}: {text}")
             record.alert(self.step, title, text)
         self.diagnosis.report(record, self.step, values, self._say)
-        self._collector.tell(values)
+        names = ("rollout/success_rate", "rollout/ep_rew_mean", "time/fps")
+        self._figures = tuple(map(values.get, names))
+        self._show(self.step, *self._figures)
         self.films.tell(record)
 
     def _save_when_due(self, record: Record, best: bool) -> None:
@@ -345,7 +340,7 @@ class TrainingLoop:
 
     def _captured(self, record: Record, *pointers: str, keep: bool = False) -> Save:
         """The run as it is at a rollout boundary, and the pointers that are to name it."""
-        progress = {name: part.state() for name, part in self._remembering().items()}
+        progress = {name: part.state() for name, part in self._remembering.items()}
         progress |= {"marks": asdict(self.marks), "record": record.state()}
         saved = snapshot.take(self.config, self.model, self.env, progress)
         return Save(self.step, saved, [*pointers], keep)

@@ -1,18 +1,14 @@
 """A run in its folder: lock, console, record and status around the learning and the verdict."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import yaml
-
-from reach_rl.config.load import ConfigError, to_tree
+from reach_rl.config.load import ConfigError
 from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
-from reach_rl.config.untrusted import redact
 from reach_rl.envs.vec_env import WorkerLost
 from reach_rl.evaluation import result
 from reach_rl.evaluation.protocol import Evaluation
@@ -54,7 +50,7 @@ def train(config: Config, folder: Path, observe: Observer | None = None) -> Outc
     Raises:
         ConfigError: the robot, the region or the checkpoint to go on from is not fit.
     """
-    with listening() as stop, Session(folder, stop, observe) as session:
+    with listening() as stop, closing(Session(folder, stop, observe)) as session:
         return session.run(config)
 
 
@@ -75,15 +71,7 @@ class Session:
             self.console: TeeConsole = open_console(folder / "train.log")
         self.status = Status(folder, self.home.put_json)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the log and give the folder back."""
         self.console.close()
         self.home.close()
@@ -117,12 +105,10 @@ class Session:
         if given is None:
             return config
         if not (self.folder / provenance.MODEL).is_dir():
-            for line in provenance.other_assets(self.folder, config):
+            for line in provenance.other_assets(self.folder):
                 self.say(line)
             provenance.keep_model(self.folder, given, *model_sources(model_path(config.robot)))
-        if line := provenance.changed_model(self.folder):
-            self.say(line)
-        return provenance.own_model(config, self.folder)
+        return provenance.own_model(config, self.folder, self.say)
 
     def _complete(self, config: Config, saved: Checkpoint) -> dict[str, Any] | None:
         """The figures of a run that has nothing left to do."""
@@ -177,7 +163,14 @@ class Session:
         try:
             with _writable(self.folder):
                 self._prepare(run, saved)
-                record = self._record(run, saved, goes_on)
+                record = open_record(
+                    self.folder,
+                    config,
+                    step=run.step if goes_on else None,
+                    state=saved.progress.get("record") if saved is not None else None,
+                    say=self.say,
+                    told=self.home.disk.told,
+                )
             with record:
                 saving.tell_of_rollback(self.folder, partial(record.alert, run.step))
                 yield run, record
@@ -186,26 +179,15 @@ class Session:
 
     def _prepare(self, run: TrainingLoop, saved: Checkpoint | None) -> None:
         """Write what made a new run, or put back what an old one had. Raises OSError."""
+        kept = provenance.as_given(run.config, self.folder)
         if saved is None:
-            provenance.write_run_files(self.folder, provenance.as_given(run.config, self.folder))
-            self.home.hold("config.yaml", "provenance.json")
+            provenance.write_run_files(self.folder, kept)
             run.announce()
-            return
-        tree = redact(to_tree(provenance.as_given(run.config, self.folder)))
-        self.home.put("config.yaml", yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
-        self.home.hold("provenance.json")
-        run.resume(saved)
-        self.say(f"going on at step {run.step:,} of {self.folder}")
-
-    def _record(self, run: TrainingLoop, saved: Checkpoint | None, goes_on: bool) -> Record:
-        return open_record(
-            self.folder,
-            run.config,
-            step=run.step if goes_on else None,
-            state=saved.progress.get("record") if saved is not None else None,
-            say=self.say,
-            told=self.home.disk.told,
-        )
+        else:
+            provenance.write_config(self.folder, kept)
+            run.resume(saved)
+            self.say(f"going on at step {run.step:,} of {self.folder}")
+        self.home.hold("config.yaml", "provenance.json")
 
     def _learn_and_judge(self, run: TrainingLoop, record: Record) -> Outcome:
         regions = verdict.regions(run.config, self.say)

@@ -21,7 +21,7 @@ from reach_rl.config.schema import Config, ObservationConfig, TaskConfig
 from reach_rl.learning.policy import Policy, bare_network
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.checkpoint import Arrays, Checkpoint
-from reach_rl.rundir.provenance import changed_model, own_model
+from reach_rl.rundir.provenance import own_model
 
 if TYPE_CHECKING:
     from reach_rl.learning.ppo import FastPPO
@@ -221,9 +221,7 @@ def load(
     Raises:
         ConfigError: the run or the checkpoint is not there, damaged, or not of one kind.
     """
-    config = own_model(load_run(run), run)
-    if line := changed_model(run):
-        say(line)
+    config = own_model(load_run(run), run, say)
     checkpoints = run / "checkpoints"
     alone = name == "best" and not checkpoint.points(checkpoints, "best")
     folder = checkpoint.resolve(checkpoints, "latest" if alone else name)

@@ -109,20 +109,15 @@ def test_one_incident_is_told_once(make):
 def test_history_is_that_of_the_episode(batch):
     """Ten steps into its second episode an arm has ten steps to tell of, and then eleven."""
     nan_velocity(batch)
-    action = np.linspace(-1, 1, 36).reshape(6, 6)
-    goal = batch.state.goal_position[2].copy()
-    batch.step(action)
+    before = batch.target[2].copy()
+    batch.step(np.linspace(-1, 1, 36).reshape(6, 6))
     (incident,) = batch.guard.taken()
     arrays = incident.arrays
     assert {name: len(a) for name, a in arrays.items() if not name.startswith("model.")} == {
         "states": 11,
         "targets": 11,
-        "actions": 11,
-        "goal_position": 11,
-        "goal_quaternion": 11,
     }
-    np.testing.assert_array_equal(arrays["actions"][-1], action[2])
-    np.testing.assert_array_equal(arrays["goal_position"][-1], goal)
+    np.testing.assert_array_equal(arrays["targets"][-2, -1], before)
     assert arrays["targets"].shape == (11, 4, 6)
     assert {"model.body_mass", "model.actuator_gainprm"} <= arrays.keys()
 
@@ -191,12 +186,11 @@ def test_the_command_replays_it_in_another_process(dump):
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{known['warning']} at {known['joint']}" in done.stdout
     assert "\nreproduced " in done.stdout
-    assert "something else wrote into the state" in done.stdout  # the knock
     assert done.stderr == ""
 
 
 def test_another_end_is_not_taken_for_a_replay(dump):
-    _, arrays = replay.read(dump)
+    arrays = dict(np.load(dump.with_suffix(".npz")))
     tame = {name: array for name, array in arrays.items() if not name.startswith("model.act")}
     np.savez(
         dump.with_suffix(".npz"),
@@ -216,7 +210,7 @@ def test_a_changed_model_is_noticed(dump):
 
 def changed(path, **changes):
     """Write the arrays anew with some of them changed."""
-    _, arrays = replay.read(path)
+    arrays = dict(np.load(path.with_suffix(".npz")))
     arrays |= {name: change(arrays[name]) for name, change in changes.items()}
     np.savez(path.with_suffix(".npz"), **arrays)
 

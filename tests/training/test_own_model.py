@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl import evaluate
+from reach_rl import evaluate, play
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import ConfigError, load_run
 from reach_rl.robots.model_file import model_sources
@@ -83,6 +83,13 @@ def test_a_run_is_judged_on_its_own_model_from_anywhere(halves, tmp_path, monkey
     assert front("evaluate", evaluate.job, JUDGE) == 0
     assert "has changed" not in capsys.readouterr().out
     cell(base / "cell", x=0.1)
+
+
+def test_playing_says_that_the_model_has_changed(halves, monkeypatch, capsys):
+    monkeypatch.chdir(halves[0])
+    monkeypatch.setattr("reach_rl.viz.player.native.show", lambda *_: None)
+    assert front("play", play.job, ["run=run", "viewer=native"]) == 0
+    assert capsys.readouterr().out.count("stand.xml has changed since this run began") == 1
 
 
 def test_going_on_is_bit_exact_though_the_model_has_changed(halves, tmp_path, capsys, monkeypatch):
