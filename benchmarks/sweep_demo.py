@@ -11,11 +11,12 @@ import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sweeping import keep, python_path, sweep, train
 
-from reach_rl.evaluation.statistics import mean_interval, welch
+from reach_rl.evaluation.statistics import CONFIDENCE, mean_interval
 from reach_rl.sweeps import launchers
 
 START = {
@@ -82,6 +83,15 @@ def full(scratch: Path, job: tuple[str, int], keys: dict[str, str], steps: int) 
         *("vec_env.threads=1", "evaluation.every=0"),
     )
     return json.loads((folder / "summary.json").read_text())["evaluation"]["success_rate"]
+
+
+def welch(first: list[float], second: list[float]) -> tuple[float, float, float]:
+    """Mean of a second sample minus that of a first, with Welch's interval (Biometrika 34, 28)."""
+    difference = fmean(second) - fmean(first)
+    from scipy.stats import ttest_ind
+
+    ends = ttest_ind(second, first, equal_var=False).confidence_interval(CONFIDENCE)
+    return difference, float(ends.low), float(ends.high)
 
 
 def report(

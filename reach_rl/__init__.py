@@ -47,7 +47,7 @@ class _WithGymnasium:
         return spec
 
 
-if "gymnasium" in sys.modules:
+if sys.modules.get("gymnasium"):
     register_envs()
 else:
     sys.meta_path.insert(0, _WithGymnasium)

@@ -169,7 +169,14 @@ class Node(NDArrayOperatorsMixin):
         return self.graph.op("Cast", self, to=_KINDS[kind])
 
 
+_SAME = (
+    np.sqrt, np.exp, np.log, np.cos, np.sin, np.tanh, np.sign, np.floor,
+    np.less, np.greater, np.equal,
+)  # fmt: skip
+"""Operations of one name."""
+
 OPERATIONS: Mapping[np.ufunc, str] = {
+    **{ufunc: ufunc.__name__.capitalize() for ufunc in _SAME},
     np.add: "Add",
     np.subtract: "Sub",
     np.multiply: "Mul",
@@ -178,22 +185,11 @@ OPERATIONS: Mapping[np.ufunc, str] = {
     np.power: "Pow",
     np.negative: "Neg",
     np.absolute: "Abs",
-    np.sign: "Sign",
-    np.sqrt: "Sqrt",
-    np.exp: "Exp",
-    np.log: "Log",
-    np.cos: "Cos",
-    np.sin: "Sin",
-    np.tanh: "Tanh",
     np.rint: "Round",
-    np.floor: "Floor",
     np.maximum: "Max",
     np.minimum: "Min",
-    np.less: "Less",
     np.less_equal: "LessOrEqual",
-    np.greater: "Greater",
     np.greater_equal: "GreaterOrEqual",
-    np.equal: "Equal",
     np.logical_and: "And",
     np.logical_or: "Or",
 }

@@ -9,10 +9,10 @@ from reach_rl.bundles.graph import Value
 from reach_rl.config.problems import ConfigError
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel
-from reach_rl.robots.joints import Parts, not_exported
+from reach_rl.robots.joints import Parts, lineage, not_exported
 from reach_rl.robots.model import left_product
 
-HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
+HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,53 +54,51 @@ def chain_of(robot: RobotModel) -> Chain:
     for problem in not_exported(m, Parts(joints, robot.actuator_ids, robot.tcp_site)):
         raise ConfigError(f"run: {problem}")
     place = {int(m.dof_jntid[dof]): i for i, dof in enumerate(robot.dof_adr)}
-    bodies = [robot.tool_body]
-    while bodies[0]:
-        bodies.insert(0, int(m.body_parentid[bodies[0]]))
-    pending, turn = np.eye(4), np.array([1.0, 0.0, 0.0, 0.0])
-    links = []
-    for body in bodies[1:]:
-        pending = pending @ _transform(m.body_pos[body], m.body_quat[body])
-        turn = _product(turn, m.body_quat[body])
+    frame, links = FRAME, []
+    for body in lineage(m, robot.tool_body):
+        frame = _then(frame, m.body_pos[body], m.body_quat[body])
         first = int(m.body_jntadr[body])
         for joint in range(first, first + int(m.body_jntnum[body])):
-            kind, axis, anchor = int(m.jnt_type[joint]), m.jnt_axis[joint], m.jnt_pos[joint]
+            hinge, axis = int(m.jnt_type[joint]) == HINGE, m.jnt_axis[joint].copy()
             address = int(m.jnt_qposadr[joint])
             zero = float(m.qpos0[address])
-            pending = pending @ _shift(anchor)
+            by = float(robot.home_qpos[address]) - zero
+            frame = _then(frame, m.jnt_pos[joint])
             if joint in place:
-                links.append(
-                    ChainJoint(place[joint], zero, kind == HINGE, axis.copy(), pending, turn)
-                )
-                pending, turn = np.eye(4), np.array([1.0, 0.0, 0.0, 0.0])
-            elif kind == HINGE:
-                quaternion = _axis_angle(axis, float(robot.home_qpos[address]) - zero)
-                pending = pending @ _transform(np.zeros(3), quaternion)
-                turn = _product(turn, quaternion)
+                links.append(ChainJoint(place[joint], zero, hinge, axis, *frame))
+                frame = FRAME
+            elif hinge:
+                turn = np.concatenate(([np.cos(by / 2)], np.sin(by / 2) * axis))
+                frame = _then(frame, np.zeros(3), turn)
             else:
-                pending = pending @ _shift(axis * (float(robot.home_qpos[address]) - zero))
-            pending = pending @ _shift(-anchor)
+                frame = _then(frame, axis * by)
+            frame = _then(frame, -m.jnt_pos[joint])
     site = robot.tcp_site
-    tool = pending @ _transform(m.site_pos[site], m.site_quat[site])
-    return Chain(tuple(links), tool, _product(turn, m.site_quat[site]))
+    return Chain(tuple(links), *_then(frame, m.site_pos[site], m.site_quat[site]))
 
 
-@dataclass(frozen=True, slots=True)
-class Posture:
-    """What follows from the joint angles, base frame."""
+Frame = tuple[Array, Array]
+"""A transform (4, 4), and the quaternion (4,) of its turn."""
 
-    position: Value
-    """(n, 3) of the tool."""
-    quaternion: Value
-    """(n, 4) of the tool."""
-    anchor: Value
-    """(n, j, 3) points on the joint axes, in the order of the policy's joints."""
-    axis: Value
-    """(n, j, 3) their directions."""
+STILL = np.array([1.0, 0.0, 0.0, 0.0])
+FRAME: Frame = (np.eye(4), STILL)
 
 
-def posture(chain: Chain, joint_position: Value) -> Posture:
-    """Tool pose, anchors and axes at joint angles (n, j)."""
+def _then(frame: Frame, position: Array, quaternion: Array = STILL) -> Frame:
+    """A frame at a place in another one."""
+    turn, moved = np.zeros(9), np.eye(4)
+    mujoco.mju_quat2Mat(turn, np.asarray(quaternion, float))
+    moved[:3, :3], moved[:3, 3] = turn.reshape(3, 3), position
+    return frame[0] @ moved, _product(frame[1], quaternion)
+
+
+def posture(chain: Chain, joint_position: Value) -> tuple[Value, Value, Value, Value]:
+    """Where tool and joints are at joint angles (n, j), in the world.
+
+    Returns:
+        Position (n, 3) and quaternion (n, 4) of the tool, points (n, j, 3) on the joint axes and
+        the directions (n, j, 3) of these, in the order of the policy's joints.
+    """
     order = [joint.joint for joint in chain.links]
     moved = joint_position[:, order] - np.array([joint.zero for joint in chain.links])
     frames = _frames(chain, moved)
@@ -108,12 +106,8 @@ def posture(chain: Chain, joint_position: Value) -> Posture:
     stacked = np.concatenate([frame[:, None] for frame in frames], axis=1)
     back = np.argsort(order).tolist()
     axes = stacked[:, :, :3, :3] @ np.array([joint.axis for joint in chain.links])[..., None]
-    return Posture(
-        position=tool[:, :3, 3],
-        quaternion=_quaternion(chain, moved),
-        anchor=stacked[:, back, :3, 3],
-        axis=axes[:, back, :, 0],
-    )
+    quaternion = _quaternion(chain, moved)
+    return tool[:, :3, 3], quaternion, stacked[:, back, :3, 3], axes[:, back, :, 0]
 
 
 def _frames(chain: Chain, moved: Value) -> list[Value]:
@@ -172,24 +166,6 @@ def _right(q: Array) -> Array:
     """(4, 4) matrix that multiplies a quaternion by q from the right."""
     w, x, y, z = q
     return np.array([[w, -x, -y, -z], [x, w, z, -y], [y, -z, w, x], [z, y, -x, w]])
-
-
-def _axis_angle(axis: Array, angle: float) -> Array:
-    return np.concatenate(([np.cos(angle / 2)], np.sin(angle / 2) * axis))
-
-
-def _shift(vector: Array) -> Array:
-    out = np.eye(4)
-    out[:3, 3] = vector
-    return out
-
-
-def _transform(position: Array, quaternion: Array) -> Array:
-    turn = np.zeros(9)
-    mujoco.mju_quat2Mat(turn, np.asarray(quaternion, float))
-    out = _shift(position)
-    out[:3, :3] = turn.reshape(3, 3)
-    return out
 
 
 def matrices(quaternion: Value) -> Value:

@@ -25,6 +25,7 @@ from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.drivers import make_driver, sensed
 from reach_rl.evaluation.perturbations import nominal
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
+from reach_rl.evaluation.result import COMPARED
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel, load_robot
@@ -43,20 +44,7 @@ FRAMES = {
     "the published Denavit-Hartenberg table, with no tool centre point set.",
 }
 
-RESULTS = (
-    "goals",
-    "region",
-    "seed",
-    "success_rate",
-    "success_ci95",
-    "position_error_mm",
-    "orientation_error_deg",
-    "time_to_success_s",
-    "final_joint_speed_rad_s",
-    "self_collision_rate",
-    "table_collision_rate",
-)
-
+RESULTS = ("goals", "region", "seed", "final_joint_speed_rad_s", *COMPARED)
 
 OBSERVATIONS = 10_000
 TOLERANCE = 1e-5
@@ -139,7 +127,10 @@ def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, thread
     bundle = Bundle(folder)  # as a robot's computer would
     if goals == 0:
         return Written(contract, proof, None)
-    summary = judge(bundle, config, robot, goals=goals, seed=seed, threads=threads)
+    held_out = held_out_goals(config, robot, goals, seed, threads)
+    config, driver = make_driver("bundle", config, robot, bundle)
+    result = evaluate(driver, config, held_out, threads=threads, robot=robot, seed=seed)
+    summary = result.summary(bundle.contract.checkpoint)
     contract["results"] = {name: summary[name] for name in RESULTS}
     atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
     return Written(contract, proof, summary)
@@ -153,16 +144,6 @@ def _with_its_model(config: Config) -> tuple[Config, dict[str, bytes]]:
     robot = replace(config.robot, mjcf=f"{MODEL}/{main}")
     contents = {f"{MODEL}/{name}": data for name, (_, data) in files.items()}
     return replace(config, robot=robot), contents
-
-
-def judge(
-    bundle: Bundle, config: Config, robot: RobotModel, *, goals: int, seed: int, threads: int
-) -> dict[str, Any]:
-    """The figures of a bundle on held-out goals, as `evaluate bundle=` gives them."""
-    held_out = held_out_goals(config, robot, goals, seed, threads)
-    config, driver = make_driver("bundle", config, robot, bundle)
-    result = evaluate(driver, config, held_out, threads=threads, robot=robot, seed=seed)
-    return result.summary(bundle.contract.checkpoint)
 
 
 def _contract(

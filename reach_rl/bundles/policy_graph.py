@@ -133,11 +133,11 @@ class Scene:
         turn = given["goal_quaternion"]
         turn = turn / np.linalg.norm(turn, axis=-1, keepdims=True)
         self.goal_position, self.goal_quaternion = robot.in_world(given["goal_position"], turn)
-        tool = kinematics.posture(kinematics.chain_of(robot), self.joint_position)
-        self.tool_position, self.tool_quaternion = tool.position, tool.quaternion
-        self.joint_anchor, self.joint_axis = tool.anchor, tool.axis
-        self.position_error = self.goal_position - tool.position
-        self.rotation_error, self.angle = rotation_error(tool.quaternion, self.goal_quaternion)
+        there = kinematics.posture(kinematics.chain_of(robot), self.joint_position)
+        self.tool_position, self.tool_quaternion, self.joint_anchor, self.joint_axis = there
+        self.position_error = self.goal_position - self.tool_position
+        turn = rotation_error(self.tool_quaternion, self.goal_quaternion)
+        self.rotation_error, self.angle = turn
 
     @property
     def goal_ways(self) -> tuple[Value, Value]:

@@ -121,25 +121,24 @@ class Bundle:
                 )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path.name}: {error.strerror}") from error
-    except ValueError as error:
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    text = _read(path)
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
         raise BundleError(f"{path.name} is damaged ({error})") from error
-    if not isinstance(tree, dict):
-        raise BundleError(f"{path.name} is damaged")
-    return tree
 
 
 def _check_files(folder: Path, tree: Mapping[str, Any]) -> None:
     for name, wanted in tree["files"].items():
-        try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        except OSError as error:
-            raise BundleError(f"{name}: {error.strerror}") from error
-        if found != wanted:
+        if hashlib.sha256(_read(folder / name)).hexdigest() != wanted:
             raise BundleError(f"{name} is not the file that was exported")
 
 

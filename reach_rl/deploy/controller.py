@@ -53,16 +53,17 @@ class Robot(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Time, real or simulated."""
+class Clock:
+    """The computer's own time; another one is simulated."""
 
     def now(self) -> float:
         """Seconds that never go back."""
-        ...
+        return time.monotonic()
 
     def sleep_until(self, then: float) -> float:
         """Wait; returns the time afterwards, which is `then` or later."""
-        ...
+        time.sleep(max(0.0, then - self.now()))
+        return self.now()
 
 
 class Stop(Enum):
@@ -107,23 +108,23 @@ class Settings:
     """How long the last targets are still written after a stop (s)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """How a run went."""
 
-    stop: Stop
-    detail: str
-    time: float
+    stop: Stop = Stop.TIME
+    detail: str = ""
+    time: float = 0.0
     """From the start to the decision to stop (s)."""
-    position_error: float
+    position_error: float = math.nan
     """Of the tool at the last look, NaN without one (m)."""
-    orientation_error: float
+    orientation_error: float = math.nan
     """Of the tool at the last look, NaN without one (rad)."""
-    control_periods: int
-    servo_periods: int
-    furthest_behind: float
+    control_periods: int = 0
+    servo_periods: int = 0
+    furthest_behind: float = 0.0
     """How far a bound of speed or acceleration has held a target back at most (rad)."""
-    worst_lateness: float
+    worst_lateness: float = 0.0
     """Of a servo period (s)."""
 
     def __str__(self) -> str:
@@ -133,21 +134,6 @@ class Report:
             f"{1e3 * self.position_error:.1f} mm and "
             f"{math.degrees(self.orientation_error):.2f} deg from the goal"
         )
-
-
-class MonotonicClock:
-    """The computer's own clock."""
-
-    def now(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    def sleep_until(self, then: float) -> float:
-        """Wait; returns the time afterwards."""
-        left = then - time.monotonic()
-        if left > 0:
-            time.sleep(left)
-        return time.monotonic()
 
 
 class Halt(Exception):
@@ -177,7 +163,7 @@ class Controller:
         """
         self.bundle, self.robot = bundle, robot
         self.settings = settings or Settings()
-        self.clock: Clock = clock or MonotonicClock()
+        self.clock = clock or Clock()
         contract = bundle.contract
         self.dt = 1.0 / self.settings.servo_rate
         self.per_control = round(contract.period / self.dt)
@@ -209,33 +195,25 @@ class Controller:
         self._goal = goal if callable(goal) else lambda: goal
         self._begin = self._due = self.clock.now()
         self._limiter = Limiter(self.bundle.contract, self.dt, self.settings.speed)
-        self._held = self._controls = self._servos = 0
-        self._worst = 0.0
-        self._errors = math.nan, math.nan
+        self._held, self._report = 0, Report()
         try:
             state = self._read()
             self._limiter.start(state.position)
             self._memory = self.bundle.first_state(state.position)
         except Halt as halt:
-            return self._report(halt, 0.0)
+            return self._told(halt)
         try:
             while True:
                 self._control(seconds, until_reached, asked)
         except Halt as halt:
-            end = self.clock.now() - self._begin
-            return self._report(self._come_to_rest(halt), end)
+            self._report.time = self.clock.now() - self._begin
+            return self._told(self._come_to_rest(halt))
 
-    def _report(self, halt: Halt, end: float) -> Report:
-        return Report(
-            halt.stop,
-            halt.detail,
-            end,
-            *self._errors,
-            self._controls,
-            self._servos,
-            self._limiter.furthest,
-            self._worst,
-        )
+    def _told(self, halt: Halt) -> Report:
+        report = self._report
+        report.stop, report.detail = halt.stop, halt.detail
+        report.furthest_behind = self._limiter.furthest
+        return report
 
     def _control(self, seconds: float, until_reached: bool, asked: Callable[[], bool]) -> None:
         """One control period: look, think, and move along the path."""
@@ -253,7 +231,7 @@ class Controller:
             self._write(self._limiter.follow(wanted))
         if "last_target" in self._memory:  # what was written counts, not what was wanted
             self._memory["last_target"] = self._limiter.target
-        self._controls += 1
+        self._report.control_periods += 1
 
     def _think(self, state: JointState) -> np.ndarray:
         """The policy's path (s, j) from this state on."""
@@ -274,11 +252,10 @@ class Controller:
         origin = self._memory.get("last_target", state.position)
         path = origin + self.settings.speed * (path - origin)
         self._memory = {name: out[source][0] for name, source in contract.state.items()}
-        self._errors = float(out["position_error"][0]), float(out["orientation_error"][0])
-        inside = (
-            self._errors[0] < contract.position_threshold
-            and self._errors[1] < contract.orientation_threshold
-        )
+        errors = float(out["position_error"][0]), float(out["orientation_error"][0])
+        self._report.position_error, self._report.orientation_error = errors
+        bounds = contract.position_threshold, contract.orientation_threshold
+        inside = all(error < bound for error, bound in zip(errors, bounds, strict=True))
         self._held = self._held + 1 if inside else 0
         return path
 
@@ -320,7 +297,7 @@ class Controller:
         """Write at the beginning of the next servo period."""
         now = self.clock.sleep_until(self._due)
         lateness = now - self._due
-        self._worst = max(self._worst, lateness)
+        self._report.worst_lateness = max(self._report.worst_lateness, lateness)
         self._send(target)
         self._schedule(now)
         if lateness > self.settings.max_lateness:
@@ -337,7 +314,7 @@ class Controller:
             self.robot.write(target)
         except Exception as error:
             raise Halt(Stop.WRITE_FAILED, str(error)) from error
-        self._servos += 1
+        self._report.servo_periods += 1
 
     def _come_to_rest(self, halt: Halt) -> Halt:
         """Brake, then hold; no input is looked at any more."""

@@ -1,6 +1,6 @@
 """Several policies against one another: differences, their intervals, and a verdict in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.evaluation.statistics import (
+    CONFIDENCE,
     Difference,
     holm,
     median_shift,
@@ -17,12 +18,20 @@ from reach_rl.evaluation.statistics import (
 )
 from reach_rl.mdp.arrays import Array
 
-FIGURES = {
-    "position_error_mm": ("position error", "mm"),
-    "orientation_error_deg": ("orientation error", "deg"),
-    "time_to_success_s": ("time to success", "s"),
+FIGURES: dict[str, tuple[str, str, Callable[[Evaluation], Array]]] = {
+    "position_error_mm": ("position error", "mm", lambda e: 1e3 * e.position_error),
+    "orientation_error_deg": (
+        "orientation error",
+        "deg",
+        lambda e: np.degrees(e.orientation_error),
+    ),
+    "time_to_success_s": ("time to success", "s", lambda e: e.time_to_success),
 }
-"""Figure -> its words and unit; less is better."""
+"""Figure -> its words, unit and values per goal; less is better."""
+
+
+NOISE = 1.0 - CONFIDENCE
+"""Probability from which on a difference may be noise."""
 
 
 def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
@@ -50,7 +59,7 @@ def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
                 "success": {
                     **asdict(difference),
                     "p_value_adjusted": p_value,
-                    "more_than_noise": _real(difference, p_value),
+                    "more_than_noise": p_value < NOISE,
                 },
                 "median": shifts,
                 "words": _words(a, b, difference, p_value, shifts),
@@ -77,22 +86,10 @@ def _success(one: Evaluation, other: Evaluation) -> Difference:
 def _shifts(one: Evaluation, other: Evaluation) -> dict[str, dict[str, Any] | None]:
     paired = same_goals(one, other)
     shifts = {}
-    for name in FIGURES:
-        shift = median_shift(_values(one, name), _values(other, name), paired=paired)
+    for name, (_, _, values) in FIGURES.items():
+        shift = median_shift(values(one), values(other), paired=paired)
         shifts[name] = None if shift is None else {**asdict(shift), "more_than_noise": shift.real}
     return shifts
-
-
-def _values(evaluation: Evaluation, name: str) -> Array:
-    if name == "position_error_mm":
-        return 1e3 * evaluation.position_error
-    if name == "orientation_error_deg":
-        return np.degrees(evaluation.orientation_error)
-    return evaluation.time_to_success
-
-
-def _real(difference: Difference, p_value: float) -> bool:
-    return p_value < 1.0 - difference.confidence
 
 
 def _words(
@@ -103,30 +100,28 @@ def _words(
     shifts: Mapping[str, Mapping[str, Any] | None],
 ) -> list[str]:
     """The verdict: a sentence on success, and one on each figure."""
-    low, high = 100 * difference.low, 100 * difference.high
-    interval = f"95% interval {low:+.1f} to {high:+.1f}, p = {p_value:.2g}"
-    value = 100 * difference.value
+    value, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
+    found = f"(95% interval {low:+.1f} to {high:+.1f}, p = {p_value:.2g})"
     if value == 0:
-        sentences = [f"success: {b} reaches as many as {a} ({interval})"]
+        sentences = [f"success: {b} reaches as many as {a} {found}"]
     else:
-        more = "more" if value > 0 else "less"
-        verdict = "more than noise" if _real(difference, p_value) else "may be noise"
-        sentences = [
-            f"success: {b} reaches {abs(value):.1f} points {more} than {a} ({interval}): {verdict}"
-        ]
+        more = f"{abs(value):.1f} points {'more' if value > 0 else 'less'} than {a}"
+        sentences = [f"success: {b} reaches {more} {found}: {_verdict(p_value < NOISE)}"]
     for name, shift in shifts.items():
         if shift is None:
             continue
-        what, unit = FIGURES[name]
-        if shift["low"] == shift["high"] == 0.0:
-            sentences.append(f"{what}, median: the same")
-            continue
-        verdict = "more than noise" if shift["more_than_noise"] else "may be noise"
-        sentences.append(
-            f"{what}, median: {shift['value']:+.3g} {unit} "
-            f"(95% interval {shift['low']:+.3g} to {shift['high']:+.3g}): {verdict}"
-        )
+        what, unit, _ = FIGURES[name]
+        told = "the same"
+        if not shift["low"] == shift["high"] == 0.0:
+            interval = f"(95% interval {shift['low']:+.3g} to {shift['high']:+.3g})"
+            verdict = _verdict(shift["more_than_noise"])
+            told = f"{shift['value']:+.3g} {unit} {interval}: {verdict}"
+        sentences.append(f"{what}, median: {told}")
     return sentences
+
+
+def _verdict(real: bool) -> str:
+    return "more than noise" if real else "may be noise"
 
 
 def labels(folders: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.compiled import compiled
 from reach_rl.robots import RobotModel
+from reach_rl.robots.joints import lineage
 
 CLOSE = 1e-4
 """A path ends where the weighted pose error is below this (m)."""
@@ -60,10 +61,7 @@ class BatchChain:
         data.qpos[:] = robot.home_qpos
         mujoco.mj_kinematics(model, data)
         joints = model.dof_jntid[robot.dof_adr]
-        bodies, body = set(), robot.tool_body
-        while body:
-            bodies.add(body)
-            body = int(model.body_parentid[body])
+        bodies = lineage(model, robot.tool_body)
         inside = [k for k, joint in enumerate(joints) if int(model.jnt_bodyid[joint]) in bodies]
         quaternion = np.empty(4)
         mujoco.mju_mat2Quat(quaternion, data.site_xmat[robot.tcp_site])
@@ -171,6 +169,9 @@ def _twist(
     error: Array,
     jacobian: Array,
 ) -> None:
+    def plus(a: _Floats, b: _Floats) -> _Floats:
+        return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
     def cross(a: _Floats, b: _Floats) -> _Floats:
         return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
@@ -178,11 +179,7 @@ def _twist(
         w, u = q[0], (q[1], q[2], q[3])
         t = cross(u, v)
         s = cross(u, t)
-        return (
-            v[0] + 2.0 * (w * t[0] + s[0]),
-            v[1] + 2.0 * (w * t[1] + s[1]),
-            v[2] + 2.0 * (w * t[2] + s[2]),
-        )
+        return plus(v, (2.0 * (w * t[0] + s[0]), 2.0 * (w * t[1] + s[1]), 2.0 * (w * t[2] + s[2])))
 
     def times(p: _Floats, q: _Floats) -> _Floats:
         return (
@@ -192,26 +189,34 @@ def _twist(
             p[0] * q[3] + p[1] * q[2] - p[2] * q[1] + p[3] * q[0],
         )
 
-    axes, anchors = np.empty((len(home), 3)), np.empty((len(home), 3))
+    def unturned(w: _Floats, v: _Floats, beta: float) -> _Floats:
+        """The inverse left Jacobian of a rotation w times a vector v."""
+        wv = cross(w, v)
+        wwv = cross(w, wv)
+        return (
+            v[0] - 0.5 * wv[0] + beta * wwv[0],
+            v[1] - 0.5 * wv[1] + beta * wwv[1],
+            v[2] - 0.5 * wv[2] + beta * wwv[2],
+        )
+
+    axes, anchors, u = np.empty((len(home), 3)), np.empty((len(home), 3)), np.empty(3)
     for i in range(len(position)):
+        # where the joints and the tool are
         turn, moved = (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
         for k in order:
             a = turned(turn, (axis[k, 0], axis[k, 1], axis[k, 2]))
-            p = turned(turn, (anchor[k, 0], anchor[k, 1], anchor[k, 2]))
-            p = (p[0] + moved[0], p[1] + moved[1], p[2] + moved[2])
+            p = plus(turned(turn, (anchor[k, 0], anchor[k, 1], anchor[k, 2])), moved)
             axes[k, 0], axes[k, 1], axes[k, 2] = a
             anchors[k, 0], anchors[k, 1], anchors[k, 2] = p
             by = position[i, k] - home[k]
             if slide[k]:
-                moved = (moved[0] + by * a[0], moved[1] + by * a[1], moved[2] + by * a[2])
+                moved = plus(moved, (by * a[0], by * a[1], by * a[2]))
             else:
                 s = math.sin(0.5 * by)
                 here = (math.cos(0.5 * by), s * a[0], s * a[1], s * a[2])
-                d = turned(here, (moved[0] - p[0], moved[1] - p[1], moved[2] - p[2]))
-                moved = (p[0] + d[0], p[1] + d[1], p[2] + d[2])
+                moved = plus(p, turned(here, (moved[0] - p[0], moved[1] - p[1], moved[2] - p[2])))
                 turn = times(here, turn)
-        at = turned(turn, (tool[0], tool[1], tool[2]))
-        at = (at[0] + moved[0], at[1] + moved[1], at[2] + moved[2])
+        at = plus(turned(turn, (tool[0], tool[1], tool[2])), moved)
         q = times(turn, (tool[3], tool[4], tool[5], tool[6]))
         back = (q[0], -q[1], -q[2], -q[3])
 
@@ -233,51 +238,32 @@ def _twist(
         else:
             beta, b = 1.0 / 12.0 + a2 / 720.0, 1.0 / 6.0 - a2 / 120.0
             c, d4 = a2 / 720.0 - 1.0 / 24.0, 1.0 / 120.0 - a2 / 2520.0
-        wt = cross(w, t)
-        wwt = cross(w, wt)
-        v = (
-            t[0] - 0.5 * wt[0] + beta * wwt[0],
-            t[1] - 0.5 * wt[1] + beta * wwt[1],
-            t[2] - 0.5 * wt[2] + beta * wwt[2],
-        )
+        v = unturned(w, t, beta)
         for m in range(3):
             error[i, m], error[i, 3 + m] = v[m], w[m]
 
         # minus the inverse of the left Jacobian of that twist, times the tool's own Jacobian
         for k in order:
             a = (axes[k, 0], axes[k, 1], axes[k, 2])
-            if slide[k]:
-                line, y = turned(back, a), (0.0, 0.0, 0.0)
-            else:
+            line, y = turned(back, a), (0.0, 0.0, 0.0)
+            if not slide[k]:
                 arm = (at[0] - anchors[k, 0], at[1] - anchors[k, 1], at[2] - anchors[k, 2])
-                line, y = turned(back, cross(a, arm)), turned(back, a)
-            wy = cross(w, y)
-            wwy = cross(w, wy)
-            y = (
-                y[0] - 0.5 * wy[0] + beta * wwy[0],
-                y[1] - 0.5 * wy[1] + beta * wwy[1],
-                y[2] - 0.5 * wy[2] + beta * wwy[2],
-            )
+                line, y = turned(back, cross(a, arm)), line
+            y = unturned(w, y, beta)
             vy, wy = cross(v, y), cross(w, y)
             wvy, vwy, wwy = cross(w, vy), cross(v, wy), cross(w, wy)
             wvwy, vwwy, wwvy = cross(w, vwy), cross(v, wwy), cross(w, wvy)
             wvwwy, wwvwy = cross(w, vwwy), cross(w, wvwy)
-            u = (0.0, 0.0, 0.0)
             for m in range(3):
-                part = line[m] - (
+                u[m] = line[m] - (
                     0.5 * vy[m]
                     + b * (wvy[m] + vwy[m] + wvwy[m])
                     - c * (vwwy[m] + wwvy[m] - 3.0 * wvwy[m])
                     + d4 * (wvwwy[m] + wwvwy[m])
                 )
-                u = (part, u[1], u[2]) if m == 0 else u
-                u = (u[0], part, u[2]) if m == 1 else u
-                u = (u[0], u[1], part) if m == 2 else u
-            wu = cross(w, u)
-            wwu = cross(w, wu)
+            x = unturned(w, (u[0], u[1], u[2]), beta)
             for m in range(3):
-                jacobian[i, m, k] = -(u[m] - 0.5 * wu[m] + beta * wwu[m])
-                jacobian[i, 3 + m, k] = -y[m]
+                jacobian[i, m, k], jacobian[i, 3 + m, k] = -x[m], -y[m]
 
 
 @compiled("void(f8[:,:,:], f8[:,:], f8[:,:], f8[:,:], f8[:,:])")

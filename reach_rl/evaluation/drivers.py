@@ -7,9 +7,8 @@ speeds, limits of speed and torque included, and say what they know.
 
 `ik` is inverse kinematics: it follows each goal from the arm's start in small steps
 (evaluation.differential_ik), one a control period. That path, solved once a goal, is what the
-servos then follow. `straight` has no path, but the joint angles at the goal by the closed form that
-policies may see too, the nearest of them that looks free of contact. Where nothing else carries an
-arm, both put its weight on top of the servos' targets, as a robot's controller does.
+servos then follow. Where nothing else carries an arm, its weight is put on top of the servos'
+targets, as a robot's controller does.
 """
 
 from dataclasses import replace
@@ -22,19 +21,17 @@ from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.differential_ik import BatchChain, follow
-from reach_rl.evaluation.protocol import Driver, Policy, PolicyDriver
+from reach_rl.evaluation.protocol import Driver, Policy
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel
+from reach_rl.robots.joints import lineage
 
 if TYPE_CHECKING:
     from reach_rl.deploy.bundle import Bundle
 
 GAIN = 8.0
 """Joint speed per joint's distance from the path (1/s)."""
-
-STRAIGHT_GAIN = 4.0
-"""Joint speed per joint's distance from the goal's angles (1/s)."""
 
 
 def make_driver(
@@ -50,7 +47,7 @@ def make_driver(
 @extend.driver
 def policy(config: Config, robot: RobotModel, loaded: Policy) -> tuple[Config, Driver]:
     """A policy that sees what the run observes."""
-    return config, PolicyDriver(loaded)
+    return config, Driver(loaded)
 
 
 @extend.driver
@@ -62,21 +59,11 @@ def bundle(config: Config, robot: RobotModel, loaded: "Bundle") -> tuple[Config,
 @extend.driver
 def ik(config: Config, robot: RobotModel, loaded: None = None) -> tuple[Config, Driver]:
     """Inverse kinematics in small steps, under the limits of joints and speeds."""
-    config = _driven(config, "joint_position")
+    config = driven(config, "joint_position")
     return config, InverseKinematics(config, robot)
 
 
-@extend.driver
-def straight(config: Config, robot: RobotModel, loaded: None = None) -> tuple[Config, Driver]:
-    """Straight to the nearest joint angles of the goal by closed form, all joints together.
-
-    Judging it raises a ConfigError for an arm without closed form.
-    """
-    config = _driven(config, "joint_error")
-    return config, StraightInTheJoints(config, robot)
-
-
-def _driven(config: Config, term: str) -> Config:
+def driven(config: Config, term: str) -> Config:
     """The run with this term seen as it is, and actions that are joint speeds."""
     seen = {term: ObservationTerm(scales=None, noise=0.0)}
     return replace(
@@ -127,10 +114,8 @@ _LOADS = {"bias": 1.0, "gravcomp": -1.0, "spring": -1.0}
 def is_loaded(robot: RobotModel) -> bool:
     """Whether the servos of an arm must give torque to hold it still."""
     model = robot.model
-    moved = np.zeros(model.nbody, bool)
-    first = model.jnt_bodyid[model.dof_jntid[robot.dof_adr]]
-    for body in range(1, model.nbody):  # parents come first
-        moved[body] = body in first or moved[model.body_parentid[body]]
+    first = {*model.jnt_bodyid[model.dof_jntid[robot.dof_adr]]}
+    moved = np.array([bool(first & {*lineage(model, body)}) for body in range(model.nbody)])
     weighs = moved & (model.body_mass > 0.0) & (model.body_gravcomp != 1.0)
     springs = model.jnt_stiffness[model.dof_jntid[robot.dof_adr]] > 0.0
     return bool((weighs.any() and model.opt.gravity.any()) or springs.any())
@@ -149,13 +134,8 @@ class InverseKinematics(JointSpeeds):
     def begin(self, batch: JudgedBatch) -> None:
         """Solve the path of every arm in the batch, from its start to its goal."""
         super().begin(batch)
-        self.step = 0
-        self.path = self.paths(
-            batch.start,
-            batch.state.goal_position,
-            batch.state.goal_quaternion,
-            batch.task.episode_steps,
-        )
+        goal, self.step = (batch.state.goal_position, batch.state.goal_quaternion), 0
+        self.path = self.paths(batch.start, *goal, batch.task.episode_steps)
 
     def paths(self, start: Array, position: Array, quaternion: Array, steps: int) -> Array:
         """Joint angles at the ends of the control periods, (n, steps + 1, j) rad."""
@@ -175,16 +155,6 @@ class InverseKinematics(JointSpeeds):
         self.step += 1
         speed = (then - now) / self.arm.control_period
         return self.drive(speed + GAIN * (now - self.batch.state.joint_position))
-
-
-class StraightInTheJoints(JointSpeeds):
-    """Drives all joints together to the goal's nearest joint angles."""
-
-    knows = "the arm's closed form, limits and weight, and which joint angles are free of contact"
-
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
-        """Joint speeds towards those angles; what is observed is how far they are."""
-        return self.drive(STRAIGHT_GAIN * observation)
 
 
 class BundleDriver(Driver):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config, ObservationConfig, RandomizationConfig
 from reach_rl.evaluation.protocol import Driver, Policy, evaluate
+from reach_rl.evaluation.result import COMPARED
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel, load_robot
 
@@ -39,12 +40,16 @@ NOMINAL = RandomizationConfig(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(NamedTuple):
     """An arm and task with one thing changed."""
 
     config: Config
     robot: RobotModel
+
+    def task(self, **keys: Any) -> "Changed":  # noqa: ANN401  keys of the task
+        """The same with some keys of the task otherwise."""
+        task = replace(self.config.task, **keys)
+        return Changed(replace(self.config, task=task), self.robot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,39 +139,17 @@ def sweep(
         points = []
         for value in factor.values:
             there = base if value == factor.nominal else factor.change(base, value)
-            result = evaluate(
-                driver,
-                there.config,
-                goals,
-                threads=threads,
-                robot=there.robot,
-                seed=seed,
+            figures = evaluate(
+                driver, there.config, goals, threads=threads, robot=there.robot, seed=seed,
                 physics_records=False,
-            )
-            figures = result.figures()
-            points.append({"value": value, **{name: figures[name] for name in _KEPT}})
+            ).figures()  # fmt: skip
+            points.append({"value": value} | {k: figures[k] for k in ("goals", *COMPARED)})
             done += steps
             if progress is not None:
                 progress(done, figures["success_rate"])
-        found[factor.name] = {
-            "title": factor.title,
-            "unit": factor.unit,
-            "nominal": factor.nominal,
-            "points": points,
-        }
+        about = {key: getattr(factor, key) for key in ("title", "unit", "nominal")}
+        found[factor.name] = about | {"points": points}
     return found
-
-
-_KEPT = (
-    "goals",
-    "success_rate",
-    "success_ci95",
-    "position_error_mm",
-    "orientation_error_deg",
-    "time_to_success_s",
-    "self_collision_rate",
-    "table_collision_rate",
-)
 
 
 def _steps(most: float, count: int) -> tuple[float, ...]:
@@ -175,10 +158,7 @@ def _steps(most: float, count: int) -> tuple[float, ...]:
 
 def _lags(config: Config, nominal: float) -> tuple[float, ...]:
     """From an industrial servo's to twice nominal, as far as the joints' own damping allows."""
-    wanted = {
-        INDUSTRIAL,
-        *(round(nominal * share, 6) for share in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)),
-    }
+    wanted = {INDUSTRIAL, *(round(nominal * share, 6) for share in _GAINS)}
     return tuple(lag for lag in sorted(wanted) if lag == nominal or _can_be(config, lag))
 
 
@@ -194,16 +174,15 @@ def _ranges(name: str, kind: type = float) -> Callable[[Changed, float], Changed
     """A key of task.randomization at one value."""
 
     def change(base: Changed, value: float) -> Changed:
-        task = base.config.task
-        task = replace(task, randomization=replace(task.randomization, **{name: [kind(value)] * 2}))
-        return replace(base, config=replace(base.config, task=task))
+        ranges = replace(base.config.task.randomization, **{name: [kind(value)] * 2})
+        return base.task(randomization=ranges)
 
     return change
 
 
 def _noise(base: Changed, value: float) -> Changed:
     observation = _noisy(base.config.observation, value)
-    return replace(base, config=replace(base.config, observation=observation))
+    return base._replace(config=replace(base.config, observation=observation))
 
 
 def _noisy(observation: ObservationConfig, level: float) -> ObservationConfig:
@@ -218,7 +197,7 @@ def _servo_lag(base: Changed, value: float) -> Changed:
     """Stiffer or softer servos, of which the action knows nothing."""
     task = base.config.task
     there = load_robot(replace(base.config.robot, servo_lag=value), task.physics_step)
-    return replace(base, robot=replace(there, servo_lag=base.robot.servo_lag))
+    return base._replace(robot=replace(there, servo_lag=base.robot.servo_lag))
 
 
 def _control_rate(base: Changed, value: float) -> Changed:
@@ -226,8 +205,7 @@ def _control_rate(base: Changed, value: float) -> Changed:
     task = base.config.task
     substeps = max(1, round(1.0 / (value * task.physics_step)))
     steps = max(1, round(task.episode_steps * task.substeps / substeps))
-    task = replace(task, substeps=substeps, episode_steps=steps)
-    return replace(base, config=replace(base.config, task=task))
+    return base.task(substeps=substeps, episode_steps=steps)
 
 
 def some(goals: Goals, count: int) -> Goals:

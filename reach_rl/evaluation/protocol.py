@@ -20,7 +20,10 @@ Policy = Callable[[np.ndarray], np.ndarray]
 
 
 class Driver:
-    """Whatever moves the arms of an evaluation; evaluation.drivers has those with names."""
+    """Whatever moves the arms of an evaluation; evaluation.drivers has those with names.
+
+    By itself it is a policy, which goes by what is observed and nothing else.
+    """
 
     targets: Array | None = None
     """(s, n, j) of the servos (rad) beside the last action, in place of what that asks for."""
@@ -28,21 +31,15 @@ class Driver:
     knows: str = ""
     """What it goes by, in words, where it is a yardstick."""
 
+    def __init__(self, policy: Policy) -> None:
+        """Drive as a policy says."""
+        self.policy = policy
+
     def begin(self, batch: JudgedBatch) -> None:
         """An episode of these arms begins: starts and goals are set, nothing has moved."""
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """Actions (n, j) in [-1, 1] of the batch's present state, observed as (n, d)."""
-        raise NotImplementedError
-
-
-class PolicyDriver(Driver):
-    """Drives by what is observed and nothing else."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
         return self.policy(observation)
 
 
@@ -111,7 +108,7 @@ def evaluate(
     Raises:
         ConfigError: the robot cannot be made.
     """
-    driver = driver if isinstance(driver, Driver) else PolicyDriver(driver)
+    driver = driver if isinstance(driver, Driver) else Driver(driver)
     robot = robot or load_robot(config.robot, config.task.physics_step)
     config = replace(config, task=replace(config.task, goal_change=GoalChange.NEVER))
     seeds = np.random.default_rng([_STARTS, seed]).integers(2**63, size=len(goals))
@@ -171,10 +168,9 @@ def _later(progress: Progress | None, before: list[Evaluation], goals: Goals) ->
 def _result(
     batch: JudgedBatch, first: int, conditions: Conditions, reached_at: Array, action_rate: Array
 ) -> Evaluation:
-    state, steps = batch.state, conditions.physics_steps
+    state = batch.state
     rows: Ints = first + np.arange(batch.n)
     success = state.reached & ~batch.poisoned
-    straight = np.linalg.norm(state.joint_position - batch.start, axis=1)
     return Evaluation(
         conditions=conditions,
         goal_position=batch.goals.position[rows],
@@ -188,16 +184,7 @@ def _result(
         table_collision=batch.table_touched,
         physics_reset=batch.poisoned,
         action_rate=action_rate,
-        max_speed_of_limit=batch.peak_speed,
-        share_above_speed_limit=batch.fast_steps / steps,
-        share_outside_joint_range=batch.steps_outside / steps,
-        max_torque_of_limit=batch.peak_torque,
-        share_at_torque_limit=batch.strained_steps / steps,
-        max_joint_acceleration=batch.peak_acceleration,
-        path_ratio=np.divide(
-            batch.path, straight, out=np.full(batch.n, np.nan), where=straight > 1e-6
-        ),
-        jerk=np.sqrt(batch.jerk / steps),
+        **batch.found(),
     )
 
 

@@ -21,6 +21,12 @@ CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 ROUNDING = 1e-9
 """A drive that MuJoCo holds at its limit may be below it by the last digits of a sum."""
 
+RECORDS = (
+    "max_speed_of_limit", "share_above_speed_limit", "share_outside_joint_range",
+    "max_torque_of_limit", "share_at_torque_limit", "max_joint_acceleration", "path_ratio", "jerk",
+)  # fmt: skip
+"""What is recorded at every physics step, by its name in an Evaluation."""
+
 _FIELDS = ("qpos", "qvel", "sensordata", "qfrc_actuator", "qfrc_gravcomp")
 
 
@@ -53,25 +59,12 @@ class JudgedBatch(ReachBatch):
         """The arm touched itself."""
         self.table_touched = np.zeros(n, bool)
         """The arm touched the table."""
-        nothing = 0.0 if physics_records else np.nan
-        self.peak_speed = np.full(n, nothing)
-        """Largest joint speed as a fraction of its limit."""
-        self.fast_steps = np.full(n, nothing)
-        """Physics steps in which a joint was faster than its limit."""
-        self.steps_outside = np.full(n, nothing)
-        """Physics steps in which a joint was outside its range."""
-        # a share of what there is not is not 0
-        of_torque = nothing if np.isfinite(self.robot.torque_limits).any() else np.nan
-        self.peak_torque = np.full(n, of_torque)
-        """Largest torque of a joint's drive, gravity compensation included, over its limit."""
-        self.strained_steps = np.full(n, of_torque)
-        """Physics steps in which a drive gave all its torque, or more."""
-        self.peak_acceleration = np.full(n, nothing)
-        """Largest change of a joint's speed in a physics step, over that step (rad/s2)."""
-        self.path = np.full(n, nothing)
-        """Length of the path of the joints (rad)."""
-        self.jerk = np.full(n, nothing)
-        """Sum over the physics steps of the squared joint jerk (rad2/s6)."""
+        self.records = {name: np.full(n, 0.0 if physics_records else np.nan) for name in RECORDS}
+        """What Evaluation has of these names; shares are counts of physics steps until found()."""
+        if not np.isfinite(self.robot.torque_limits).any():  # a share of nothing is not 0
+            self.records["max_torque_of_limit"][:] = self.records["share_at_torque_limit"][:] = (
+                np.nan
+            )
         self.final_speed = np.zeros(n)
         """Largest norm of the joint speeds in the last control period (rad/s)."""
         self._out: dict[Any, np.ndarray] = {}
@@ -127,28 +120,42 @@ class JudgedBatch(ReachBatch):
         """Take in the records of one control period, (n, substeps, ...) each."""
         r, out = self.robot, self._out
         position, speed = out["qpos"][:, :, r.qpos_adr], out["qvel"][:, :, r.dof_adr]
-        share = (np.abs(speed) / r.velocity_limits).max(axis=2)
-        np.maximum(self.peak_speed, share.max(axis=1), out=self.peak_speed)
-        self.fast_steps += (share > 1.0).sum(axis=1)
+        of_speed = (np.abs(speed) / r.velocity_limits).max(axis=2)
         outside = (position < r.low) | (position > r.high)
-        self.steps_outside += outside.any(axis=2).sum(axis=1)
         torque = out["qfrc_actuator"][:, :, r.dof_adr]
         torque = torque + self._gravity * out["qfrc_gravcomp"][:, :, r.dof_adr]
-        load = (np.abs(torque) / r.torque_limits).max(axis=2)
-        np.maximum(self.peak_torque, load.max(axis=1), out=self.peak_torque)
-        self.strained_steps += (load > 1.0 - ROUNDING).sum(axis=1)
+        of_torque = (np.abs(torque) / r.torque_limits).max(axis=2)
         # sensors lag one physics step here; the last one is in the state after the period
         self.self_touched |= (out["sensordata"][:, :, r.self_contact] > 0).any(axis=1)
         self.table_touched |= (out["sensordata"][:, :, r.table_contact] > 0).any(axis=1)
         moves = np.diff(position, axis=1, prepend=before[:, None])
-        self.path += np.linalg.norm(moves, axis=2).sum(axis=1)
         speeds = np.concatenate((self._before, speed), axis=1)
-        acceleration = np.diff(speeds, axis=1) / self.task.physics_step
-        peak = np.abs(acceleration[:, 1:]).max(axis=(1, 2))
-        np.maximum(self.peak_acceleration, peak, out=self.peak_acceleration)
-        jerk = np.diff(acceleration, axis=1) / self.task.physics_step
-        self.jerk += np.square(jerk).sum(axis=(1, 2))
         self._before = speeds[:, -2:]
+        acceleration = np.diff(speeds, axis=1) / self.task.physics_step
+        jerk = np.diff(acceleration, axis=1) / self.task.physics_step
+        for name, values in (
+            ("max_speed_of_limit", of_speed.max(axis=1)),
+            ("max_torque_of_limit", of_torque.max(axis=1)),
+            ("max_joint_acceleration", np.abs(acceleration[:, 1:]).max(axis=(1, 2))),
+        ):
+            np.maximum(self.records[name], values, out=self.records[name])
+        for name, values in (
+            ("share_above_speed_limit", (of_speed > 1.0).sum(axis=1)),
+            ("share_outside_joint_range", outside.any(axis=2).sum(axis=1)),
+            ("share_at_torque_limit", (of_torque > 1.0 - ROUNDING).sum(axis=1)),
+            ("path_ratio", np.linalg.norm(moves, axis=2).sum(axis=1)),
+            ("jerk", np.square(jerk).sum(axis=(1, 2))),
+        ):
+            self.records[name] += values
+
+    def found(self) -> dict[str, Array]:
+        """The records of the whole episode, as an Evaluation has them."""
+        steps = self.task.episode_steps * self.task.substeps
+        found = {k: v / steps if k.startswith("share") else v for k, v in self.records.items()}
+        straight = np.linalg.norm(self.state.joint_position - self.start, axis=1)
+        still = np.full(self.n, np.nan)
+        ratio = np.divide(found["path_ratio"], straight, out=still, where=straight > 1e-6)
+        return found | {"path_ratio": ratio, "jerk": np.sqrt(found["jerk"] / steps)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,20 +210,16 @@ class Tracks(Watcher):
 
     def begin(self, batch: JudgedBatch, first: int, goals: int) -> None:
         """Make room and take the start."""
-        self._batch, self._first, self._goals, self._step = batch, first, goals, 0
-        length = batch.task.episode_steps + 1
+        self._batch, self._first, self._goals = batch, first, goals
         self._live = batch.batch.bind("qpos")
-        self._qpos = np.empty((length, *self._live.shape), np.float32)
-        self._errors = np.empty((length, 2, batch.n), np.float32)
+        self._seen: list[tuple[Array, ...]] = []
         self.look()
 
     def look(self) -> None:
         """Take a step."""
         state = self._batch.state
-        self._qpos[self._step] = self._live
-        self._errors[self._step, 0] = state.distance
-        self._errors[self._step, 1] = state.angle
-        self._step += 1
+        seen = self._live, state.distance, state.angle
+        self._seen.append(tuple(values.astype(np.float32) for values in seen))
 
     def end(self, result: Evaluation) -> None:
         """Keep what is wanted of these episodes."""
@@ -228,7 +231,7 @@ class Tracks(Watcher):
         for row in np.argsort(-bad, kind="stable")[: self.worst]:
             self._worst.append((float(bad[row]), self._episode(result, int(row))))
         self._worst = sorted(self._worst, key=lambda item: -item[0])[: self.worst]
-        del self._batch, self._qpos, self._errors, self._live
+        del self._batch, self._seen, self._live
 
     def episodes(self) -> Sequence[Episode]:
         """What was kept: the fixed goals by number, then the worst, each once."""
@@ -236,16 +239,17 @@ class Tracks(Watcher):
         return [e for e in self._chosen if e.number not in worst] + list(worst.values())
 
     def _episode(self, result: Evaluation, row: int) -> Episode:
-        steps = slice(0, self._step)
+        kept = [[values[row] for values in seen] for seen in self._seen]
+        qpos, position, angle = map(np.array, zip(*kept, strict=True))
         return Episode(
             number=self._first + row,
             goals=self._goals,
             worst=False,
-            qpos=self._qpos[steps, row].copy(),
+            qpos=qpos,
             goal_position=np.array(result.goal_position[row]),
             goal_quaternion=np.array(result.goal_quaternion[row]),
-            position_error=self._errors[steps, 0, row].copy(),
-            orientation_error=self._errors[steps, 1, row].copy(),
+            position_error=position,
+            orientation_error=angle,
             success=bool(result.success[row]),
             time_to_success=float(result.time_to_success[row]),
         )

@@ -1,9 +1,6 @@
 """What an evaluation found: per goal in arrays, in figures for people, and in evaluation.npz."""
 
-import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -148,18 +145,13 @@ class Evaluation:
         """The public figures as flat metrics `<prefix>/<figure>[_median|_p95|_low|_high]`."""
         flat: dict[str, float | int | None] = {}
         for name, value in self.figures().items():
-            figure = FIGURES.get(name)
-            if figure and not (
-                figure.metric and self.conditions.physics_records >= figure.recorded
-            ):
+            if name in FIGURES and not FIGURES[name].is_metric(self.conditions):
                 continue
-            if isinstance(value, Mapping):
-                flat |= {f"{prefix}/{name}_{part}": number for part, number in value.items()}
-            elif isinstance(value, list):
-                ends = zip(("low", "high"), value, strict=True)
-                flat |= {f"{prefix}/{name}_{end}": number for end, number in ends}
+            parts = dict(zip(("low", "high"), value, strict=True)) if type(value) is list else value
+            if isinstance(parts, Mapping):
+                flat |= {f"{prefix}/{name}_{part}": number for part, number in parts.items()}
             else:
-                flat[f"{prefix}/{name}"] = value
+                flat[f"{prefix}/{name}"] = parts
         return flat
 
     def by_region(self) -> dict[str, dict[str, Any]]:
@@ -217,22 +209,18 @@ class Evaluation:
             return "its physics went bad"
         far = self.position_error[index] > c.position_threshold
         turned = self.orientation_error[index] > c.orientation_threshold
+        short = ["too far away"] * bool(far) + ["turned too far"] * bool(turned)
         if self.success[index]:
             story = f"held after {self.time_to_success[index]:.2f} s"
-            story += ", then left" if far or turned else ""
-        elif far or turned:
+            story += ", then left" if short else ""
+        elif short:
             moving = self.final_joint_speed[index] > MOVING
-            short = ("too far away" if far else "") + (" and " if far and turned else "")
-            story = ("still moving, " if moving else "stopped ") + short
-            story += "turned too far" if turned else ""
+            story = ("still moving, " if moving else "stopped ") + " and ".join(short)
         else:
             story = "there at the end, not held"
-        touched = [
-            n
-            for n, hit in (("itself", self.self_collision), ("the table", self.table_collision))
-            if hit[index]
-        ]
-        return story + (f"; touched {' and '.join(touched)}" if touched else "")
+        hits = {"itself": self.self_collision[index], "the table": self.table_collision[index]}
+        touched = " and ".join(what for what, hit in hits.items() if hit)
+        return story + (f"; touched {touched}" if touched else "")
 
 
 def _number(value: float) -> float | None:
@@ -283,10 +271,16 @@ FIGURES: dict[str, EpisodeFigure] = {
 """The public figures beside success."""
 
 
+COMPARED = (
+    "success_rate", "success_ci95", "position_error_mm", "orientation_error_deg",
+    "time_to_success_s", "self_collision_rate", "table_collision_rate",
+)  # fmt: skip
+"""The figures that a short account of an evaluation tells, beside the number of goals."""
+
+
 def joined(parts: list[Evaluation]) -> Evaluation:
     """Evaluations under the same conditions as one."""
-    names = [f.name for f in fields(Evaluation) if f.name != "conditions"]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _names()}
     return Evaluation(conditions=parts[0].conditions, **arrays)
 
 
@@ -297,17 +291,13 @@ def save(path: Path, evaluation: Evaluation) -> None:
     """
     arrays: dict[str, Any] = {name: _small(getattr(evaluation, name)) for name in _names()}
     arrays[_CONDITIONS] = np.array(json.dumps(asdict(evaluation.conditions)))
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.getvalue())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Evaluation:
@@ -319,12 +309,11 @@ def load(path: Path) -> Evaluation:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            unknown = np.full(len(file["success"]), np.nan, np.float32)
-            later: dict[str, Any] = dict.fromkeys(_LATER, unknown)
-            arrays: dict[str, Any] = {
-                name: file[name] if name in file else later[name] for name in _names()
-            }
-            conditions = json.loads(str(file[_CONDITIONS]))
+            arrays: dict[str, Any] = dict(file)
+            conditions = json.loads(str(arrays.pop(_CONDITIONS)))
+        unknown = np.full(len(arrays["success"]), np.nan, np.float32)
+        arrays = dict.fromkeys(_LATER, unknown) | arrays
+        arrays = {name: arrays[name] for name in _names()}
         conditions["base"] = tuple(conditions["base"])
         evaluation = Evaluation(conditions=Conditions(**conditions), **arrays)
     except OSError:

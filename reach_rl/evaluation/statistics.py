@@ -72,11 +72,6 @@ class Difference:
     """Both were judged on the same goals."""
     confidence: float = CONFIDENCE
 
-    @property
-    def real(self) -> bool:
-        """Whether the difference is more than noise."""
-        return self.p_value < 1.0 - self.confidence
-
 
 def unpaired_difference(first: tuple[int, int], second: tuple[int, int]) -> Difference:
     """Difference of two rates, each successes of trials, on goals of their own.
@@ -219,23 +214,6 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
     half = float(t.ppf((1.0 + CONFIDENCE) / 2.0, len(values) - 1) * sem(values))
     return mean, mean - half, mean + half
-
-
-def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of a second sample minus that of a first, with Welch's interval (Biometrika 34, 28).
-
-    Raises:
-        ValueError: a sample has fewer than two values.
-    """
-    if min(len(first), len(second)) < 2:
-        raise ValueError("a difference of means needs at least two values on each side")
-    difference = fmean(second) - fmean(first)
-    if np.ptp(first) == np.ptp(second) == 0.0:
-        return difference, difference, difference
-    from scipy.stats import ttest_ind
-
-    ends = ttest_ind(second, first, equal_var=False).confidence_interval(CONFIDENCE)
-    return difference, float(ends.low), float(ends.high)
 
 
 def interquartile_mean(values: ArrayLike) -> Array:

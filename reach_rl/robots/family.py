@@ -43,33 +43,20 @@ class PublishedArm:
     """All that the file says of its hardware."""
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """All robots, with the looks that they share."""
-
-    arms: Mapping[str, PublishedArm]
-    colors: Mapping[str, list[float]]
-    """RGBA by name."""
-    material: Mapping[str, float]
-    """Specular and shininess of all colours."""
-
-
-def read_family(path: Path) -> Family:
-    """Read the numbers of the robots in NAMES; `same_as` is resolved."""
+def read_family(path: Path) -> tuple[dict[str, PublishedArm], Numbers]:
+    """The robots in NAMES, of which `same_as` is resolved, and the colours that they share."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     tree = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    material = tree["colours"].pop("material")
-    arms = {name: _arm(name, tree["robots"]) for name in NAMES}
-    return Family(arms, tree["colours"], material)
+    return {name: _arm(name, tree["robots"]) for name in NAMES}, tree["colours"]
 
 
 def own_arm(name: str) -> PublishedArm | None:
     """One of the project's arms; None for any other name."""
     if name not in NAMES:
         return None
-    return read_family(assets_dir() / "ur_family.yaml").arms[name]
+    return read_family(assets_dir() / "ur_family.yaml")[0][name]
 
 
 def rated_payload(name: str) -> float | None:

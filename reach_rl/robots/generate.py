@@ -15,15 +15,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from reach_rl.config import assets_dir
-from reach_rl.robots.family import HOME, Family, PublishedArm, read_family
+from reach_rl.robots.family import HOME, Numbers, PublishedArm, read_family
 
 
 def documents(assets: Path) -> dict[Path, str]:
     """The text of every generated file, by path."""
-    family = read_family(assets / "ur_family.yaml")
-    return {
-        assets / "robots" / f"{name}.xml": arm_xml(arm, family) for name, arm in family.arms.items()
-    }
+    arms, colours = read_family(assets / "ur_family.yaml")
+    return {assets / "robots" / f"{name}.xml": arm_xml(arm, colours) for name, arm in arms.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,13 +49,13 @@ def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def arm_xml(arm: PublishedArm, family: Family) -> str:
+def arm_xml(arm: PublishedArm, colours: Numbers) -> str:
     """The MJCF document of one arm: templates/arm.xml with its numbers, laid out."""
     environment = Environment(loader=PackageLoader("reach_rl.robots"), autoescape=False)
     environment.filters |= {"n": _nums, "radians": math.radians}
     template = environment.get_template("arm.xml")
     text = template.render(
-        arm=arm, family=family, numbers=arm.numbers, home=HOME, quat=_quat, radians=math.radians
+        arm=arm, colours=colours, numbers=arm.numbers, home=HOME, quat=_quat, radians=math.radians
     )
     start = text.index("<mujoco")
     root = ET.fromstring(text[start:])

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from reach_rl.robots.family import DenavitHartenberg, own_arm
+from reach_rl.robots.joints import lineage
 from reach_rl.robots.model import RobotModel
 
 Array = np.ndarray
@@ -141,10 +142,7 @@ def _balls(robot: RobotModel, data: mujoco.MjData, dh: DenavitHartenberg, base: 
     for geom in range(m.ngeom):
         if m.geom_type[geom] not in (capsule, cylinder):
             continue
-        body = int(m.geom_bodyid[geom])
-        while body and body not in moving:
-            body = int(m.body_parentid[body])
-        link = moving.get(body, 0)
+        link = max((moving.get(b, 0) for b in lineage(m, m.geom_bodyid[geom])), default=0)
         radius, half = m.geom_size[geom, :2]
         if m.geom_type[geom] == cylinder:
             half = max(half - radius, 0.0)

@@ -25,13 +25,22 @@ class Parts:
 
 def check_names(spec: mujoco.MjSpec, cfg: RobotConfig, source: str) -> None:
     """Raise ConfigError with one line for each key that names what the model does not have."""
-    problems = [
-        *_missing("robot.joints", "joint", cfg.joints, [x.name for x in spec.joints], source),
-        *_missing(
-            "robot.actuators", "actuator", cfg.actuators, [x.name for x in spec.actuators], source
-        ),
-        *_missing("robot.tcp_site", "site", [cfg.tcp_site], [x.name for x in spec.sites], source),
-    ]
+    problems = []
+    for key, kind, wanted, elements in (
+        ("robot.joints", "joint", cfg.joints, spec.joints),
+        ("robot.actuators", "actuator", cfg.actuators, spec.actuators),
+        ("robot.tcp_site", "site", [cfg.tcp_site], spec.sites),
+    ):
+        has = [element.name for element in elements if element.name]
+        twice = sorted({name for name in wanted if wanted.count(name) > 1})
+        gone = [name for name in wanted if name not in has]
+        if not wanted:
+            problems.append(f"{key}: is empty; name at least one {kind}")
+        elif twice:
+            problems.append(f"{key}: {_quoted(twice)} listed twice")
+        elif gone:
+            listing = ", ".join(has) or f"no {kind} with a name"
+            problems.append(f"{key}: no {kind} {_quoted(gone)} in {source}; it has: {listing}")
     if len(cfg.actuators) != len(cfg.joints):
         problems.append(
             f"robot.actuators: {len(cfg.actuators)} actuators for {len(cfg.joints)} joints; "
@@ -39,22 +48,6 @@ def check_names(spec: mujoco.MjSpec, cfg: RobotConfig, source: str) -> None:
         )
     if problems:
         raise ConfigError(problems)
-
-
-def _missing(
-    key: str, kind: str, wanted: Sequence[str], has: Sequence[str], source: str
-) -> list[str]:
-    if not wanted:
-        return [f"{key}: is empty; name at least one {kind}"]
-    twice = sorted({name for name in wanted if wanted.count(name) > 1})
-    if twice:
-        return [f"{key}: {_quoted(twice)} listed twice"]
-    gone = [name for name in wanted if name not in has]
-    if not gone:
-        return []
-    named = [name for name in has if name]
-    listing = ", ".join(named) if named else f"no {kind} with a name"
-    return [f"{key}: no {kind} {_quoted(gone)} in {source}; it has: {listing}"]
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -184,12 +177,18 @@ def random_poses(
         yield data
 
 
+def lineage(model: mujoco.MjModel, body: int) -> list[int]:
+    """A body and those that carry it, from the base outwards; the world is not among them."""
+    found = []
+    while body:
+        found.insert(0, int(body))
+        body = int(model.body_parentid[body])
+    return found
+
+
 def not_exported(model: mujoco.MjModel, parts: Parts) -> list[str]:
     """Why a policy of this arm can be trained and judged but not exported, in words."""
-    above, body = set(), int(model.site_bodyid[parts.site])
-    while body:
-        above.add(body)
-        body = int(model.body_parentid[body])
+    above = lineage(model, model.site_bodyid[parts.site])
     on_the_way = [j for j in range(model.njnt) if int(model.jnt_bodyid[j]) in above]
     problems = [
         f'joint "{model.joint(j).name}" on the way to the tool is a ball or free joint'

@@ -7,20 +7,9 @@ import numpy as np
 
 from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import RobotConfig
+from reach_rl.robots import joints
 from reach_rl.robots import training_scene as scene
-from reach_rl.robots.joints import (
-    Parts,
-    check_names,
-    find_parts,
-    joint_bounds,
-    not_exported,
-    numeric,
-    random_poses,
-    servo_gains,
-    servo_problem,
-    set_servo_lag,
-    torque_limits,
-)
+from reach_rl.robots.joints import Parts
 from reach_rl.robots.model_file import compile_spec, model_path, read_spec
 
 Array = np.ndarray
@@ -127,10 +116,10 @@ def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
     """
     path = model_path(cfg)
     spec = read_spec(path)
-    check_names(spec, cfg, path.name)
+    joints.check_names(spec, cfg, path.name)
     scene.name_all(spec)
     plain = compile_spec(spec, path)
-    parts = find_parts(plain, cfg, path.name)
+    parts = joints.find_parts(plain, cfg, path.name)
     root = scene.root_of(spec, cfg.tcp_site)
     home_qpos = _home_qpos(plain, parts, cfg, path.name)
     notes = scene.set_stepping(spec, physics_step)
@@ -141,17 +130,17 @@ def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
         scene.add_table(spec)
         notes.append(f"{path.name} has nothing that the arm could stand on: a table is at z = 0")
     model = compile_spec(spec, path)
-    parts = find_parts(model, cfg, path.name)
+    parts = joints.find_parts(model, cfg, path.name)
     source = _home_source(plain, cfg, path.name)
     touching = scene.settle_contacts(spec, model, home_qpos, list(parts.joints), root, source)
     model = compile_spec(spec, path) if touching else model
-    poses = random_poses(model, parts, home_qpos)
+    poses = joints.random_poses(model, parts, home_qpos)
     scene.exclude_unchanging(spec, model, poses, list(parts.joints), root)
     model = compile_spec(spec, path)
     if scene.list_pairs(spec, model):
         model = compile_spec(spec, path)
-    parts = find_parts(model, cfg, path.name)
-    notes += [*touching, *not_exported(model, parts)]
+    parts = joints.find_parts(model, cfg, path.name)
+    notes += [*touching, *joints.not_exported(model, parts)]
     own = cfg.mjcf is None
     return _robot(cfg, model, parts, root, home_qpos, () if own else tuple(notes))
 
@@ -160,7 +149,7 @@ def _home_qpos(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig, source: st
     """(nq,) qpos of the whole model with the arm at home."""
     key = _home_key(model, cfg, source)
     qpos = model.qpos0.copy() if key is None else model.key_qpos[key].copy()
-    low, high = joint_bounds(model, parts)
+    low, high = joints.joint_bounds(model, parts)
     address = model.jnt_qposadr[parts.joints]
     if cfg.home is not None:
         qpos[address] = _per_joint("robot.home", cfg.home, parts)
@@ -209,7 +198,7 @@ def _per_joint(key: str, values: list[float], parts: Parts) -> np.ndarray:
 def _velocity_limits(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig) -> np.ndarray:
     if cfg.velocity_limits is not None:
         return _per_joint("robot.velocity_limits", cfg.velocity_limits, parts)
-    own = numeric(model, "velocity_limit")
+    own = joints.numeric(model, "velocity_limit")
     if own is None:
         return np.full(len(parts.joints), np.pi)
     if len(own) == model.njnt:
@@ -221,12 +210,12 @@ def _reach(model: mujoco.MjModel, parts: Parts, cfg: RobotConfig, data: mujoco.M
     """Configured, the model's own, or the length of the chain from first joint to tool (m)."""
     if cfg.reach is not None:
         return cfg.reach
-    own = numeric(model, "reach")
+    own = joints.numeric(model, "reach")
     if own is not None:
         return float(own[0])
     chain = np.vstack([data.xanchor[parts.joints], data.site_xpos[parts.site]])
     slides = model.jnt_type[parts.joints] == int(mujoco.mjtJoint.mjJNT_SLIDE)
-    low, high = joint_bounds(model, parts)
+    low, high = joints.joint_bounds(model, parts)
     travel = np.where(slides & np.isfinite(high - low), high - low, 0.0).sum()
     return float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum() + travel)
 
@@ -240,7 +229,7 @@ def _base_ctrl(
     if not ctrl.any():
         for actuator in range(model.nu):
             joint = int(model.actuator_trnid[actuator, 0])
-            if servo_problem(model, joint, actuator) is None:
+            if joints.servo_problem(model, joint, actuator) is None:
                 address = int(model.jnt_qposadr[joint])
                 ctrl[model.actuator_ctrladr[actuator]] = home_qpos[address]
     ctrl[model.actuator_ctrladr[parts.actuators]] = home
@@ -256,15 +245,15 @@ def _robot(
     notes: tuple[str, ...],
 ) -> RobotModel:
     if cfg.servo_lag is not None:
-        set_servo_lag(model, parts, cfg.servo_lag)
-    kp, kv, beside = servo_gains(model, parts)
+        joints.set_servo_lag(model, parts, cfg.servo_lag)
+    kp, kv, beside = joints.servo_gains(model, parts)
     data = mujoco.MjData(model)
     data.qpos[:] = home_qpos
     mujoco.mj_kinematics(model, data)
-    low, high = joint_bounds(model, parts)
+    low, high = joints.joint_bounds(model, parts)
     qpos_adr = model.jnt_qposadr[parts.joints].astype(int)
     home = home_qpos[qpos_adr]
-    poses = random_poses(model, parts, home_qpos)
+    poses = joints.random_poses(model, parts, home_qpos)
     heights = [np.append(at.xanchor[parts.joints, 2], at.site_xpos[parts.site, 2]) for at in poses]
     return RobotModel(
         name=cfg.name,
@@ -279,7 +268,7 @@ def _robot(
         low=low,
         high=high,
         velocity_limits=_velocity_limits(model, parts, cfg),
-        torque_limits=torque_limits(model, parts),
+        torque_limits=joints.torque_limits(model, parts),
         servo_lag=(kv + beside) / kp,
         servo_damping=kv + beside,
         inertia=model.dof_M0[model.jnt_dofadr[parts.joints]].copy(),

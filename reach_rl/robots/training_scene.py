@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from reach_rl.config.load import ConfigError
+from reach_rl.robots.joints import lineage
 
 PAYLOAD = "payload"
 SELF_CONTACT, TABLE_CONTACT = "self_contact", "table_contact"
@@ -216,14 +217,8 @@ def settle_contacts(
 
 def _joints_between(model: mujoco.MjModel, one: int, other: int) -> list[int]:
     """Joints that move two bodies against one another: those below their common ancestor."""
-    above: list[set[int]] = []
-    for body in (one, other):
-        chain = set()
-        while body:
-            chain.add(body)
-            body = int(model.body_parentid[body])
-        above.append(chain)
-    return [j for j in range(model.njnt) if int(model.jnt_bodyid[j]) in above[0] ^ above[1]]
+    apart = {*lineage(model, one)} ^ {*lineage(model, other)}
+    return [j for j in range(model.njnt) if int(model.jnt_bodyid[j]) in apart]
 
 
 def exclude_unchanging(

@@ -203,13 +203,8 @@ def test_kinematics_of_slides_held_joints_and_any_order(tmp_path):
     robot = gantry(tmp_path, ["z", "x", "turn"])
     g = Graph()
     there = posture(chain_of(robot), g.input("q", 3))
-    for name, shape in (
-        ("position", (3,)),
-        ("quaternion", (4,)),
-        ("anchor", (3, 3)),
-        ("axis", (3, 3)),
-    ):
-        g.output(name, getattr(there, name), *shape)
+    for value, shape in zip(there, ((3,), (4,), (3, 3), (3, 3)), strict=True):
+        g.output(f"out{len(g.outputs)}", value, *shape)
     q = np.random.default_rng(0).uniform(robot.low, robot.high, (20, 3))
     position, quaternion, anchor, axis = run(g, {"q": q})
     data = mujoco.MjData(robot.model)

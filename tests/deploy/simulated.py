@@ -6,11 +6,12 @@ import mujoco
 import numpy as np
 
 from reach_rl.deploy import JointState
+from reach_rl.deploy import controller as deploy
 from reach_rl.robots import load_robot
 
 
 @dataclass
-class Clock:
+class Clock(deploy.Clock):
     """Sleeping moves it on; `delays` are added to the sleeps of these numbers."""
 
     time: float = 100.0

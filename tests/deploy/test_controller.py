@@ -11,7 +11,7 @@ import pytest
 
 from reach_rl.config.load import load_run
 from reach_rl.deploy import Controller, Goal, JointState, Settings, Stop
-from reach_rl.deploy.controller import MonotonicClock
+from reach_rl.deploy import controller as deploy
 from reach_rl.evaluation.protocol import held_out_goals
 from tests.deploy.simulated import Arm, Clock
 
@@ -236,7 +236,7 @@ def test_in_real_time_on_one_core(bundle, config, goals):
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
-        clock = MonotonicClock()
+        clock = deploy.Clock()
         arm = Arm(config, clock)
         controller = Controller(bundle, arm, Settings(max_lateness=2.0, max_age=2.0), clock)
         thinking = []

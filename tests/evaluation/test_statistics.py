@@ -14,7 +14,6 @@ from reach_rl.evaluation.statistics import (
     paired_difference,
     spread,
     unpaired_difference,
-    welch,
     wilson,
 )
 
@@ -63,13 +62,13 @@ def test_unpaired_interval_is_the_published_one(first, second, low, high):
     difference = unpaired_difference(first, second)
     assert (difference.low, difference.high) == pytest.approx((low, high), abs=5e-5)
     assert difference.value == pytest.approx(second[0] / second[1] - first[0] / first[1])
-    assert difference.real
+    assert difference.p_value < 0.05
 
 
 def test_unpaired_probability_is_fishers():
     # the lady tasting tea: (1 + 16 + 16 + 1) of 70 tables
     assert unpaired_difference((1, 4), (3, 4)).p_value == pytest.approx(34 / 70)
-    assert not unpaired_difference((1, 4), (3, 4)).real
+    assert unpaired_difference((1, 4), (3, 4)).p_value > 0.05
 
 
 def pairs(both, lost, won, neither):
@@ -82,7 +81,7 @@ def test_paired_probability_is_mcnemars():
     difference = paired_difference(*pairs(60, 2, 10, 28))
     assert difference.p_value == pytest.approx(2 * (1 + 12 + 66) / 2**12)
     assert difference.value == pytest.approx(0.08)
-    assert difference.real and difference.low > 0.0
+    assert difference.p_value < 0.05 and difference.low > 0.0
     assert paired_difference(*pairs(60, 5, 5, 30)).p_value == 1.0
 
 
@@ -168,21 +167,6 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
     assert mean_interval([0.5]) == (0.5, -math.inf, math.inf)
     with pytest.raises(ValueError, match="at least one"):
         mean_interval([])
-
-
-def test_welch_is_that_of_a_worked_example():
-    first = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7]
-    second = [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 30.5]
-    value, low, high = welch(first, second)
-    assert value == pytest.approx(np.mean(second) - np.mean(first))
-    a, b = np.var(first, ddof=1) / 14, np.var(second, ddof=1) / 14
-    freedom = (a + b) ** 2 / (a**2 / 13 + b**2 / 13)
-    assert 24 < freedom < 26  # whose quantiles are 2.0639 and 2.0555
-    assert high - value == pytest.approx(2.0595 * math.sqrt(a + b), rel=3e-3)
-    assert low == pytest.approx(2 * value - high)
-    assert welch([1.0, 1.0], [2.0, 2.0]) == (1.0, 1.0, 1.0)
-    with pytest.raises(ValueError, match="two values"):
-        welch([1.0], [2.0, 3.0])
 
 
 def test_an_interquartile_mean_is_a_trimmed_one_where_the_count_divides_by_four():

@@ -112,7 +112,7 @@ def test_only_the_ur3e_turns_its_last_joint_without_limit() -> None:
 
 def test_sister_arms_share_hardware() -> None:
     """The UR7e is a UR5e, the UR12e a UR10e."""
-    arms = read_family(assets_dir() / "ur_family.yaml").arms
+    arms = read_family(assets_dir() / "ur_family.yaml")[0]
     for sister, arm in (("ur7e", "ur5e"), ("ur12e", "ur10e")):
         assert arms[sister].hardware == arm
         for part in ("links", "urdf_joints", "joint_limits", "collision_primitives"):

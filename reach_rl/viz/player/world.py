@@ -9,6 +9,7 @@ from mujoco.batch import Batch
 
 from reach_rl.config.schema import Config, GoalChange, TaskConfig
 from reach_rl.envs.batch import ReachBatch
+from reach_rl.evaluation.perturbations import NOMINAL
 from reach_rl.mdp.arrays import cross, rotation_error
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel
@@ -189,14 +190,7 @@ def _undisturbed(task: TaskConfig) -> TaskConfig:
         goal_change=GoalChange.NEVER,
         episode_steps=2**31,
         start_noise=0.0,
-        randomization=replace(
-            task.randomization,
-            servo_gain=[1.0, 1.0],
-            joint_damping=[0.0, 0.0],
-            joint_friction=[0.0, 0.0],
-            payload=[0.0, 0.0],
-            action_delay=[0, 0],
-        ),
+        randomization=NOMINAL,
     )
 
 
