@@ -132,16 +132,17 @@ def one(case: Case, args: argparse.Namespace) -> dict[str, Any]:
 def replayed(name: str, args: argparse.Namespace) -> dict[str, Any] | None:
     """What kept records say now."""
     from reach_rl.config.load import load_run
-    from reach_rl.monitoring.health.diagnosis import diagnose
+    from reach_rl.monitoring.health.diagnosis import Diagnosis
 
     run = args.keep / _slug(name)
     if not (run / "metrics.jsonl").exists():
         return None
     config = load_run(run)
-    before = judged(run, config.seed, 0)
+    before, doctor = judged(run, config.seed, 0), Diagnosis(config)
     before["warnings"] = [
         {"check": f.check.name, "step": f.step, "text": f.text}
-        for f in diagnose(config, _records(run))
+        for record in _records(run)
+        for f in doctor.feed(record["global_step"], record)
     ]
     return before
 

@@ -22,7 +22,7 @@ def job(wanted: DashboardConfig) -> dict[str, Any]:
         ConfigError: a package or the credentials are missing, W&B refuses, or the file cannot be
             written.
     """
-    from reach_rl.monitoring.wandb_credentials import has_credentials
+    from reach_rl.monitoring.wandb import has_credentials
 
     if not wanted.dry_run and not has_credentials(os.environ):
         raise ConfigError(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from reach_rl.config.schema import Config
@@ -159,10 +158,7 @@ def _cut(path: Path, last_step: int, count: int | None) -> tuple[int, int]:
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a metrics.jsonl in order; torn lines are passed over."""
-    for line in path.read_bytes().splitlines():
-        record = _parse(line)
-        if record is not None:
-            yield record
+    return filter(None, map(_parse, path.read_bytes().splitlines()))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -187,12 +183,7 @@ class Record:
         """The record, to be closed at the end of the block."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         """Close, with the exit code that the error leads to."""
         self.close(exit_code(error))
 
@@ -253,11 +244,7 @@ class Record:
         self._writers.clear()
 
     def _check_names(self, names: Mapping[str, Any]) -> None:
-        if names.keys() <= self._known:
-            return
-        for name in names:
-            if name in self._known:
-                continue
+        for name in names.keys() - self._known:
             self._known.add(name)
             try:
                 describe(name)
@@ -337,14 +324,8 @@ def _opened(kind: type[Writer], opening: Opening) -> Writer:
 
 def _plain(value: Any) -> float | int | str | None:  # noqa: ANN401
     """A JSON value: NumPy and torch scalars become numbers, what is not finite None."""
-    if type(value) is float:
-        return value if math.isfinite(value) else None
-    item = getattr(value, "item", None)
-    if item is not None:
-        value = item()
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    number = float(value)
-    return number if math.isfinite(number) else None
+    if type(value) is not float:
+        value = value.item() if hasattr(value, "item") else value
+        if value is None or isinstance(value, (str, int)):
+            return int(value) if isinstance(value, bool) else value
+    return float(value) if math.isfinite(value) else None

@@ -52,10 +52,6 @@ def startup(config: Config, slices: Slices, console: Console, kept: float | None
     console.print(_run_table(config, kept))
     console.print(_observation_table(config, slices))
     console.print(_reward_table(config))
-    if config.curriculum.ramps:
-        console.print(_ramp_table(config))
-    if config.curriculum.stages:
-        console.print(_stage_table(config))
 
 
 def _run_table(config: Config, kept: float | None) -> Group:
@@ -93,6 +89,8 @@ def in_words(config: Config) -> dict[str, str]:
         "update": f"{d.gradient_steps:,} gradient steps = {ppo.n_epochs:,} passes x {minibatches}",
         "learning rate": _schedule(config),
         "episodes": f"about {d.episodes:,.0f} of {episode}, {least} {d.goals:,.0f} goals",
+        **({"curriculum": _ramps(config)} if config.curriculum.ramps else {}),
+        **({"stages": _stages(config)} if config.curriculum.stages else {}),
         "evaluation": f"{often if judged.every else ''}{final}",
         "seed": f"{config.seed}; held-out goals from seed {judged.seed}",
     }
@@ -107,6 +105,26 @@ def _schedule(config: Config) -> str:
             return f"{start:g}, then such that the KL divergence is {schedule.target_kl:g}"
         case _:
             return f"{start:g} to {start * schedule.end:g}, {schedule.kind.value}"
+
+
+def _ramps(config: Config) -> str:
+    curriculum, numbers = config.curriculum, derive(config)
+    end = numbers.curriculum_end or 0.0
+    share = end / numbers.total_steps
+    where = f"{share:.0%} of the run" if share <= 1 else "after the run's end"
+    unit = "of the run" if curriculum.unit is Unit.FRACTION else curriculum.unit.value
+    return f"weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
+
+
+def _stages(config: Config) -> str:
+    stages = (
+        f"{stage.position_threshold * 1000:g} mm, "
+        f"{math.degrees(stage.orientation_threshold):.1f} deg, {stage.region_share:.0%} of the "
+        f"joint range until {stage.advance_at:.0%} success"
+        for stage in config.curriculum.stages
+    )
+    window = f" over {config.curriculum.window:,} goals"
+    return f"{window}; ".join(stages).rpartition(" until ")[0]
 
 
 def _observation_table(config: Config, slices: Slices) -> Group:
@@ -132,38 +150,6 @@ def _reward_table(config: Config) -> Group:
     how = f", divided by the return's deviation, clipped to +-{reward.clip:g}"
     grid = plain_table(("term", ">weight", "widths", "ramp"), rows)
     return _section(f"Reward per step{how if reward.normalize else ''}", grid)
-
-
-def _ramp_table(config: Config) -> Group:
-    curriculum, numbers = config.curriculum, derive(config)
-    end = numbers.curriculum_end or 0.0
-    share, reached = end / numbers.total_steps, min(1.0, numbers.total_steps / end)
-    where = f"{share:.0%} of the run" if share <= 1 else "after the run's end"
-    unit = "of the run" if curriculum.unit is Unit.FRACTION else curriculum.unit.value
-    rows = (
-        (name, f"{r.start:g}", f"{r.end:g}", f"{r.start + reached * (r.end - r.start):.4g}")
-        for name, r in curriculum.ramps.items()
-    )
-    over = f"weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
-    names = ("weight", ">start", ">end", ">at the end of the run")
-    return _section(f"Curriculum: {over}", plain_table(names, rows))
-
-
-def _stage_table(config: Config) -> Group:
-    stages = config.curriculum.stages
-    rows = (
-        (
-            f"{number}",
-            f"{stage.position_threshold * 1000:g} mm",
-            f"{math.degrees(stage.orientation_threshold):.1f} deg",
-            f"{stage.region_share:.0%}",
-            "-" if number == len(stages) - 1 else f"{stage.advance_at:.0%} success",
-        )
-        for number, stage in enumerate(stages)
-    )
-    title = f"Curriculum: stages, by success over {config.curriculum.window:,} goals"
-    names = (">stage", ">position", ">orientation", ">joint range", "moves on at")
-    return _section(title, plain_table(names, rows))
 
 
 def evaluation_table(evaluations: Mapping[str, Figures], title: str = "Evaluation") -> Group:

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from reach_rl.extend import register
@@ -57,7 +58,7 @@ class TensorBoardWriter(Writer):
         number = f"{next(_NUMBER):06d}"  # files of one second are read in the order of their names
         name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
         self._file = Appender(folder / f"events.out.tfevents.{name}", told, self.name)
-        self._records = RecordWriter(_AsFile(self._file))
+        self._records = RecordWriter(SimpleNamespace(write=lambda data: self._file.append([data])))
         self._described: set[str] = set()
         self._add(file_version="brain.Event:2")
         if resume_step is not None:
@@ -106,16 +107,6 @@ class TensorBoardWriter(Writer):
 
 
 register("writer", "tensorboard", TensorBoardWriter)
-
-
-class _AsFile:
-    """What TensorBoard writes to."""
-
-    def __init__(self, file: Appender) -> None:
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        self._file.append([data])
 
 
 def _description(name: str) -> str:

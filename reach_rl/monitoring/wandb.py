@@ -3,11 +3,16 @@
 The package is imported on that thread, and only when a mode asks for it.
 """
 
+import configparser
+import json
+import netrc
 import os
 import queue
+import re
 import shlex
 import shutil
 import sys
+import textwrap
 import threading
 import time
 import uuid
@@ -15,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from reach_rl.config.schema import WandbMode
 from reach_rl.config.untrusted import redact
@@ -22,9 +28,9 @@ from reach_rl.config.validation import to_tree
 from reach_rl.extend import register
 from reach_rl.monitoring.metrics import CATALOGUE, evaluation_metrics
 from reach_rl.monitoring.record import Opening, Values, Writer
-from reach_rl.monitoring.wandb_credentials import usable
 from reach_rl.rundir.provenance import group_and_name, highlights
 
+DEFAULT_HOST = "https://api.wandb.ai"
 GATHER_SECONDS = 1.0
 """What is recorded within this time is logged together, which costs two thirds (s)."""
 GRACE_SECONDS = 10.0
@@ -125,7 +131,7 @@ class WandbWriter(Writer):
         if self._dead:
             return
         kept = self._models / path.name  # training removes old ones while W&B is still connecting
-        shutil.copytree(path, kept, copy_function=_link, dirs_exist_ok=True)
+        shutil.copytree(path, kept, dirs_exist_ok=True)
 
         def job(run: Any, wandb: Any) -> None:  # noqa: ANN401
             model = wandb.Artifact(f"policy-{run.id}", "model", metadata={"global_step": step})
@@ -295,15 +301,6 @@ class WandbWriter(Writer):
 register("writer", "wandb", WandbWriter)
 
 
-def _link(source: str, target: str) -> None:
-    """A second name of a file, or a copy where the file system has no links."""
-    Path(target).unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
 def about(opening: Opening) -> dict[str, Any]:
     """What W&B is told about a run; secrets and the home folder are left out of its config."""
     wandb, run_dir = opening.config.wandb, opening.run_dir
@@ -322,14 +319,8 @@ def about(opening: Opening) -> dict[str, Any]:
 
 def _without_home(tree: Any) -> Any:  # noqa: ANN401  any plain tree
     """A plain tree with ~ for the user's home folder, whose name is nobody's business."""
-    if isinstance(tree, Mapping):
-        return {str(key): _without_home(item) for key, item in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_without_home(item) for item in tree]
-    home = str(Path.home())
-    if isinstance(tree, str) and (tree == home or tree.startswith(home + "/")):
-        return "~" + tree[len(home) :]
-    return tree
+    home = re.escape(json.dumps(str(Path.home()))[1:-1])
+    return json.loads(re.sub(rf'(?<="){home}(?=[/"])', "~", json.dumps(tree)))
 
 
 def _identity(run_dir: Path, known: str | None) -> str:
@@ -343,5 +334,52 @@ def _identity(run_dir: Path, known: str | None) -> str:
 
 def _line(error: BaseException) -> str:
     """The first line of an error, not too long."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 3] + "..."
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[0], LONGEST_LINE, placeholder="...")
+
+
+def usable(mode: WandbMode, environ: Mapping[str, str]) -> tuple[WandbMode, str]:
+    """What a configured mode comes to on this machine, and a line that says so if it is not plain.
+
+    Auto is online with credentials and else disabled, and heeds WANDB_MODE; online without
+    credentials is offline. W&B itself is neither imported nor asked.
+    """
+    asked = environ.get("WANDB_MODE", "").lower()
+    off = environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes")
+    if mode is WandbMode.AUTO and (off or asked == "disabled"):
+        return WandbMode.DISABLED, ""
+    if mode is WandbMode.AUTO and asked in ("offline", "dryrun"):
+        return WandbMode.OFFLINE, ""
+    if mode not in (WandbMode.AUTO, WandbMode.ONLINE):
+        return mode, ""
+    if has_credentials(environ):
+        return WandbMode.ONLINE, ""
+    if mode is WandbMode.ONLINE:
+        notice = "W&B: not logged in (`wandb login`), so records stay on this machine"
+        return WandbMode.OFFLINE, notice
+    hint = "log in with `wandb login`, or record on this machine with wandb=offline"
+    return WandbMode.DISABLED, f"W&B is off: {hint}"
+
+
+def has_credentials(environ: Mapping[str, str]) -> bool:
+    """Whether W&B finds a key where it looks for one: environment, netrc, its settings file."""
+    if environ.get("WANDB_API_KEY") or environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    home = Path(environ.get("HOME") or Path.home())
+    folder = Path(environ.get("WANDB_CONFIG_DIR") or home / ".config" / "wandb")
+    parser = configparser.ConfigParser(interpolation=None)
+    with suppress(configparser.Error, OSError, UnicodeDecodeError):
+        parser.read(folder.expanduser() / "settings")
+    known = dict(parser["default"]) if parser.has_section("default") else {}
+    host = urlsplit(environ.get("WANDB_BASE_URL") or known.get("base_url") or DEFAULT_HOST).netloc
+    named = environ.get("NETRC")
+    files = [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]
+    return bool(known.get("api_key")) or any(_has_key(file, host) for file in files)
+
+
+def _has_key(path: Path, host: str) -> bool:
+    try:
+        found = netrc.netrc(path).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return bool(found and found[2])

@@ -24,9 +24,7 @@ _KINDS = {
 
 def cores() -> int:
     """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def kind(launcher: Mapping[str, Any]) -> str:
@@ -83,33 +81,44 @@ def returned(result: Any) -> tuple[Any, int]:  # noqa: ANN401  a JobReturn of Hy
 def in_slots(
     parallel: int,
     jobs: int,
-    slot: Callable[[], None],
+    step: Callable[[], bool],
     over: Callable[[], bool],
     running: Callable[[], Iterable[Path]],
-) -> None:
+) -> BaseException | None:
     """Work through jobs, side by side in threads or, where one runs at once, here.
 
     Args:
         parallel: how many run at once.
         jobs: how many there are.
-        slot: does one after the other until there is none.
-        over: whether to have what runs stopped.
+        step: does one, and tells whether there may be more.
+        over: whether to begin no more and to have what runs stopped.
         running: the folders of what runs.
+
+    Returns:
+        The first error that a step raised, which ends the others too.
     """
-    if parallel == 1:
-        slot()
-        return
-    count = min(parallel, jobs)
+    errors: list[BaseException] = []
+
+    def slot() -> None:
+        try:
+            while not errors and not over() and step():
+                pass
+        except BaseException as error:
+            errors.append(error)
+
+    count = min(parallel, jobs) if parallel > 1 else 0
     threads = [threading.Thread(target=slot, name=f"slot-{i}", daemon=True) for i in range(count)]
     for thread in threads:
         thread.start()
+    if parallel == 1:
+        slot()
     asked: set[Path] = set()
     while any(thread.is_alive() for thread in threads):
-        if over():
-            for folder in set(running()) - asked:
-                ask_to_stop(folder)
-                asked.add(folder)
-        threads[0].join(0.2) if threads[0].is_alive() else time.sleep(0.1)
+        for folder in set(running()) - asked if errors or over() else ():
+            ask_to_stop(folder)
+            asked.add(folder)
+        time.sleep(0.1)
+    return next(iter(errors), None)
 
 
 def launch_all(
@@ -127,30 +136,25 @@ def launch_all(
         stop: whether a signal asked to stop.
 
     Raises:
-        Exception: what the launcher raised, such as for a worker that died.
+        BaseException: what the launcher raised, such as for a worker that died.
     """
-    left, running = deque(jobs), set[Path]()
-    errors: list[BaseException] = []
-    codes: list[int] = []
+    left, running, codes = deque(jobs), set[Path](), [0]
+
+    def step() -> bool:
+        try:
+            folder, job = left.popleft()
+        except IndexError:
+            return False
+        running.add(folder)
+        codes.append(returned(launcher.launch([job], initial_job_idx=0)[0])[1])
+        running.discard(folder)
+        return True
 
     def over() -> bool:
-        return bool(stop.exit_code or errors or any(codes))
-
-    def slot() -> None:
-        while not over():
-            try:
-                folder, job = left.popleft()
-            except IndexError:
-                return
-            running.add(folder)
-            try:
-                codes.append(returned(launcher.launch([job], initial_job_idx=0)[0])[1])
-            except BaseException as error:
-                errors.append(error)
-            running.discard(folder)
+        return bool(stop.exit_code or any(codes))
 
     with in_the_sweep():
-        in_slots(parallel, len(jobs), slot, over, running.copy)
-    for error in errors if not stop.exit_code else ():
+        error = in_slots(parallel, len(jobs), step, over, running.copy)
+    if error is not None and not stop.exit_code:
         raise error
-    return stop.exit_code or next(filter(None, codes), 0)
+    return stop.exit_code or max(codes)

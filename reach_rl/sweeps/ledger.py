@@ -43,14 +43,10 @@ if TYPE_CHECKING:
 OWNER = "owner"  # {host, pid, start, job}: the process that holds it; job: it is the job's own
 DEATHS = "deaths"  # how often its process died
 FOLDER = "folder"
-HOST = "host"
-PID = "pid"
 REASON = "reason"  # why it failed, was pruned or stopped
-EXIT_CODE = "exit_code"  # of the run: 0, or 3 for one that diverged
 ENV_STEPS = "env_steps"  # environment steps of all its runs
 SEEDS = "seeds"  # seeds of its runs so far
 SEED_VALUES = "seed_values"  # objective of each of its runs so far
-RUNS = "runs"  # names of its runs so far
 OVERRIDES = "overrides"  # of its job, all of them
 
 HEARTBEAT = "heartbeat"
@@ -164,14 +160,13 @@ class Ledger:
             owner = trial.user_attrs.get(OWNER) or {}
             if owner.get("job") and owner.get("pid") != os.getpid() and self.alive(trial):
                 return None
-            mine = this_process(job=True)
-            self.set(trial, **{OWNER: mine, HOST: mine["host"], PID: mine["pid"]})
+            self.set(trial, **{OWNER: this_process(job=True)})
             self.held.add(number)
             return self.get(number)
 
     def give_up(self, number: int, reason: str) -> None:
         """A RUNNING trial is stopped; whoever claims it next goes on with it."""
-        self._leave(number, TrialState.WAITING, reason)
+        self.tell(number, TrialState.WAITING, reason)
 
     def tell(
         self,
@@ -181,15 +176,9 @@ class Ledger:
         values: Sequence[float] | None = None,
     ) -> None:
         """A RUNNING trial is over; one that is over already stays as it is."""
-        if state == TrialState.PRUNED:
-            reported = self.get(number).intermediate_values
-            values = [reported[max(reported)]] if reported else None
-        self._leave(number, state, reason, values)
-
-    def _leave(
-        self, number: int, state: TrialState, reason: str, values: Sequence[float] | None = None
-    ) -> None:
         trial = self.get(number)
+        if state == TrialState.PRUNED and (reported := trial.intermediate_values):
+            values = [reported[max(reported)]]
         with suppress(UpdateFinishedTrialError):
             if trial.state == TrialState.RUNNING:
                 self.set(trial, **{REASON: reason})
@@ -204,11 +193,10 @@ class Ledger:
             return
         deaths = int(trial.user_attrs.get(DEATHS) or 0) + 1
         self.set(trial, **{DEATHS: deaths})
-        if deaths > self.retries:
-            times = "once" if deaths == 1 else f"{deaths} times"
-            self.tell(number, TrialState.FAIL, f"{reason}, {times}")
-        else:
-            self.give_up(number, reason)
+        if deaths <= self.retries:
+            return self.give_up(number, reason)
+        times = "once" if deaths == 1 else f"{deaths} times"
+        self.tell(number, TrialState.FAIL, f"{reason}, {times}")
 
     def reap(self) -> list[int]:
         """Bury the trials whose processes are gone; returns their numbers.
@@ -279,18 +267,16 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
-        since = BEAT_SECONDS
+        beat = 0.0
         while True:
-            if since >= BEAT_SECONDS:
-                since = 0.0
+            if time.monotonic() >= beat:
+                beat = time.monotonic() + BEAT_SECONDS
                 _touch(self.folder / HEARTBEAT)
             if self.listens and (self.folder / STOP).exists():
                 (self.folder / STOP).unlink(missing_ok=True)
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+                return os.kill(os.getpid(), signal.SIGTERM)
             if self._over.wait(LOOK_SECONDS):
                 return
-            since += LOOK_SECONDS
 
 
 def ask_to_stop(folder: Path) -> None:

@@ -72,12 +72,10 @@ def combined(search: Search, values: Sequence[Sequence[float]]) -> list[float]:
         search: says how, and in which direction each objective goes.
         values: per run, one for each objective.
     """
-    found = []
-    for index, direction in enumerate(search.directions):
-        column = [run[index] for run in values]
-        worst = min(column) if direction == "maximize" else max(column)
-        found.append(worst if search.combine == "worst" else fmean(column))
-    return found
+    columns = zip(*values, strict=True)
+    worst = {"maximize": min, "minimize": max} if search.combine == "worst" else {}
+    pairs = zip(columns, search.directions, strict=True)
+    return [worst.get(direction, fmean)(column) for column, direction in pairs]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,14 +75,10 @@ class KillSafeLock(JournalFileSymlinkLock):
 
 def _cut_off_what_is_no_line(path: Path) -> None:
     with path.open("ab+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size == 0:
-            return
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) == b"\n":
-            return
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+        if file.read(1) not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _kernel_lock(path: Path, wait: bool = True) -> tuple[int, bool | None]:

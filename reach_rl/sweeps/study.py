@@ -43,13 +43,6 @@ SAMPLERS: dict[str, type[BaseSampler]] = {
     "nsgaii": optuna.samplers.NSGAIISampler,
     "random": RandomSampler,
 }
-PRUNERS: dict[str, type[optuna.pruners.BasePruner]] = {
-    "none": optuna.pruners.NopPruner,
-    "median": optuna.pruners.MedianPruner,
-    "percentile": optuna.pruners.PercentilePruner,
-    "hyperband": optuna.pruners.HyperbandPruner,
-    "wilcoxon": optuna.pruners.WilcoxonPruner,
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,8 +225,9 @@ def pruner(wanted: Any) -> optuna.pruners.BasePruner:  # noqa: ANN401  a Pruner 
     options = _arguments(wanted)
     if isinstance(wanted, Hyperband) and wanted.max_resource is None:
         options["max_resource"] = "auto"
+    kind = "Nop" if wanted.name == "none" else wanted.name.capitalize()
     with hushed():
-        return PRUNERS[wanted.name](**options)
+        return getattr(optuna.pruners, f"{kind}Pruner")(**options)
 
 
 def _arguments(part: Any) -> dict[str, Any]:  # noqa: ANN401  a dataclass of config.search

@@ -73,12 +73,13 @@ def sweep(
 
     CALL.set(Call(folders=task.folders))
     try:
-        search = read(_tree(config.hydra.sweeper))
+        own: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        wanted: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        search = read(wanted)
         space = search_space(context, search, arguments)
         folder = Path(config.hydra.sweep.dir).absolute()
         study = begin(search, space, folder)
         write_atomic(folder / "multirun.yaml", redact(OmegaConf.to_yaml(config)))
-        own = _tree(config.hydra.launcher)
         with listening() as stop:
             code = Sweep(search, space, study, folder, launcher, own, stop).run()
     except ConfigError as error:
@@ -86,14 +87,6 @@ def sweep(
         return
     if code:
         raise SystemExit(code)
-
-
-def _tree(part: "DictConfig") -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    tree = OmegaConf.to_container(part, resolve=True)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
 
 
 @dataclass(slots=True)
@@ -115,7 +108,6 @@ class Sweep:
     running: set[int] = field(default_factory=set)
     _not_begun: Counter[int] = field(default_factory=Counter)
     """Launches of a trial that failed before a process had taken it."""
-    error: BaseException | None = None
     console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False))
 
     def __post_init__(self) -> None:
@@ -131,10 +123,10 @@ class Sweep:
             self._say(note)
         with StudyTable(self.study, self.total, self.parallel, self.console):
             left = self.total - self.ledger.ended()
-            in_slots(self.parallel, left, self._slot, self._over, self._running_folders)
+            error = in_slots(self.parallel, left, self._step, self._over, self._running_folders)
         results.write(self.study, self.folder)
-        if self.error is not None:
-            raise self.error
+        if error is not None:
+            raise error
         if self.stop.exit_code or self.code:
             self._say(f"stopped; the same command goes on with {self.folder}")
             return self.stop.exit_code or self.code
@@ -158,32 +150,28 @@ class Sweep:
 
     def _over(self) -> bool:
         """Whether to claim no more, and to have what runs stopped."""
-        return bool(self.stop.exit_code or self.code or self.error)
+        return bool(self.stop.exit_code or self.code)
 
     def _running_folders(self) -> list[Path]:
         return [self.ledger.place(number) for number in self.running.copy()]
 
-    def _slot(self) -> None:
-        """Trial after trial."""
-        try:
-            while not self._over() and not self._too_many_failures():
-                claimed = self._claim()
-                if claimed is not None:
-                    self._run(*claimed)
-                elif self._may_come():
-                    time.sleep(PATIENCE_SECONDS)
-                else:
-                    return
-        except BaseException as error:
-            self.error = self.error or error
+    def _step(self) -> bool:
+        """A trial, or a moment's wait for one; whether there may be more."""
+        if self._too_many_failures():
+            return False
+        claimed = self._claim()
+        if claimed is not None:
+            self._run(*claimed)
+        elif not self._may_come():
+            return False
+        else:
+            time.sleep(PATIENCE_SECONDS)
+        return True
 
     def _may_come(self) -> bool:
         """Whether a trial waits until one that runs beside it is over."""
-        waiting = any(
-            trial.state == TrialState.WAITING and trial.number < self.total
-            for trial in self.ledger.trials()
-        )
-        return waiting or bool(self.running)
+        waiting = (t.number for t in self.ledger.trials() if t.state == TrialState.WAITING)
+        return bool(self.running) or any(number < self.total for number in waiting)
 
     def _claim(self) -> tuple[int, list[str]] | None:
         """The next trial and the overrides of its job, alone among all processes."""
@@ -241,41 +229,33 @@ class Sweep:
         self._settle(number, died, value)
 
     def _settle(self, number: int, died: str, value: Any) -> None:  # noqa: ANN401  of the job
+        broken = isinstance(value, BrokenExecutor)
         if self.ledger.get(number).state != TrialState.RUNNING:
             self.ledger.held.discard(number)
         elif self._over():
             self.ledger.give_up(number, "stopped")
-        elif died or self._lost(number, value):
-            self._wait_for_its_end(number)
+        elif died or broken or (value is None and self._lives(number) is False):
             self._left_behind(number, died or "its process died")
         else:
             self.ledger.tell(number, TrialState.FAIL, redact(_reason(value)))
 
     def _left_behind(self, number: int, died: str) -> None:
+        """The process of a trial is gone, or its launcher has given it up."""
+        for _ in range(100):
+            if not self._lives(number):
+                break
+            time.sleep(0.1)
         if self.ledger.owner(number).get("job") or self._not_begun[number] >= LAUNCHES:
             with self.ledger.lock():
-                self.ledger.bury(number, died)
-            return
+                return self.ledger.bury(number, died)
         self._not_begun[number] += 1  # no process of its own has taken it since it was claimed
         time.sleep(PATIENCE_SECONDS)  # the launcher may need a moment to replace its workers
         self.ledger.give_up(number, died)
 
-    def _lost(self, number: int, value: Any) -> bool:  # noqa: ANN401  of the job
-        """Whether a job came back without a result because its own process is gone."""
-        broken = isinstance(value, BrokenExecutor)
-        return broken or (value is None and not self._works(number, unknown=True))
-
-    def _works(self, number: int, unknown: bool) -> bool:
-        """Whether a trial's own process is there; `unknown` where it has none."""
-        own = bool(self.ledger.owner(number).get("job"))
-        return self.ledger.alive(self.ledger.get(number)) if own else unknown
-
-    def _wait_for_its_end(self, number: int) -> None:
-        """Give the process of a trial that a launcher gave up a moment to go."""
-        for _ in range(100):
-            if not self._works(number, unknown=False):
-                return
-            time.sleep(0.1)
+    def _lives(self, number: int) -> bool | None:
+        """Whether a trial's own process is there; None where it has none."""
+        own = self.ledger.owner(number).get("job")
+        return self.ledger.alive(self.ledger.get(number)) if own else None
 
     def _failed(self) -> list[FrozenTrial]:
         return [trial for trial in self.ledger.trials() if trial.state == TrialState.FAIL]
@@ -286,10 +266,9 @@ class Sweep:
 
 def _reason(value: Any) -> str:  # noqa: ANN401  what a job returned
     """Why a job ended without telling its trial."""
-    if isinstance(value, ConfigError):
-        return f"wrong configuration: {'; '.join(value.problems)}"
+    problems = value.get("problems") if isinstance(value, dict) else getattr(value, "problems", ())
+    if problems:
+        return f"wrong configuration: {'; '.join(problems)}"
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {' '.join(str(value).split())[:400]}"
-    if isinstance(value, dict) and value.get("problems"):
-        return f"wrong configuration: {'; '.join(value['problems'])}"
     return "ended without a result"

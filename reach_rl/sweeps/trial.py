@@ -26,15 +26,7 @@ from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.listing import last_record
 from reach_rl.rundir.status import Status, read_status
-from reach_rl.sweeps.ledger import (
-    ENV_STEPS,
-    EXIT_CODE,
-    RUNS,
-    SEED_VALUES,
-    SEEDS,
-    Heartbeat,
-    Ledger,
-)
+from reach_rl.sweeps.ledger import ENV_STEPS, SEED_VALUES, SEEDS, Heartbeat, Ledger
 from reach_rl.sweeps.results import combined, figure
 from reach_rl.sweeps.storage import open_study, url_of
 from reach_rl.sweeps.study import pruner
@@ -116,35 +108,20 @@ def in_the_sweep() -> Iterator[None]:
 def _watched(
     folder: Path, search: Search, listening: Listening, in_sweep: bool
 ) -> Iterator[Signalled | None]:
-    """Keep the heartbeat, listen for signals and keep what runs print off the terminal."""
-    quiet = contextlib.redirect_stdout(io.StringIO())
+    """Keep the heartbeat, listen for signals and keep what runs print off the terminal.
+
+    A process that a launcher keeps stops when the sweep says so, not for a key press, which reaches
+    all processes of a terminal: one that has nothing to save would die and take the others along.
+    """
     with contextlib.ExitStack() as stack:
         stack.enter_context(Heartbeat(folder, listens=True))
-        stop = None if in_sweep else stack.enter_context(_worker(listening))
-        stack.enter_context(contextlib.nullcontext() if search.verbose else quiet)
+        if not in_sweep:
+            with contextlib.suppress(ValueError):  # not the main thread
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stop = None if in_sweep else stack.enter_context(listening())
+        if not search.verbose:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         yield stop
-
-
-@contextlib.contextmanager
-def _worker(listening: Listening) -> Iterator[Signalled]:
-    """A process that a launcher keeps: it stops when the sweep says so, not for a key press.
-
-    A key press reaches all processes of a terminal; one that has nothing to save would die of it
-    and take the others along.
-    """
-    with contextlib.suppress(ValueError):  # not the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with listening() as stop:
-        yield stop
-
-
-@dataclass(frozen=True, slots=True)
-class SeedRun:
-    """One of the runs of a trial."""
-
-    name: str
-    """Its folder within the trial's; empty for the only one, which is the trial's own."""
-    config: Config
 
 
 @dataclass(slots=True)
@@ -157,7 +134,7 @@ class _TrialRuns:
     folder: Path
     train: Train
     stop: Signalled | None
-    done: list[SeedRun] = field(default_factory=list)
+    done: dict[str, Config] = field(default_factory=dict)
     values: list[list[float]] = field(default_factory=list)
     summaries: list[Mapping[str, Any]] = field(default_factory=list)
     enough: bool = False
@@ -179,37 +156,35 @@ class _TrialRuns:
         state = self.ledger.get(number).state.name.lower()
         return {"number": number, "state": state} | ({"exit_code": code} if code else {})
 
-    def _run_by_run(self, runs: Sequence[SeedRun]) -> int:
+    def _run_by_run(self, runs: Mapping[str, Config]) -> int:
         """Until the trial is over; the exit code of a stop, otherwise 0."""
-        for index, run in enumerate(runs):
-            folder = self.folder / run.name
+        for index, (name, config) in enumerate(runs.items()):
+            folder = self.folder / name
             code = self.stop.exit_code if self.stop is not None else 0
             if not code and read_status(folder).get("state") == "pruned":
                 return self._pruned(folder)
             observe = self._observer(index)
-            outcome = code or self.train(going_on(run.config, folder), folder, observe)
-            self.done.append(run)
+            outcome = code or self.train(going_on(config, folder), folder, observe)
+            self.done[name] = config
             if outcome in STOPPED:
-                self._note()
-                self.ledger.give_up(self.trial.number, "stopped")
+                self._tell(TrialState.WAITING, "stopped")
                 return int(str(outcome))
             if isinstance(outcome, int):
-                return self._ended(outcome, folder)
+                return self._ended(folder)
             self.summaries.append(outcome)
             self.values.append([figure(outcome, name) for name in self.search.objective])
-            if len(runs) > 1 and index + 1 < len(runs) and self._enough(index):
+            if index + 1 < len(runs) and self._enough(index):
                 return self._pruned(self.folder)
         if len(runs) > 1:
-            _write_mean(self.folder, self.summaries, [run.config.seed for run in runs])
+            _write_mean(self.folder, self.summaries, [config.seed for config in runs.values()])
         self._tell(TrialState.COMPLETE, "", combined(self.search, self.values))
         return 0
 
-    def _ended(self, code: int, folder: Path) -> int:
+    def _ended(self, folder: Path) -> int:
         """A run ended before its time."""
         status = read_status(folder)
         if status.get("state") == "pruned":
             return self._pruned(folder)
-        self.ledger.set(self.trial, **{EXIT_CODE: code})
         self._tell(TrialState.FAIL, f"{status.get('state')}: {status.get('reason')}")
         return 0
 
@@ -223,21 +198,14 @@ class _TrialRuns:
         return 0
 
     def _tell(self, state: TrialState, reason: str, values: Sequence[float] | None = None) -> None:
-        self._note()
-        if state == TrialState.COMPLETE:
-            self.ledger.set(self.trial, **{EXIT_CODE: 0})
-        self.ledger.tell(self.trial.number, state, reason, values)
-
-    def _note(self) -> None:
-        """Keep what is known of the runs so far."""
-        names = [run.name for run in self.done]
+        """Keep what is known of the runs so far, and say how it ends."""
         known = {
-            RUNS: names,
-            SEEDS: [run.config.seed for run in self.done],
+            SEEDS: [config.seed for config in self.done.values()],
             SEED_VALUES: [run[0] if len(run) == 1 else run for run in self.values],
-            ENV_STEPS: sum(last_record(self.folder / n).get("global_step", 0) for n in names),
+            ENV_STEPS: sum(last_record(self.folder / n).get("global_step", 0) for n in self.done),
         }
         self.ledger.set(self.trial, **known)
+        self.ledger.tell(self.trial.number, state, reason, values)
 
     def _observer(self, index: int) -> Observer:
         """What a run is to call at its periodic evaluations."""
@@ -254,9 +222,8 @@ class _TrialRuns:
 
     def _enough(self, index: int) -> bool:
         """Whether the runs so far say enough, run by run."""
-        if not isinstance(self.search.pruner, Wilcoxon):
-            return False
-        return self._report(self.values[index][0], index)
+        by_seed = isinstance(self.search.pruner, Wilcoxon)
+        return by_seed and self._report(self.values[index][0], index)
 
     def _report(self, value: float, step: int) -> bool:
         trial = optuna.Trial(self.ledger.study, self.trial._trial_id)
@@ -266,26 +233,22 @@ class _TrialRuns:
         return self.enough
 
 
-def runs_of(config: Config, search: Search) -> list[SeedRun]:
-    """The runs of a trial: each variant with each seed."""
+def runs_of(config: Config, search: Search) -> dict[str, Config]:
+    """The runs of a trial, each variant with each seed; by their folders within the trial's.
+
+    The only run of a trial is in the trial's own folder, under the empty name.
+    """
     seeds = range(config.seed, config.seed + search.seeds)
-    variants = [(_word(text), _variant(text)) for text in search.each] or [("", config)]
-    found = []
-    for word, variant in variants:
+    found = {}
+    for text in search.each or [""]:
+        key, _, value = text.partition("=")
+        own = [other for other in CALL.get().overrides or () if other.partition("=")[0] != key]
+        variant = compose([*own, text]) if text else config
+        word = "".join(c if c.isalnum() else "_" for c in value)
         for seed in seeds:
-            words = [word] * bool(word) + [f"seed_{seed}"] * (len(seeds) > 1)
-            found.append(SeedRun("_".join(words), dataclasses.replace(variant, seed=seed)))
+            words = filter(None, (word, f"seed_{seed}" if len(seeds) > 1 else ""))
+            found["_".join(words)] = dataclasses.replace(variant, seed=seed)
     return found
-
-
-def _word(override: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in override.partition("=")[2])
-
-
-def _variant(override: str) -> Config:
-    key = override.partition("=")[0]
-    own = [text for text in CALL.get().overrides or () if text.partition("=")[0] != key]
-    return compose([*own, override])
 
 
 def going_on(config: Config, folder: Path) -> Config:

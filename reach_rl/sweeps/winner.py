@@ -24,7 +24,7 @@ from reach_rl.rundir.provenance import git_state
 from reach_rl.rundir.status import now
 from reach_rl.sweeps import preset, results
 from reach_rl.sweeps.launchers import launch_all
-from reach_rl.sweeps.ledger import ENV_STEPS, OVERRIDES, SEEDS
+from reach_rl.sweeps.ledger import OVERRIDES, SEEDS
 from reach_rl.sweeps.results import combined, figure
 from reach_rl.sweeps.storage import locked
 from reach_rl.sweeps.trial import CONFIRM, Signalled
@@ -153,12 +153,13 @@ def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Win
         seed: {each: _place(folder, best.number, seed, each) for each in search.each or [""]}
         for seed in seeds
     }
-    jobs = [
-        (place, [*_overrides(best), *filter(None, [each]), f"seed={seed}", _subdir(folder, place)])
-        for seed, places in runs.items()
-        for each, place in places.items()
-        if not _summary(place)
-    ]
+    jobs = []
+    for seed, places in runs.items():
+        for each, place in places.items():
+            subdir = f"hydra.sweep.subdir={place.relative_to(folder)}"
+            if not _summary(place):
+                variant = [each] if each else []
+                jobs.append((place, [*_overrides(best), *variant, f"seed={seed}", subdir]))
     if jobs:
         launch(jobs)
     per_seed = [[_summary(place) for place in places.values()] for places in runs.values()]
@@ -203,23 +204,18 @@ def _place(folder: Path, number: int, seed: int, each: str) -> Path:
     return folder / CONFIRM / f"trial_{number}" / name
 
 
-def _subdir(folder: Path, place: Path) -> str:
-    return f"hydra.sweep.subdir={place.relative_to(folder)}"
-
-
 def _estimates(
     search: Search, per_seed: Sequence[Sequence[Mapping[str, Any]]]
 ) -> dict[str, Estimate]:
     """Each objective and the success rate over seeds; the runs of a seed count together."""
-    columns: dict[str, list[float]] = {name: [] for name in search.objective}
-    for runs in per_seed:
-        values = [[figure(run, name) for name in search.objective] for run in runs]
-        for name, value in zip(search.objective, combined(search, values), strict=True):
-            columns[name].append(value)
+    values = [
+        combined(search, [[figure(run, name) for name in search.objective] for run in runs])
+        for runs in per_seed
+    ]
+    found = zip(search.objective, map(estimate, zip(*values, strict=True)), strict=True)
     together = min if search.combine == "worst" else fmean
     rates = [together([figure(run, _RATE) for run in runs]) for runs in per_seed]
-    found = {name: estimate(column) for name, column in columns.items()}
-    return found | {"success rate": estimate(rates, share=True)}
+    return {**dict(found), "success rate": estimate(rates, share=True)}
 
 
 def fresh_seeds(study: "Study", count: int) -> list[int]:
@@ -246,11 +242,9 @@ def _summary(place: Path) -> dict[str, Any]:
 def _facts(study: "Study", winner: Winner, folder: Path) -> dict[str, str]:
     """Where a preset comes from, as lines of its head."""
     trial, git = winner.trial, git_state() or {}
-    steps = trial.user_attrs.get(ENV_STEPS)
     lines = {
         "study": f"{study.study_name} in {_shown(folder)}",
         "trial": f"{trial.number} of {len(results.trials(study))}",
-        "environment steps": f"{steps:,}" if steps else "",
         "in the search": _values(study, trial),
         **{f"{name} on fresh seeds": words(e) for name, e in winner.estimates.items()},
         "fresh seeds": ", ".join(map(str, winner.seeds)) or "none were asked for",

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
 from reach_rl.config.verbs import VERBS
 from reach_rl.extend import entries
-from reach_rl.monitoring.health.diagnosis import Diagnosis, Finding, diagnose
+from reach_rl.monitoring.health.diagnosis import Diagnosis, Finding
 from reach_rl.monitoring.health.history import REWARD, History
 
 HISTORIES = json.loads(gzip.decompress((Path(__file__).parent / "histories.json.gz").read_bytes()))
@@ -59,7 +59,12 @@ def changed(change: Change, base: str = "default") -> Records:
     return [r | change(r, r["global_step"] / last) for r in records]
 
 
-def names(findings: Iterator[Finding]) -> list[str]:
+def diagnose(config: Config, records: Records) -> list[Finding]:
+    doctor = Diagnosis(config)
+    return [found for r in records for found in doctor.feed(r["global_step"], r)]
+
+
+def names(findings: list[Finding]) -> list[str]:
     return [finding.check.name for finding in findings]
 
 

@@ -16,8 +16,7 @@ from reach_rl.config.load import compose
 from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring import wandb as wandb_module
 from reach_rl.monitoring.record import open_record, read_records
-from reach_rl.monitoring.wandb import WandbWriter
-from reach_rl.monitoring.wandb_credentials import usable
+from reach_rl.monitoring.wandb import WandbWriter, usable
 from reach_rl.rundir.provenance import group_and_name, highlights
 
 KEY = "0123456789" * 4

@@ -121,7 +121,7 @@ def test_joblib_refills_divides_the_cores_and_changes_no_trial(quick, here, star
     assert process.returncode == 0, text
     trials = results.trials(results.find(here / "multirun" / "search"))
     assert [(t.params, t.values) for t in trials] == [(t.params, t.values) for t in alone]
-    pids = {trial.user_attrs["pid"] for trial in trials}
+    pids = {trial.user_attrs["owner"]["pid"] for trial in trials}
     assert len(pids) == 2
     assert process.pid not in pids
     first, *rest = trials
@@ -142,7 +142,7 @@ def test_submitit_runs_trials_too(here, start):
     trials = results.trials(results.find(here / "multirun" / "search"), "COMPLETE")
     assert len(trials) == 2
     assert all("vec_env.threads=1" in trial.user_attrs["overrides"] for trial in trials)
-    assert len({trial.user_attrs["pid"] for trial in trials} - {process.pid}) == 2
+    assert len({trial.user_attrs["owner"]["pid"] for trial in trials} - {process.pid}) == 2
 
 
 def test_on_wandb_the_runs_of_a_study_have_its_group_and_names_of_their_own(tmp_path):

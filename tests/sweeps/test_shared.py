@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.sweeps import results
-from reach_rl.sweeps.ledger import FOLDER, PID, Ledger
+from reach_rl.sweeps.ledger import FOLDER, OWNER, Ledger
 from reach_rl.sweeps.storage import locked, make_study, open_storage
 from tests.sweeps import postgres
 
@@ -61,14 +61,14 @@ def check(study):
     assert [trial.number for trial in found] == list(range(TOTAL))
     assert {trial.state.name for trial in found} <= {"COMPLETE", "PRUNED"}
     assert len({trial.params["ppo.gamma"] for trial in found}) == TOTAL
-    assert len({trial.user_attrs[PID] for trial in found}) == 2
+    assert len({trial.user_attrs[OWNER]["pid"] for trial in found}) == 2
     for trial in found:
         folder = Path(trial.user_attrs[FOLDER])
         assert folder.name == str(trial.number)
         (line,) = (folder / "begun.jsonl").read_text().splitlines()
         begun = json.loads(line)
         assert begun["gamma"] == trial.params["ppo.gamma"]
-        assert begun["pid"] == trial.user_attrs[PID]
+        assert begun["pid"] == trial.user_attrs[OWNER]["pid"]
 
 
 def test_two_processes_finish_one_journal_study(here, start):

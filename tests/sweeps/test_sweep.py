@@ -25,11 +25,11 @@ def test_going_on_draws_what_one_go_draws(quick, study, sampler: str):
     words += ("hydra.sweeper.sampler.n_startup_trials=1",) if sampler == "tpe" else ()
     name = "hydra.sweeper.study_name="
     assert quick(*words, total(1), name + "parts") == 0
-    assert quick(*words, total(3), name + "parts") == 0
-    assert quick(*words, total(3), name + "whole") == 0
+    assert quick(*words, total(2), name + "parts") == 0
+    assert quick(*words, total(2), name + "whole") == 0
     parts, whole = drawn(study("parts")), drawn(study("whole"))
     assert parts == whole
-    assert len({json.dumps(params) for params in whole}) == 3
+    assert len({json.dumps(params) for params in whole}) == 2
 
 
 @pytest.mark.parametrize("sampler", ["gp", "cmaes"])
@@ -50,7 +50,6 @@ def test_what_is_told(quick, study, here: Path):
         assert attrs["seeds"] == [5]
         assert attrs["seed_values"] == pytest.approx([gamma + 0.005])
         assert attrs["env_steps"] == 1000
-        assert attrs["exit_code"] == 0
         assert f"ppo.gamma={gamma!r}" in attrs["overrides"]
         assert "seed=5" in attrs["overrides"]
         assert "wandb.group=search" in attrs["overrides"]
@@ -60,17 +59,12 @@ def test_what_is_told(quick, study, here: Path):
     assert (here / "multirun" / "search" / "results.csv").is_file()
 
 
-def test_a_study_that_has_its_total_is_left_alone(quick, study, here: Path):
+def test_a_study_that_has_its_total_is_left_alone_and_no_other_search_mixed_in(
+    quick, study, here: Path, capsys
+):
     assert quick(GAMMA, PLAIN, total(2)) == 0
     before = {path: path.stat().st_mtime_ns for path in here.rglob("begun.jsonl")}
-    assert quick(GAMMA, PLAIN, total(2)) == 0
-    assert quick(GAMMA, PLAIN, total(1)) == 0
-    assert {path: path.stat().st_mtime_ns for path in here.rglob("begun.jsonl")} == before
-    assert len(study().trials) == 2
-
-
-def test_another_search_is_not_mixed_in(quick, capsys):
-    assert quick(GAMMA, PLAIN, total(1)) == 0
+    assert quick(GAMMA, PLAIN, total(1), "progress=false", "vec_env.threads=1") == 0
     for words, text in (
         (("ppo.gamma=interval(0.5,0.9)",), "was begun with ppo.gamma=interval(0.5,1)"),
         ((GAMMA, "seed=3"), "was begun without seed=3"),
@@ -83,7 +77,8 @@ def test_another_search_is_not_mixed_in(quick, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: hydra.sweeper.")
         assert text in line
-    assert quick(GAMMA, PLAIN, total(2), "progress=false", "vec_env.threads=1") == 0
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("begun.jsonl")} == before
+    assert len(study().trials) == 2
 
 
 def test_folders_of_another_study_are_not_written_into(quick, capsys, here: Path):
@@ -96,29 +91,24 @@ def test_folders_of_another_study_are_not_written_into(quick, capsys, here: Path
 
 
 def test_pruning_spares_steps_and_keeps_the_best(quick, study):
-    words = (GAMMA, total(8), "hydra/sweeper/sampler=random")
-    assert quick(*words, PLAIN, "hydra.sweeper.study_name=all") == 0
-    median = "hydra.sweeper.pruner.n_startup_trials=2"
-    assert quick(*words, median, "hydra.sweeper.study_name=some") == 0
-    every, some = study("all"), study("some")
-    assert drawn(every) == drawn(some)
-    assert every.best_trial.number == some.best_trial.number
-    pruned = [trial for trial in some.trials if trial.state == TrialState.PRUNED]
-    assert len(pruned) >= 2
-    for trial in pruned:
-        assert trial.user_attrs["env_steps"] == 100 * len(trial.intermediate_values) < 1000
-        assert trial.user_attrs["reason"].startswith("median pruner, report ")
-    steps = [sum(t.user_attrs["env_steps"] for t in s.trials) for s in (every, some)]
+    words = (GAMMA, total(6), "hydra/sweeper/sampler=random")
+    begin = "hydra.sweeper.pruner.n_startup_trials=2"
+    pruners = {"none": (), "median": (begin,), "percentile": (begin,), "hyperband": ()}
+    for name, more in pruners.items():
+        named = (f"hydra/sweeper/pruner={name}", f"hydra.sweeper.study_name={name}")
+        assert quick(*words, *named, *more) == 0
+    every = study("none")
+    for name in pruners.keys() - {"none"}:
+        some = study(name)
+        assert drawn(every) == drawn(some)
+        assert every.best_trial.number == some.best_trial.number
+        pruned = [trial for trial in some.trials if trial.state == TrialState.PRUNED]
+        assert pruned
+        for trial in pruned:
+            assert trial.user_attrs["env_steps"] == 100 * len(trial.intermediate_values) < 1000
+            assert trial.user_attrs["reason"].startswith(f"{name} pruner, report ")
+    steps = [sum(t.user_attrs["env_steps"] for t in s.trials) for s in (every, study("median"))]
     assert steps[1] < 0.8 * steps[0]
-
-
-@pytest.mark.parametrize("pruner", ["percentile", "hyperband"])
-def test_other_pruners_prune(quick, study, pruner: str):
-    words = () if pruner == "hyperband" else ("hydra.sweeper.pruner.n_startup_trials=2",)
-    sampler = "hydra/sweeper/sampler=random"
-    assert quick(GAMMA, total(7), sampler, f"hydra/sweeper/pruner={pruner}", *words) == 0
-    states = {trial.state for trial in study().trials}
-    assert states == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
 def test_failing_trials_are_told_and_the_sweep_goes_on(quick, study, here: Path):
@@ -148,7 +138,6 @@ def test_a_diverged_trial_fails(quick, study):
     assert quick(*words) == 0
     (trial,) = study().trials
     assert trial.state == TrialState.FAIL
-    assert trial.user_attrs["exit_code"] == 3
     assert trial.user_attrs["reason"] == "diverged: numbers went bad"
 
 
@@ -214,7 +203,8 @@ def test_each_trial_on_several_robots_counts_its_worst(quick, study, here: Path)
     assert quick(GAMMA, *words) == 0
     (trial,) = study().trials
     names = ["ur3e_seed_0", "ur3e_seed_1", "ur10e_seed_0", "ur10e_seed_1"]
-    assert trial.user_attrs["runs"] == names
+    begun = (here / "multirun" / "search" / "0").glob("*/begun.jsonl")
+    assert sorted(path.parent.name for path in begun) == sorted(names)
     assert trial.value == pytest.approx(trial.params["ppo.gamma"])
     summary = here / "multirun" / "search" / "0" / "ur10e_seed_1" / "summary.json"
     assert json.loads(summary.read_text())["robot"] == "ur10e"
@@ -223,7 +213,7 @@ def test_each_trial_on_several_robots_counts_its_worst(quick, study, here: Path)
 def test_several_objectives(quick, study):
     keys = "evaluation.success_rate,evaluation.jerk_rad_s3.median"
     words = (f"hydra.sweeper.objective=[{keys}]", "hydra.sweeper.direction=[maximize,minimize]")
-    assert quick(GAMMA, RATE, PLAIN, total(4), "hydra/sweeper/sampler=nsgaii", *words) == 0
+    assert quick(GAMMA, RATE, PLAIN, total(2), "hydra/sweeper/sampler=nsgaii", *words) == 0
     for trial in study().trials:
         assert trial.values == pytest.approx(
             [trial.params["ppo.gamma"], trial.params["ppo.learning_rate"]]
@@ -235,9 +225,9 @@ def test_a_study_in_sqlite(quick, here: Path):
     from reach_rl.sweeps.storage import open_study
 
     url = f"sqlite:///{here}/study.db"
+    assert quick(GAMMA, PLAIN, total(1), f"hydra.sweeper.storage={url}") == 0
     assert quick(GAMMA, PLAIN, total(2), f"hydra.sweeper.storage={url}") == 0
-    assert quick(GAMMA, PLAIN, total(3), f"hydra.sweeper.storage={url}") == 0
-    assert [trial.number for trial in open_study(url, "search").trials] == [0, 1, 2]
+    assert [trial.number for trial in open_study(url, "search").trials] == [0, 1]
     assert not (here / "multirun" / "search" / "study.journal").exists()
 
 

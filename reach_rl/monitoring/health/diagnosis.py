@@ -1,6 +1,6 @@
 """What a check is, and how its signs become findings: once each, after they lasted."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,16 +136,3 @@ class Diagnosis:
             return None
         seen = f"{check.seen}; {check.against}".format(h=history, **sign.figures)
         return Finding(check, history.step, seen, sign.remedies)
-
-
-def diagnose(config: Config, records: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
-    """The findings in the records of a run, in order; warnings among the records are passed over.
-
-    Args:
-        config: of the run.
-        records: as in metrics.jsonl.
-    """
-    doctor = Diagnosis(config)
-    for record in records:
-        if NAME not in record:
-            yield from doctor.feed(record[STEP], record)

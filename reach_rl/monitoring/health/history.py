@@ -2,7 +2,8 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -60,8 +61,7 @@ class History:
         self.total = derive(config).total_steps
         self.records = 0
         self.step = 0
-        self._columns: dict[str, Column] = {}
-        self._families: dict[str, list[str]] = {}
+        self._columns: defaultdict[str, Column] = defaultdict(Column)
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
         """Take in a record; text and what is not finite is left out."""
@@ -69,18 +69,10 @@ class History:
         self.step = step
         for name, value in values.items():
             if isinstance(value, (int, float)) and math.isfinite(value):
-                self._put(step, name, value)
+                self._columns[name].put(step, value)
         length = values.get("rollout/ep_len_mean")
         if length:
-            self._put(step, REWARD, values["rollout/ep_rew_mean"] / length)
-
-    def _put(self, step: int, name: str, value: float) -> None:
-        column = self._columns.get(name)
-        if column is None:
-            column = self._columns[name] = Column()
-            prefix, slash, _ = name.partition("/")
-            self._families.setdefault(prefix + slash, []).append(name)
-        column.put(step, value)
+            self._columns[REWARD].put(step, values["rollout/ep_rew_mean"] / length)
 
     def _column(self, name: str) -> Column:
         return self._columns.get(name, NONE)
@@ -90,9 +82,9 @@ class History:
         """Share of the run that is done."""
         return self.step / self.total
 
-    def names(self, prefix: str) -> Iterator[str]:
-        """Metrics of a family, which is what a name has up to its first slash."""
-        return iter(self._families.get(prefix, ()))
+    def names(self, prefix: str) -> list[str]:
+        """Metrics whose name begins so."""
+        return [name for name in self._columns if name.startswith(prefix)]
 
     def between(self, name: str, begin: float, end: float) -> Array:
         """Values recorded between two shares of the run, ends included; a view."""
