@@ -6,7 +6,6 @@ opened with every run, told of every record, and dropped with one warning when i
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +15,7 @@ from typing import Any, Self
 from reach_rl.config.schema import Config
 from reach_rl.extend import entries
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
-from reach_rl.rundir.atomic import Appender, Told, ignore
+from reach_rl.rundir.atomic import Appender, Told, ignore, write_atomic
 
 Say = Callable[[str], None]
 
@@ -147,12 +146,7 @@ def _cut(path: Path, last_step: int, count: int | None) -> tuple[int, int]:
     lines = path.read_bytes().splitlines()
     fit = (line for line in lines if (record := _parse(line)) and record[STEP] <= last_step)
     kept = list(islice(fit, count))
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.writelines(line + b"\n" for line in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_atomic(path, b"".join(line + b"\n" for line in kept))
     return len(lines), len(kept)
 
 

@@ -49,9 +49,8 @@ def startup(config: Config, slices: Slices, console: Console, kept: float | None
         console: where to.
         kept: share of the sampled goals that were in the region and clear of contact.
     """
-    console.print(_run_table(config, kept))
-    console.print(_observation_table(config, slices))
-    console.print(_reward_table(config))
+    parts = (_run_table(config, kept), _observation_table(config, slices), _reward_table(config))
+    console.print(*parts, sep="")
 
 
 def _run_table(config: Config, kept: float | None) -> Group:

@@ -51,7 +51,7 @@ class TensorBoardWriter(Writer):
         Raises:
             OSError: it cannot be opened.
         """
-        from tensorboard.compat.proto.event_pb2 import SessionLog  # type: ignore[attr-defined]
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,7 @@ class TensorBoardWriter(Writer):
         self._file = Appender(folder / f"events.out.tfevents.{name}", told, self.name)
         self._records = RecordWriter(SimpleNamespace(write=lambda data: self._file.append([data])))
         self._described: set[str] = set()
+        self._event = Event
         self._add(file_version="brain.Event:2")
         if resume_step is not None:
             start = SessionLog(status=SessionLog.SessionStatus.START)
@@ -101,9 +102,7 @@ class TensorBoardWriter(Writer):
         self._file.close()
 
     def _add(self, **event: Any) -> None:  # noqa: ANN401  fields of an Event
-        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
-
-        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+        self._records.write(self._event(wall_time=time.time(), **event).SerializeToString())
 
 
 register("writer", "tensorboard", TensorBoardWriter)

@@ -100,9 +100,7 @@ class Progress:
         self.total_steps = total_steps
         self.console = console or TeeConsole()
         self._step = self._begin_step = start_step
-        self._begin_time = time.monotonic()
         self._next_redraw = 0.0
-        self._next_line = self._begin_time + LINE_SECONDS
         self._bar = self._make_bar(label) if enabled and self.console.is_terminal else None
 
     def __enter__(self) -> Self:

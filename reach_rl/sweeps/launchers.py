@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.sweeps.ledger import ask_to_stop
-from reach_rl.sweeps.trial import STOPPED, Signalled, in_the_sweep
+from reach_rl.sweeps.trial import STOPPED, Signalled
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
 
 THREADS = "vec_env.threads"
+
+Jobs = Sequence[tuple[Path, Sequence[str]]]
+"""Folder and overrides of each."""
+
 _KINDS = {
     "JoblibLauncher": "joblib",
     "LocalLauncher": "submitit_local",
@@ -121,17 +125,12 @@ def in_slots(
     return next(iter(errors), None)
 
 
-def launch_all(
-    launcher: "Launcher",
-    jobs: Sequence[tuple[Path, Sequence[str]]],
-    parallel: int,
-    stop: Signalled,
-) -> int:
+def launch_all(launcher: "Launcher", jobs: Jobs, parallel: int, stop: Signalled) -> int:
     """Have jobs run, and stopped when this process is; the exit code of a stop, otherwise 0.
 
     Args:
         launcher: of Hydra.
-        jobs: folder and overrides of each.
+        jobs: to run.
         parallel: how many run at once.
         stop: whether a signal asked to stop.
 
@@ -153,8 +152,7 @@ def launch_all(
     def over() -> bool:
         return bool(stop.exit_code or any(codes))
 
-    with in_the_sweep():
-        error = in_slots(parallel, len(jobs), step, over, running.copy)
+    error = in_slots(parallel, len(jobs), step, over, running.copy)
     if error is not None and not stop.exit_code:
         raise error
     return stop.exit_code or max(codes)

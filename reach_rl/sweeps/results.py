@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import optuna
 import yaml
 
 from reach_rl.config.problems import ConfigError, command, listing
@@ -24,6 +25,7 @@ from reach_rl.config.search import SCORE, Search
 from reach_rl.config.untrusted import HIDDEN
 from reach_rl.rundir.atomic import write_atomic, write_json
 from reach_rl.sweeps.ledger import ENV_STEPS, FOLDER, REASON, SEED_VALUES, SEEDS
+from reach_rl.sweeps.storage import JOURNAL, open_storage, open_study, url_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -126,16 +128,17 @@ def front(study: "Study") -> "list[FrozenTrial]":
 
 def rows(study: "Study") -> list[dict[str, Any]]:
     """One dictionary per trial: number, state, values, params, seconds and what else is known."""
-    return [_row(study, trial) for trial in trials(study)]
+    names = [objective.name for objective in objectives(study)]
+    return [_row(trial, names) for trial in trials(study)]
 
 
-def _row(study: "Study", trial: "FrozenTrial") -> dict[str, Any]:
-    values = trial.values or [None] * len(study.directions)
+def _row(trial: "FrozenTrial", names: Sequence[str]) -> dict[str, Any]:
+    values = map(_finite, trial.values or [None] * len(names))
     attrs = trial.user_attrs
     return {
         "number": trial.number,
         "state": state(trial),
-        "values": {o.name: _finite(v) for o, v in zip(objectives(study), values, strict=True)},
+        "values": dict(zip(names, values, strict=True)),
         "params": dict(trial.params),
         "seconds": seconds(trial),
         "env_steps": attrs.get(ENV_STEPS),
@@ -233,8 +236,6 @@ def _finite(value: float | None) -> float | None:
 
 def is_search(folder: Path) -> bool:
     """Whether a folder is that of a search, not of plain runs."""
-    from reach_rl.sweeps.storage import JOURNAL
-
     return (folder / JOURNAL).is_file() or _settings(folder).get("storage") is not None
 
 
@@ -249,10 +250,6 @@ def find(folder: Path, storage: str | None = None) -> "Study":
     Raises:
         ConfigError: it is no folder of a search, or its storage cannot be reached.
     """
-    import optuna
-
-    from reach_rl.sweeps.storage import JOURNAL, open_storage, open_study, url_of
-
     settings, journal = _settings(folder), (folder / JOURNAL).is_file()
     given = storage or (None if journal else settings.get("storage"))
     if given is None and not journal:

@@ -160,11 +160,6 @@ def notes(search: Search, space: SearchSpace) -> Iterator[str]:
         )
 
 
-def combinations(space: Sequence[Dimension]) -> int:
-    """How many points a space without plain ranges has."""
-    return int(np.prod([len(dimension.values) for dimension in space], dtype=object))
-
-
 def distribution(dimension: Dimension) -> BaseDistribution:
     """The distribution of Optuna for a searched key."""
     if dimension.kind == "choice":

@@ -1,5 +1,7 @@
 """The sweep: asks Optuna for trials, has them run, and goes on until the study has its total."""
 
+import math
+import os
 import sys
 import time
 from collections import Counter
@@ -19,19 +21,11 @@ from reach_rl.config.search import Search, read
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.sweeps import results
-from reach_rl.sweeps.launchers import in_slots, returned, shares, workers
+from reach_rl.sweeps.launchers import Jobs, in_slots, launch_all, returned, shares, workers
 from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, REASON, Heartbeat, Ledger
-from reach_rl.sweeps.study import (
-    SearchSpace,
-    begin,
-    combinations,
-    notes,
-    sampler,
-    search_space,
-    suggest,
-)
+from reach_rl.sweeps.study import SearchSpace, begin, notes, sampler, search_space, suggest
 from reach_rl.sweeps.table import StudyTable
-from reach_rl.sweeps.trial import Listening, Signalled
+from reach_rl.sweeps.trial import SWEEPS, Listening, Signalled
 from reach_rl.sweeps.winner import finish
 
 if TYPE_CHECKING:
@@ -114,16 +108,18 @@ class Sweep:
         self.ledger = Ledger(self.study, self.folder, self.search.retries)
         self.total = self.search.n_trials
         if self.search.sampler.name == "grid":
-            self.total = min(self.total, combinations(self.space.searched))
+            points = (len(dimension.values) for dimension in self.space.searched)
+            self.total = min(self.total, math.prod(points))
         self.parallel = workers(self.of_launcher, self.search.n_jobs)
 
     def run(self) -> int:
         """All trials that are left; the exit code."""
+        SWEEPS.add(os.getpid())
         for note in notes(self.search, self.space):
             self._say(note)
         with StudyTable(self.study, self.total, self.parallel, self.console):
             left = self.total - self.ledger.ended()
-            error = in_slots(self.parallel, left, self._step, self._over, self._running_folders)
+            error = in_slots(self.parallel, left, self._step, self._over, self._folders)
         results.write(self.study, self.folder)
         if error is not None:
             raise error
@@ -142,8 +138,10 @@ class Sweep:
         if self.ledger.ended() < self.total:
             self._say(f"nothing left to claim; other processes go on with {self.folder}")
             return 0
-        launcher, parallel = self.launcher, self.parallel
-        return finish(self.study, self.folder, self.search, launcher, parallel, self.stop)
+        return finish(self.study, self.folder, self.search, self._launch)
+
+    def _launch(self, jobs: Jobs) -> int:
+        return launch_all(self.launcher, jobs, self.parallel, self.stop)
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
@@ -152,7 +150,8 @@ class Sweep:
         """Whether to claim no more, and to have what runs stopped."""
         return bool(self.stop.exit_code or self.code)
 
-    def _running_folders(self) -> list[Path]:
+    def _folders(self) -> list[Path]:
+        """Of the running trials."""
         return [self.ledger.place(number) for number in self.running.copy()]
 
     def _step(self) -> bool:

@@ -31,19 +31,17 @@ class StudyTable:
     ends. What other code prints meanwhile through the same console appears above the table.
     """
 
-    def __init__(
-        self, study: "Study", n_trials: int, parallel: int = 1, console: Console | None = None
-    ) -> None:
+    def __init__(self, study: "Study", n_trials: int, parallel: int, console: Console) -> None:
         """Prepare a display.
 
         Args:
             study: what to show.
             n_trials: how many trials end the sweep, all processes together.
             parallel: trials that run side by side.
-            console: where to; the terminal without it.
+            console: where to.
         """
         self.study, self.n_trials, self.parallel = study, n_trials, parallel
-        self.console = console or Console(highlight=False)
+        self.console = console
         self._told: set[int] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()

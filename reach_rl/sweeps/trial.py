@@ -9,7 +9,6 @@ import dataclasses
 import io
 import os
 import signal
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +32,8 @@ from reach_rl.sweeps.study import pruner
 
 CONFIRM = "confirm"
 STOPPED = (130, 143)
-_SWEEPS: set[int] = set()
-"""The id of this process while a sweep in it has confirming runs launched."""
+SWEEPS: set[int] = set()
+"""The id of this process once a sweep runs in it; its jobs leave the signals to the sweep."""
 _MOST_EVALUATIONS = 1000
 """Reports of a trial's second run begin here."""
 
@@ -76,7 +75,7 @@ def run_job(
         Exception: what a run raised, after the trial was told as failed.
     """
     if CONFIRM in folder.parts:
-        with _watched(folder, search, listening, os.getpid() in _SWEEPS):
+        with _watched(folder, search, listening):
             outcome = train(going_on(config, folder), folder)
         return {"exit_code": outcome} if isinstance(outcome, int) else outcome
     study = open_study(
@@ -86,33 +85,21 @@ def run_job(
         pruner=pruner(search.pruner),
     )
     ledger = Ledger(study, folder.parent, search.retries)
-    claimed_here = ledger.owner(number).get("pid") == os.getpid()
     trial = ledger.take(number)
     if trial is None:
         return {"number": number, "state": "another's"}
-    with _watched(folder, search, listening, claimed_here) as stop:
+    with _watched(folder, search, listening) as stop:
         return _TrialRuns(search, ledger, trial, folder, train, stop).run(config)
 
 
 @contextlib.contextmanager
-def in_the_sweep() -> Iterator[None]:
-    """Confirming runs in this process leave its signals to the sweep."""
-    _SWEEPS.add(os.getpid())
-    try:
-        yield
-    finally:
-        _SWEEPS.discard(os.getpid())
-
-
-@contextlib.contextmanager
-def _watched(
-    folder: Path, search: Search, listening: Listening, in_sweep: bool
-) -> Iterator[Signalled | None]:
+def _watched(folder: Path, search: Search, listening: Listening) -> Iterator[Signalled | None]:
     """Keep the heartbeat, listen for signals and keep what runs print off the terminal.
 
     A process that a launcher keeps stops when the sweep says so, not for a key press, which reaches
     all processes of a terminal: one that has nothing to save would die and take the others along.
     """
+    in_sweep = os.getpid() in SWEEPS
     with contextlib.ExitStack() as stack:
         stack.enter_context(Heartbeat(folder, listens=True))
         if not in_sweep:
@@ -149,9 +136,8 @@ class _TrialRuns:
             self.ledger.give_up(number, "stopped at once")
             raise
         except BaseException as error:
-            text = str(error) or traceback.format_exc().strip().splitlines()[-1]
             kind = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
-            self._tell(TrialState.FAIL, redact(f"{kind}: {' '.join(text.split())}"[:500]))
+            self._tell(TrialState.FAIL, redact(f"{kind}: {' '.join(str(error).split())}"[:500]))
             raise
         state = self.ledger.get(number).state.name.lower()
         return {"number": number, "state": state} | ({"exit_code": code} if code else {})
@@ -265,11 +251,10 @@ def going_on(config: Config, folder: Path) -> Config:
 def _write_mean(folder: Path, summaries: Sequence[Mapping[str, Any]], seeds: list[int]) -> None:
     """summary.json of a trial with several runs: the means of theirs."""
     mean = _mean(summaries)
-    if isinstance(mean, dict):
-        mean.get("evaluation", {}).pop("worst", None)
-        mean |= {"robot": summaries[0].get("robot"), "seeds": seeds, "runs": len(summaries)}
-        mean.pop("seed", None)
-        write_json(folder / "summary.json", mean)
+    mean.get("evaluation", {}).pop("worst", None)
+    mean |= {"robot": summaries[0].get("robot"), "seeds": seeds, "runs": len(summaries)}
+    mean.pop("seed", None)
+    write_json(folder / "summary.json", mean)
     Status(folder).set("finished")
 
 

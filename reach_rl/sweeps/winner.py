@@ -23,14 +23,13 @@ from reach_rl.rundir.atomic import read_json, write_json
 from reach_rl.rundir.provenance import git_state
 from reach_rl.rundir.status import now
 from reach_rl.sweeps import preset, results
-from reach_rl.sweeps.launchers import launch_all
+from reach_rl.sweeps.launchers import Jobs
 from reach_rl.sweeps.ledger import OVERRIDES, SEEDS
 from reach_rl.sweeps.results import combined, figure
 from reach_rl.sweeps.storage import locked
-from reach_rl.sweeps.trial import CONFIRM, Signalled
+from reach_rl.sweeps.trial import CONFIRM
 
 if TYPE_CHECKING:
-    from hydra.plugins.launcher import Launcher
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -38,8 +37,8 @@ _RATE = "evaluation.success_rate"
 FIRST_SEED = 1000
 """Of the fresh seeds; those that trials used are left out."""
 
-Launch = Callable[[Sequence[tuple[Path, Sequence[str]]]], object]
-"""Runs jobs, each with its folder and its overrides, and returns when all have ended."""
+Launch = Callable[[Jobs], int]
+"""Runs jobs until all have ended; the exit code of a stop meanwhile, otherwise 0."""
 
 
 Estimate = Mapping[str, Any]
@@ -71,14 +70,7 @@ class Winner:
     """Objective, and `success rate` -> estimate."""
 
 
-def finish(
-    study: "Study",
-    folder: Path,
-    search: Search,
-    launcher: "Launcher",
-    parallel: int,
-    stop: Signalled,
-) -> int:
+def finish(study: "Study", folder: Path, search: Search, launch: Launch) -> int:
     """Confirm the best trial of a sweep that has its trials, keep it, and say so.
 
     Of several processes that share a study, the one whose trial ends last does this.
@@ -87,9 +79,7 @@ def finish(
         study: that has its trials.
         folder: of the sweep.
         search: `hydra.sweeper`.
-        launcher: of Hydra.
-        parallel: how many runs at once.
-        stop: whether a signal asked to stop.
+        launch: has runs made.
 
     Returns:
         The exit code of a stop meanwhile, otherwise 0.
@@ -99,11 +89,12 @@ def finish(
             return 0
         code = 0
 
-        def run(jobs: Sequence[tuple[Path, Sequence[str]]]) -> None:
+        def run(jobs: Jobs) -> int:
             nonlocal code
             runs = f"{len(jobs)} run{'s' * (len(jobs) != 1)}"
             print(f"training the best trial again with fresh seeds: {runs}", flush=True)
-            code = launch_all(launcher, jobs, parallel, stop)
+            code = launch(jobs)
+            return code
 
         found = confirm(study, folder, search, run)
         if found is None:

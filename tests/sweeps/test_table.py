@@ -33,7 +33,7 @@ def drawn(study, width, height=24, n_trials=20):
 def test_off_a_terminal_each_trial_is_told_once_when_it_ends():
     study = grown(2)
     console = Console(file=io.StringIO(), width=200)
-    with StudyTable(study, 5, console=console) as watch:
+    with StudyTable(study, 5, 1, console) as watch:
         trial = study.ask()
         watch.update()
         assert console.file.getvalue() == ""
@@ -50,7 +50,7 @@ def test_off_a_terminal_each_trial_is_told_once_when_it_ends():
 def test_trials_of_other_processes_appear_without_being_told():
     study = grown(1)
     console = Console(file=io.StringIO(), width=200)
-    with StudyTable(study, 5, console=console):
+    with StudyTable(study, 5, 1, console):
         study.tell(study.ask(), 0.5)
         end = time.monotonic() + 10.0
         while not console.file.getvalue() and time.monotonic() < end:
@@ -77,7 +77,7 @@ def test_the_table_fits_the_terminal_and_says_how_many_it_left_out():
 def test_a_terminal_gets_a_table_and_a_line_for_each_failure():
     study = grown(2)
     console = Console(file=io.StringIO(), width=100, height=20, force_terminal=True)
-    with StudyTable(study, 5, console=console):
+    with StudyTable(study, 5, 1, console):
         failed = study.ask()
         failed.set_user_attr("reason", "out of memory")
         study.tell(failed, state=TrialState.FAIL)

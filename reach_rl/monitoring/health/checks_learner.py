@@ -4,9 +4,9 @@ import math
 
 from reach_rl.config.rules import derive, divisor_near
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind
+from reach_rl.monitoring.health import remedies as fix
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import History
-from reach_rl.monitoring.health.remedies import entropy_bonus, number, slower_learning, times
 
 
 def _gentler(config: Config) -> str:
@@ -26,14 +26,18 @@ def approx_kl(h: History) -> Sign | None:
     if not kl > 0.05:
         return None
     second = "ppo.clip_range=0.2" if h.config.ppo.clip_range > 0.4 else _gentler(h.config)
-    return Sign(slower_learning(h.config, 3 if kl < 0.5 else 30), second, kl=kl)
+    return Sign(fix.slower_learning(h.config, 3 if kl < 0.5 else 30), second, kl=kl)
 
 
 @check
 def clip_fraction_high(h: History) -> Sign | None:
     """More than 0.3 of the samples are clipped."""
     share = h.mean("train/clip_fraction")
-    return Sign(slower_learning(h.config), _gentler(h.config), share=share) if share > 0.3 else None
+    return (
+        Sign(fix.slower_learning(h.config), _gentler(h.config), share=share)
+        if share > 0.3
+        else None
+    )
 
 
 @check
@@ -46,7 +50,7 @@ def clip_fraction_low(h: History) -> Sign | None:
     if not (share < 0.01 and kl < 0.002) or h.success > 0.5 or (shrunk and not follows):
         return None
     more = f"ppo.n_epochs={max(2 * ppo.n_epochs, 5)}"
-    return Sign(times(h.config, "ppo.learning_rate", 5), more, share=share, kl=kl)
+    return Sign(fix.times(h.config, "ppo.learning_rate", 5), more, share=share, kl=kl)
 
 
 @check
@@ -58,8 +62,8 @@ def grad_norm(h: History) -> Sign | None:
         return None
     parts = {"reward": h.config.reward.normalize, "observation": h.config.observation.normalize}
     raw = [f"{name}.normalize=true" for name, on in parts.items() if not on]
-    second = [*raw, f"ppo.max_grad_norm={number(min(bound, 1.0) / 2)}"][0]
-    return Sign(slower_learning(h.config, 10), second, now=now, before=before, bound=bound)
+    second = [*raw, f"ppo.max_grad_norm={fix.number(min(bound, 1.0) / 2)}"][0]
+    return Sign(fix.slower_learning(h.config, 10), second, now=now, before=before, bound=bound)
 
 
 @check
@@ -70,8 +74,8 @@ def entropy_collapse(h: History) -> Sign | None:
     early = std < 0.3 * start and h.progress < 0.5
     if not (std < 0.1 or early) or h.success > 0.5:
         return None
-    wider, bonus = "ppo.policy_kwargs.log_std_init=0.0", entropy_bonus(h.config)
-    pair = (wider, bonus) if start < 0.3 else (bonus, slower_learning(h.config))
+    wider, bonus = "ppo.policy_kwargs.log_std_init=0.0", fix.entropy_bonus(h.config)
+    pair = (wider, bonus) if start < 0.3 else (bonus, fix.slower_learning(h.config))
     return Sign(*pair, std=std, start=start)
 
 
@@ -83,8 +87,8 @@ def std_growing(h: History) -> Sign | None:
         return None
     bonus = h.config.ppo.ent_coef
     lower = bonus / 10 if bonus > 0.01 else min(0.0, 2 * bonus)
-    first = f"ppo.ent_coef={number(lower or -0.01)}"
-    return Sign(first, slower_learning(h.config), std=std, start=start)
+    first = f"ppo.ent_coef={fix.number(lower or -0.01)}"
+    return Sign(first, fix.slower_learning(h.config), std=std, start=start)
 
 
 @check
@@ -94,9 +98,9 @@ def value_loss_growing(h: History) -> Sign | None:
     explained = h.mean("train/explained_variance")
     if not now > 4.0 * least or not explained < 0.5 or h.moving or h.success > 0.5:
         return None
-    stronger = f"ppo.vf_coef={number(2 * max(h.config.ppo.vf_coef, 0.25))}"
+    stronger = f"ppo.vf_coef={fix.number(2 * max(h.config.ppo.vf_coef, 0.25))}"
     figures = {"now": now, "times": now / least, "explained": explained}
-    return Sign(slower_learning(h.config), stronger, **figures)
+    return Sign(fix.slower_learning(h.config), stronger, **figures)
 
 
 @check
@@ -107,10 +111,10 @@ def value_frozen(h: History) -> Sign | None:
     flat = values < 0.05 * returns and len(explained) > 0 and abs(explained).max() < 0.1
     if not flat and vf_coef:
         return None
-    stronger = f"ppo.vf_coef={number(max(0.5, 2 * vf_coef))}"
+    stronger = f"ppo.vf_coef={fix.number(max(0.5, 2 * vf_coef))}"
     mean = h.mean("train/explained_variance")
     figures = {"values": values, "returns": returns, "vf_coef": vf_coef, "mean": mean}
-    return Sign(stronger, times(h.config, "ppo.learning_rate", 2), **figures)
+    return Sign(stronger, fix.times(h.config, "ppo.learning_rate", 2), **figures)
 
 
 @check
@@ -119,7 +123,7 @@ def explained_variance(h: History) -> Sign | None:
     share, ppo = h.mean("train/explained_variance", 0.1), h.config.ppo
     if not share < 0.1 or h.success > 0.5:
         return None
-    first = "ppo.gamma=0.95" if ppo.gamma > 0.97 else slower_learning(h.config)
+    first = "ppo.gamma=0.95" if ppo.gamma > 0.97 else fix.slower_learning(h.config)
     if ppo.vf_coef < 0.25:
         first = "ppo.vf_coef=0.5"
     wider = ",".join(str(2 * units) for units in ppo.policy_kwargs.net_arch.vf)

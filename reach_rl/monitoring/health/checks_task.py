@@ -5,21 +5,9 @@ import math
 import numpy as np
 
 from reach_rl.config.schema import GoalChange, Start
+from reach_rl.monitoring.health import remedies as fix
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import ERRORS, REWARD, SUCCESS, History
-from reach_rl.monitoring.health.remedies import (
-    calmer_physics,
-    easier_goals,
-    entropy_bonus,
-    narrow_kernel,
-    number,
-    ramp,
-    slower_learning,
-    smaller_region,
-    term_weight,
-    times,
-    times_weight,
-)
 
 PENALTIES = (
     "action_rate",
@@ -63,8 +51,8 @@ def reward_flat(h: History) -> Sign | None:
     before, now = h.early(REWARD, 0.05), h.mean(REWARD)
     if not abs(now - before) < 0.15 * max(abs(before), 1e-9):
         return None
-    faster = times(h.config, "ppo.learning_rate", 2)
-    return Sign(entropy_bonus(h.config), faster, now=now, before=before)
+    faster = fix.times(h.config, "ppo.learning_rate", 2)
+    return Sign(fix.entropy_bonus(h.config), faster, now=now, before=before)
 
 
 @check
@@ -78,8 +66,8 @@ def reward_falling(h: History) -> Sign | None:
     best = float(parts.max())
     if not best - now > 0.3 * max(abs(best), float(np.ptp(parts)) / 2, 1e-9):
         return None
-    tighter = f"ppo.clip_range={number(min(h.config.ppo.clip_range, 0.2) / 2)}"
-    return Sign(slower_learning(h.config), tighter, best=best, now=now)
+    tighter = f"ppo.clip_range={fix.number(min(h.config.ppo.clip_range, 0.2) / 2)}"
+    return Sign(fix.slower_learning(h.config), tighter, best=best, now=now)
 
 
 @check
@@ -99,9 +87,9 @@ def _realigned(h: History) -> list[str]:
     terms = {name: term for name, term in h.config.reward.terms.items() if term is not None}
     wrong = [n for n, t in terms.items() if t.weight != 0 and (t.weight > 0) == (n in NEGATIVE)]
     wrong.sort(key=lambda name: -h.mean(f"reward/{name}"))
-    found = [f"reward.terms.{n}.weight={number(-terms[n].weight)}" for n in wrong]
+    found = [f"reward.terms.{n}.weight={fix.number(-terms[n].weight)}" for n in wrong]
     usual = {"progress": 50.0, "keypoint_distance": -1.0}
-    found += [times_weight(h.config, n, 3.0, w) for n, w in usual.items() if n not in wrong]
+    found += [fix.times_weight(h.config, n, 3.0, w) for n, w in usual.items() if n not in wrong]
     return found[:2]
 
 
@@ -119,7 +107,7 @@ def reward_penalties(h: History) -> Sign | None:
     term = h.config.reward.terms.get(worst)
     weight = h.last(f"curriculum/{worst}", term.weight if term else -1.0)
     less = weight * max(1e-3, min(0.1, 0.2 * rest / paid[worst]))
-    pair = term_weight(h.config, worst, less), ramp(h.config, worst, less, weight)
+    pair = fix.term_weight(h.config, worst, less), fix.ramp(h.config, worst, less, weight)
     return Sign(*pair, costs=costs, worst=worst, most=-paid[worst], rest=rest)
 
 
@@ -129,7 +117,9 @@ def reward_scale(h: History) -> Sign | None:
     spread = h.mean("train/return_std")
     if h.config.reward.normalize or not spread > 30.0 or h.success > 0.5:
         return None
-    return Sign("reward.normalize=true", times(h.config, "ppo.vf_coef", spread**-2), spread=spread)
+    return Sign(
+        "reward.normalize=true", fix.times(h.config, "ppo.vf_coef", spread**-2), spread=spread
+    )
 
 
 @check
@@ -139,7 +129,7 @@ def success_flat(h: History) -> Sign | None:
     if not best < 0.02 or h.arriving or not h.judged:
         return None
     longer = f"total_timesteps={3 * h.config.total_timesteps}"
-    return Sign(easier_goals(h.config), longer, best=best, **_arrival(h))
+    return Sign(fix.easier_goals(h.config), longer, best=best, **_arrival(h))
 
 
 @check
@@ -153,7 +143,7 @@ def goals_unreachable(h: History) -> Sign | None:
     nearer = h.mean(ERRORS[0]) < 1.05 * h.early(ERRORS[0], 0.0)
     if not (nearer and still and understood and found["position"] > 10.0 * found["near"]):
         return None
-    return Sign(easier_goals(h.config), smaller_region(h.config), **found)
+    return Sign(fix.easier_goals(h.config), fix.smaller_region(h.config), **found)
 
 
 @check
@@ -164,8 +154,8 @@ def hovering(h: History) -> Sign | None:
     found = _arrival(h)
     if not 1.0 < max(found["position"] / found["near"], found["turn"] / found["turned"]) < 3.0:
         return None
-    kernel = narrow_kernel(h.config, found["near"] / 4e3)
-    bonus = times_weight(h.config, "completion_bonus", 3.0, 5.0)
+    kernel = fix.narrow_kernel(h.config, found["near"] / 4e3)
+    bonus = fix.times_weight(h.config, "completion_bonus", 3.0, 5.0)
     longer = f"total_timesteps={2 * h.config.total_timesteps}"
     hold = h.config.task.goal_change is GoalChange.HOLD
     return Sign(*((bonus, kernel) if hold else (kernel, longer)), **found)
@@ -180,8 +170,8 @@ def chatter(h: History) -> Sign | None:
     found = _arrival(h)
     if not (found["position"] < found["near"] and found["turn"] < found["turned"]):
         return None
-    calmer = f"ppo.ent_coef={number(min(2 * h.config.ppo.ent_coef, -0.01))}"
-    return Sign(times_weight(h.config, "stillness", 2.0, 0.3, "[0.03]"), calmer, speed=speed)
+    calmer = f"ppo.ent_coef={fix.number(min(2 * h.config.ppo.ent_coef, -0.01))}"
+    return Sign(fix.times_weight(h.config, "stillness", 2.0, 0.3, "[0.03]"), calmer, speed=speed)
 
 
 @check
@@ -191,8 +181,8 @@ def action_saturation(h: History) -> Sign | None:
     if not share > 0.55 or h.success > 0.5:
         return None
     wide = h.config.ppo.policy_kwargs.log_std_init > 0.0
-    first = "ppo.policy_kwargs.log_std_init=0.0" if wide else slower_learning(h.config)
-    return Sign(first, times_weight(h.config, "action_rate", 3.0, -0.005), share=share)
+    first = "ppo.policy_kwargs.log_std_init=0.0" if wide else fix.slower_learning(h.config)
+    return Sign(first, fix.times_weight(h.config, "action_rate", 3.0, -0.005), share=share)
 
 
 @check
@@ -211,7 +201,7 @@ def observation_dead(h: History) -> Sign | None:
 def _wider(h: History, name: str) -> str:
     term = h.config.observation.terms.get(name)
     if term is not None and term.scales:
-        wider = ",".join(number(4 * width) for width in term.scales)
+        wider = ",".join(fix.number(4 * width) for width in term.scales)
         return f"observation.terms.{name}.scales=[{wider}]"
     return "task.start=region" if h.config.task.start is Start.HOME else "task=near"
 
@@ -238,7 +228,7 @@ def _squashed(h: History, terms: dict[str, float]) -> str:
     if not raw:
         return "observation=default"
     most = max(raw, key=terms.__getitem__)
-    return f"observation.terms.{most}.scales=[{number(max(2 * terms[most], 1e-3))}]"
+    return f"observation.terms.{most}.scales=[{fix.number(max(2 * terms[most], 1e-3))}]"
 
 
 @check
@@ -249,7 +239,7 @@ def episode_length(h: History) -> Sign | None:
     length = h.mean("rollout/ep_len_mean")
     if h.step < rounds * envs * steps or not length < 0.95 * steps:
         return None
-    return Sign(*calmer_physics(h.config), length=length, steps=steps)
+    return Sign(*fix.calmer_physics(h.config), length=length, steps=steps)
 
 
 @check
@@ -258,7 +248,7 @@ def physics_resets(h: History) -> Sign | None:
     resets = h.recent("health/physics_resets", 0.1)
     if len(resets) < 2 or not resets[-1] - resets[0] >= 2:
         return None
-    return Sign(*calmer_physics(h.config), resets=resets[-1], lately=resets[-1] - resets[0])
+    return Sign(*fix.calmer_physics(h.config), resets=resets[-1], lately=resets[-1] - resets[0])
 
 
 @check
