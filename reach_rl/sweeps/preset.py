@@ -20,9 +20,11 @@ from reach_rl.config.problems import command as typed_command
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import reason, write_atomic
 from reach_rl.rundir.resume import changes
-from reach_rl.sweeps.study import HARMLESS
 
 _OURS = "# study: "
+HARMLESS = ("wandb", "progress", "picture", "profile", "torch_threads", "vec_env.threads")
+"""Keys that may differ when a study goes on."""
+
 _RUN = ("seed", "total_timesteps", "run_dir", "resume", "checkpoint", "evaluation", "hydra")
 _SIDE = (*HARMLESS, *_RUN)
 """Keys of one run, its length, its machine and its judging, which a preset leaves to its user."""

@@ -26,15 +26,12 @@ from reach_rl.config.search import Hyperband, Search
 from reach_rl.config.search_space import Dimension, Value
 from reach_rl.config.untrusted import redact
 from reach_rl.config.verbs import VERBS
+from reach_rl.sweeps.preset import HARMLESS
 from reach_rl.sweeps.storage import hushed, locked, make_study, url_of
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
     from optuna.study import Study
-
-HARMLESS = ("wandb", "progress", "picture", "profile", "torch_threads", "vec_env.threads")
-"""Keys that may differ when a study goes on."""
-
 
 SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": optuna.samplers.TPESampler,
