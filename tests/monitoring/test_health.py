@@ -35,7 +35,12 @@ def composer() -> Composer:
 
 
 def composed(overrides: Sequence[str]) -> Config:
-    """As compose, of which a hundred would take long."""
+    """As compose, of which a hundred would take long; remedies come again and again."""
+    return _composed(tuple(overrides))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> Config:
     proof = prove(composer(), VERBS["train"], overrides)
     assert not proof.problems, proof.problems
     return proof.config

@@ -29,15 +29,15 @@ def command(*words):
     return [sys.executable, "-m", "reach_rl.train", *SMALL, *words]
 
 
-def test_a_multirun_of_five_is_five_finished_runs_in_one_group(tmp_path, read_back, history):
-    words = ["-m", "seed=1,2,3,4,5", "total_timesteps=512", "evaluation.every=256"]
+def test_a_multirun_is_as_many_finished_runs_in_one_group(tmp_path, read_back, history):
+    words = ["-m", "seed=1,2", "total_timesteps=512", "evaluation.every=256"]
     words += [f"hydra.sweep.dir={tmp_path}/multirun/2026-11-22/10-00-00"]
     done = subprocess.run(
         command(*words), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     groups, identities = set(), set()
-    for n in range(5):
+    for n in range(2):
         folder = tmp_path / "multirun" / "2026-11-22" / "10-00-00" / str(n)
         found = read_back(folder)
         truth = list(read_records(folder / "metrics.jsonl"))
@@ -53,7 +53,7 @@ def test_a_multirun_of_five_is_five_finished_runs_in_one_group(tmp_path, read_ba
         assert {"latest", "best", "step_000000000256"} in aliases
         assert aliases[-1] >= {"latest", "step_000000000512"}
         assert any("evaluation.nrows" in row["item"] for row in found["history"])
-    assert groups == {"2026-11-22_10-00-00"} and len(identities) == 5
+    assert groups == {"2026-11-22_10-00-00"} and len(identities) == 2
 
 
 def wandb_is_up(folder):

@@ -39,11 +39,14 @@ def _counted(here: Path, at: int = 3):
     return lambda: path.exists() and json.loads(path.read_text())["at"] >= at
 
 
-def proper(here: Path, total: int, name: str = "search") -> list[dict[str, object]]:
+ENDED = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
+
+
+def proper(here: Path, total: int, name: str = "search", states=ENDED) -> list[dict[str, object]]:
     """A finished study: each trial once, in its folder, begun anew never but at its beginning."""
     trials = _study(here, name).trials
     assert [trial.number for trial in trials] == list(range(total))
-    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert {trial.state for trial in trials} <= states
     folder = here / "multirun" / name
     assert {p.name for p in folder.iterdir() if p.name.isdecimal()} == set(map(str, range(total)))
     begun = []
@@ -57,14 +60,14 @@ def proper(here: Path, total: int, name: str = "search") -> list[dict[str, objec
     return begun
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_it_and_the_same_command_goes_on(here: Path, start, number: int, code: int):
+def test_a_signal_stops_it_and_the_same_command_goes_on(here: Path, start):
+    """SIGINT; tests/sweeps/test_ending.py sends SIGTERM."""
     words = (GAMMA, "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
     process = start(*words, HELD)
     _wait(_counted(here), process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=60)
-    assert process.returncode == code, text
+    assert process.returncode == 130, text
     assert "the same command goes on" in text
     (trial,) = _study(here).trials
     assert trial.state == TrialState.WAITING
@@ -74,21 +77,6 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(here: Path, start, numbe
     starts = proper(here, 2)[0]["starts"]
     assert [entry["at"] >= 3 for entry in starts] == [False, True]
     assert _study(here).trials[0].params == drawn
-
-
-def test_a_trial_of_a_dead_process_goes_on_from_its_checkpoint(here: Path, start):
-    words = (GAMMA, "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
-    process = start(*words, HELD)
-    _wait(_counted(here), process)
-    process.kill()
-    process.communicate()
-    (trial,) = _study(here).trials
-    assert trial.state == TrialState.RUNNING
-    _finish(start(*words))
-    first, second = proper(here, 2)
-    assert [entry["at"] >= 3 for entry in first["starts"]] == [False, True]
-    assert len(second["starts"]) == 1
-    assert _study(here).trials[0].user_attrs["deaths"] == 1
 
 
 def test_a_kill_before_a_trial_begins_loses_nothing(here: Path, quick, monkeypatch):
@@ -112,13 +100,18 @@ def test_a_kill_before_a_trial_begins_loses_nothing(here: Path, quick, monkeypat
     assert len(proper(here, 2)[0]["starts"]) == 1
 
 
-def test_a_trial_that_kills_its_process_again_and_again_fails(here: Path, start):
+def test_a_trial_of_a_dead_process_goes_on_from_its_checkpoint_until_it_fails(here: Path, start):
     words = (GAMMA, "hydra.sweeper.n_trials=1", "hydra.sweeper.retries=1", HELD)
-    for at in (3, 4):
+    for deaths, at in enumerate((3, 4)):
         process = start(*words)
         _wait(_counted(here, at=at), process)
         process.kill()
         process.communicate()
+        (trial,) = _study(here).trials
+        assert trial.state == TrialState.RUNNING
+        assert trial.user_attrs.get("deaths", 0) == deaths
+    (begun,) = proper(here, 1, states={TrialState.RUNNING})
+    assert [entry["at"] >= 3 for entry in begun["starts"]] == [False, True]
     process = start(*words)
     process.communicate(timeout=60)
     (trial,) = _study(here).trials
