@@ -80,7 +80,7 @@ class Ledger:
     def __post_init__(self) -> None:
         self.held = _HELD.setdefault((os.getpid(), self.study.study_name, str(self.folder)), set())
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[object]:
         """Alone among the processes that share the sweep's folder."""
         return locked(self.folder / "claim.lock")
 

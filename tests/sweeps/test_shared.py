@@ -19,7 +19,7 @@ from reach_rl.sweeps.storage import locked, make_study, open_storage
 from tests.sweeps import postgres
 
 ROOT = Path(__file__).parents[2]
-TOTAL = 10
+TOTAL = 6
 
 
 @contextmanager
