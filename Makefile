@@ -57,7 +57,7 @@ policies: setup ## train the policies that ship for play anew
 	$(BIN)/python benchmarks/ship_policies.py
 
 docs: setup ## write docs/configuration.md and docs/metrics.md, the references, anew
-	$(BIN)/python -m reach_rl.cli.reference
+	$(BIN)/python docs/generate.py
 
 test: setup ## run the tests, two files at once; ARGS="tests/mdp -k reward" picks some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture and not quiet" $(ARGS) $(NONE_IS_FINE)

@@ -54,7 +54,6 @@ def watch_learning(ledger: Ledger) -> None:
     from reach_rl.mdp.observations import Observation
     from reach_rl.mdp.rewards import Reward
     from reach_rl.mdp.state import State
-    from reach_rl.mdp.success import Ends
 
     watched: list[tuple[Any, str, str]] = [
         (ReachBatch, "_advance", PHYSICS),
@@ -66,7 +65,7 @@ def watch_learning(ledger: Ledger) -> None:
         (Observation, "__call__", TASK["observation"]),
         (ReachBatch, "_noise", TASK["observation"]),
         (ReachBatch, "_draw_goal", TASK["goals"]),
-        (Ends, "__call__", TASK["goals"]),
+        (success, "ends", TASK["goals"]),
         (ReachBatch, "_begin_episode", TASK["reset"]),
         (ReachBatch, "step", TASK["step"]),
         *((Guard, name, TASK["guard"]) for name in ("note", "detect", "check_reward")),

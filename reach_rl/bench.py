@@ -1,7 +1,5 @@
 """Measure throughput and where the time goes: python -m reach_rl.bench n_envs=256."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from reach_rl.rundir.provenance import machine
 from reach_rl.rundir.status import now
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console
 
 
 def main() -> None:
@@ -42,14 +40,22 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
 
 def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Learning and bare physics of the configuration as it is."""
+    from rich.progress import Progress
+
     from reach_rl.training.throughput import measure
 
     console.print(
         f"measuring {wanted.robot.name} in {wanted.vec_env.n_envs:,} environments "
         f"({wanted.vec_env.kind.value}), twice {wanted.seconds:g} s"
     )
-    with _bar(console, wanted.progress) as told:
-        result = measure(wanted, wanted.seconds, told)
+    unseen = not (wanted.progress and console.is_terminal)
+    with Progress(console=console, transient=True, disable=unseen) as bar:
+        task = bar.add_task("measure", total=None)
+        result = measure(
+            wanted,
+            wanted.seconds,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
     console.print(table(result, wanted.task.substeps))
     return result
 
@@ -68,12 +74,10 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
         f"minibatches within a factor of two of {wanted.ppo.batch_size:,}\n",
         soft_wrap=True,
     )
-    heads = ("environments", "rollout", "minibatch", "threads", "torch", "steps/s", "ratio")
-    console.print("  ".join(f"{head:>{WIDTH}}" for head in heads).lstrip(), style="dim")
-    result = tune(wanted, wanted.tune_seconds, lambda figures: console.print(_row(figures)))
+    console.print(_HEADS, style="dim")
+    result = tune(wanted, wanted.tune_seconds, lambda found: console.print(_ROW.format(**found)))
     facts = verdict(result, overrides(sizes_of(wanted), wanted))
-    for line in ("", *facts):
-        console.print(line, soft_wrap=True)
+    console.print("", *facts, sep="\n", soft_wrap=True)
     if target is not None:
         command = preset.command(target)
         about = [
@@ -87,15 +91,11 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     return result
 
 
-WIDTH = 9
-
-
-def _row(figures: dict[str, Any]) -> str:
-    """A line of the table of a search."""
-    names = ("n_envs", "n_steps", "batch_size", "threads", "torch_threads")
-    cells = [f"{figures[name]:,}" for name in names]
-    cells += [f"{figures['steps_per_second']:,.0f}", f"{figures['ratio']:.1%}"]
-    return f"{cells[0]:>12}  " + "  ".join(f"{cell:>{WIDTH}}" for cell in cells[1:])
+_HEADS = "environments    rollout  minibatch    threads      torch    steps/s      ratio"
+_ROW = (
+    "{n_envs:>12,}  {n_steps:>9,}  {batch_size:>9,}  {threads:>9,}  {torch_threads:>9,}  "
+    "{steps_per_second:>9,.0f}  {ratio:>9.1%}"
+)
 
 
 def verdict(result: dict[str, Any], configured: dict[str, int]) -> list[str]:
@@ -133,46 +133,27 @@ def _put(key: str, path: Path, text: str) -> None:
         raise ConfigError(f"{key}={path}: cannot be written ({reason(error)})") from error
 
 
-def table(result: dict[str, Any], substeps: int) -> "Group":
+def table(result: dict[str, Any], substeps: int) -> str:
     """The figures as a table.
 
     Args:
         result: of training.throughput.measure.
         substeps: physics steps per environment step.
     """
-    from rich.console import Group
-
-    from reach_rl.monitoring.tables import plain_table
-
-    shares, times = result["share"], result["microseconds"]
-    rows = ((name, f"{share:.1%}", f"{times[name]:.1f}") for name, share in shares.items())
-    split = plain_table(("", ">share", ">us per step"), rows)
-    split.add_row("all", "100.0%", f"{sum(times.values()):.1f}", style="bold")
-    threads = result["threads"]
-    on = f"{threads} thread{'s' if threads > 1 else ''}"
-    return Group(
-        "",
-        split,
-        "",
-        f"learning  {result['steps_per_second']:>9,.0f} environment steps/s",
-        f"bare      {result['bare_steps_per_second']:>9,.0f} environment steps/s, which is "
-        f"{substeps} x mj_step alone, {on}",
-        f"ratio     {result['ratio']:>9.1%}",
+    each = result["microseconds"]
+    rows = [f"{name:<9}{share:>7.1%}{each[name]:>14.1f}" for name, share in result["share"].items()]
+    on = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
+    return "\n".join(
+        [
+            f"\n{'':<9}{'share':>7}{'us per step':>14}",
+            *rows,
+            f"{'all':<9}{'100.0%':>7}{sum(each.values()):>14.1f}\n",
+            f"learning  {result['steps_per_second']:>9,.0f} environment steps/s",
+            f"bare      {result['bare_steps_per_second']:>9,.0f} environment steps/s, which is "
+            f"{substeps} x mj_step alone, {on}",
+            f"ratio     {result['ratio']:>9.1%}",
+        ]
     )
-
-
-@contextmanager
-def _bar(console: "Console", wanted: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal that goes away at the end; to be told what is done of how much."""
-    if not (wanted and console.is_terminal):
-        yield lambda done, total: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("measure"), BarColumn(bar_width=None), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":

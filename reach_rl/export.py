@@ -1,8 +1,9 @@
 """Write a policy into a folder that others can use: python -m reach_rl.export run=DIR."""
 
 import shutil
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import ExportConfig, ExportFormat
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from reach_rl.training.snapshot import TrainedPolicy
 
 UNPROVEN = 1
@@ -33,24 +32,26 @@ def job(wanted: ExportConfig) -> int:
     from reach_rl.monitoring.terminal import open_console
     from reach_rl.training.snapshot import load
 
-    console = open_console()
-    subject = load(Path(wanted.run), wanted.checkpoint, lambda line: _say(console, line))
+    say = partial(open_console().print, markup=False, soft_wrap=True)
+    subject = load(Path(wanted.run), wanted.checkpoint, say)
     out = Path(wanted.out or Path(wanted.run) / f"export_{wanted.format.value}")
     if wanted.format is ExportFormat.SB3:
-        return _sb3(subject, out, console)
-    return _bundle(wanted, subject, out, console)
+        return _sb3(subject, out, say)
+    return _bundle(wanted, subject, out, say)
 
 
-def _sb3(subject: "TrainedPolicy", out: Path, console: "Console") -> int:
+def _sb3(subject: "TrainedPolicy", out: Path, say: Callable[[str], None]) -> int:
     from reach_rl.bundles import sb3
 
     with published(out, sb3.FILES) as folder:
         sb3.write(subject, folder)
-    _say(console, f"{subject.folder.name} for Stable-Baselines3 is in {out}")
+    say(f"{subject.folder.name} for Stable-Baselines3 is in {out}")
     return 0
 
 
-def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: "Console") -> int:
+def _bundle(
+    wanted: ExportConfig, subject: "TrainedPolicy", out: Path, say: Callable[[str], None]
+) -> int:
     from reach_rl.bundles import onnx_bundle as bundle
     from reach_rl.bundles.card import HUB_FILES, card, complete_for_hub
     from reach_rl.envs.vec_env import threads_of
@@ -74,18 +75,17 @@ def _bundle(wanted: ExportConfig, subject: "TrainedPolicy", out: Path, console: 
             else:
                 atomic.write_atomic(folder / "README.md", card(written.contract))
     except bundle.Unproven as error:
-        _say(console, f"not exported: {error}")
+        say(f"not exported: {error}")
         return UNPROVEN
     proof = written.proof
-    _say(
-        console,
+    say(
         f"onnxruntime and torch agree over {proof.observations:,} observations: joint targets "
         f"differ by at most {proof.largest:.1g} rad",
     )
     if written.summary is not None:
         rate, region = written.summary["success_rate"], written.summary["region"]
-        _say(console, f"the bundle reaches {rate:.1%} of {wanted.goals:,} goals of {region}")
-    _say(console, f"{subject.folder.name} is in {out}")
+        say(f"the bundle reaches {rate:.1%} of {wanted.goals:,} goals of {region}")
+    say(f"{subject.folder.name} is in {out}")
     return 0
 
 
@@ -100,7 +100,13 @@ def published(out: Path, own: Set[str]) -> Iterator[Path]:
     Raises:
         ConfigError: something else is there.
     """
-    _check(out, own)
+    if out.is_file():
+        raise ConfigError(f"out={out}: is a file; give a folder")
+    others = sorted({path.name for path in out.glob("*")} - own)
+    if others:
+        raise ConfigError(
+            f"out={out}: holds {others[0]}, no export of this kind; give a new folder"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(work, ignore_errors=True)
@@ -112,23 +118,6 @@ def published(out: Path, own: Set[str]) -> Iterator[Path]:
         work.rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _check(out: Path, own: Set[str]) -> None:
-    """Raise a ConfigError if `out` holds what this format does not write."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise ConfigError(f"out={out}: is a file; give a folder")
-    others = sorted(path.name for path in out.iterdir() if path.name not in own)
-    if others:
-        raise ConfigError(
-            f"out={out}: holds {others[0]}, no export of this kind; give a new folder"
-        )
-
-
-def _say(console: "Console", text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

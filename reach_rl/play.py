@@ -101,12 +101,9 @@ def _of_run(folder: Path, wanted: str) -> dict[str, Path]:
     from reach_rl.rundir import checkpoint
 
     checkpoints = folder / "checkpoints"
-    if wanted == "best" and not checkpoint.points(checkpoints, "best"):
-        wanted = "latest"
-    found = {wanted: checkpoint.resolve(checkpoints, wanted)}
-    for name in ("best", "latest"):
-        if checkpoint.points(checkpoints, name):
-            found.setdefault(name, checkpoint.resolve(checkpoints, name))
+    named = [name for name in ("best", "latest") if checkpoint.points(checkpoints, name)]
+    first = "latest" if wanted == "best" and wanted not in named else wanted
+    found = {name: checkpoint.resolve(checkpoints, name) for name in dict.fromkeys([first, *named])}
     for saved in sorted(checkpoints.glob("step_*"), reverse=True):
         found.setdefault(saved.name, saved)
     return {f"{folder.resolve().name} {name}": path for name, path in found.items()}
@@ -129,28 +126,21 @@ def _loader(folder: Path) -> Source:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise a ConfigError where the port is taken; says which one is free."""
-    if _free(host, port):
-        return
-    other = next((p for p in range(port + 1, min(port + 200, 65536)) if _free(host, p)), None)
-    hint = f"try port={other}" if other else "try another one"
-    raise ConfigError(f"port={port}: in use on {host}, or not allowed; {hint}")
-
-
-def _free(host: str, port: int) -> bool:
+    """Raise a ConfigError where the port cannot be had."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
         raise ConfigError(
             f"host={host}: no such address; try host=127.0.0.1 for this machine"
         ) from error
-    with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError:
-            return False
-    return True
+    except OSError as error:
+        other = port % 65535 + 1
+        raise ConfigError(
+            f"port={port}: in use on {host}, or not allowed; try port={other}"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Runs small enough to be trained within a test."""
 
+import sys
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from reach_rl import cli
 from reach_rl.config.load import compose
 from reach_rl.config.schema import Config
 
@@ -36,3 +38,14 @@ def small() -> Callable[..., Config]:
         return compose([*base, *overrides])
 
     return make
+
+
+def command(*words: str) -> None:
+    """`reach-rl` with these words, within this process; it has to end well."""
+    before = sys.argv
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words)
+    finally:
+        sys.argv = before
+    assert not ended.value.code, words

@@ -1,7 +1,7 @@
 """What 0.1.0 left on disk still serves: judged, played, exported, resumed, reported.
 
 tests/data/v0_1_0 says how it was made, and holds in expected.json what 0.1.0 itself made of it.
-Everything goes through the commands, as a user's scripts do.
+Everything goes through the commands, as a user's scripts do, within this process.
 """
 
 import json
@@ -20,36 +20,23 @@ import numpy as np
 import pytest
 
 from reach_rl.deploy import Bundle
+from tests.small_runs import command
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data" / "v0_1_0"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 ALIKE = 1e-3
 """Relative difference that processors may make; one of onnxruntime and torch makes 1e-5."""
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a copy of everything, where none of the paths in the files exists."""
     for name in ("run", "stopped", "bundle"):
         shutil.copytree(DATA / name, tmp_path / name)
     shutil.copytree(DATA / "search", tmp_path / "multirun" / "search")
+    monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def command(here: Path, verb: str, *words: str) -> str:
-    """What it prints, once it has ended well."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"reach_rl.{verb}", *words],
-        cwd=here,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def alike(found: Any, expected: Any, path: str = "") -> None:
@@ -84,12 +71,12 @@ def test_no_file_says_on_which_machine_it_was_made() -> None:
 
 
 def test_a_run_is_judged_as_it_was(here: Path) -> None:
-    command(here, "evaluate", "run=run", "goals=8", "threads=1", "out=found.json")
+    command("evaluate", "run=run", "goals=8", "threads=1", "out=found.json")
     alike(json.loads((here / "found.json").read_text()), EXPECTED["evaluation"])
 
 
 def test_a_run_is_exported_and_the_bundle_computes_what_it_did(here: Path) -> None:
-    command(here, "export", "run=run", "goals=0", "out=mine")
+    command("export", "run=run", "goals=0", "out=mine")
     new, old = Bundle(here / "mine"), Bundle(here / "bundle")  # each checks itself
     assert new.contract.checkpoint == old.contract.checkpoint
     with np.load(here / "bundle" / "golden.npz") as golden:
@@ -99,14 +86,14 @@ def test_a_run_is_exported_and_the_bundle_computes_what_it_did(here: Path) -> No
 
 
 def test_a_bundle_is_judged_as_it_was(here: Path) -> None:
-    command(here, "evaluate", "bundle=bundle", "goals=8", "threads=1", "out=found.json")
+    command("evaluate", "bundle=bundle", "goals=8", "threads=1", "out=found.json")
     alike(json.loads((here / "found.json").read_text()), EXPECTED["bundle"])
 
 
 def test_a_run_goes_on_for_a_rollout_as_it_would_have(here: Path) -> None:
     """Optimiser, normaliser, environments and random numbers: one update depends on all of them."""
     before = metrics(here / "run")[:4]  # the last line is the verdict, which is given anew
-    command(here, "train", "resume=run", "total_timesteps=320")
+    command("train", "resume=run", "total_timesteps=320")
     *old, new, verdict = metrics(here / "run")
     assert old == before
     assert "final/front/success_rate" in verdict
@@ -118,7 +105,7 @@ def test_a_run_goes_on_for_a_rollout_as_it_would_have(here: Path) -> None:
 def test_a_run_that_was_stopped_comes_to_its_end(here: Path) -> None:
     before = metrics(here / "stopped")
     assert state(here / "stopped") == "stopped"
-    command(here, "train", "resume=stopped")
+    command("train", "resume=stopped")
     after = metrics(here / "stopped")
     assert after[: len(before)] == before
     steps = sorted({line["global_step"] for line in after})
@@ -130,11 +117,11 @@ def test_a_run_that_was_stopped_comes_to_its_end(here: Path) -> None:
 
 
 def test_run_and_search_are_reported(here: Path) -> None:
-    command(here, "report", "path=run")
+    command("report", "path=run")
     page = (here / "run" / "report.html").read_text()
     assert "ur5e" in page
     assert "step_" in page
-    command(here, "report", "path=multirun/search")
+    command("report", "path=multirun/search")
     page = (here / "multirun" / "search" / "report.html").read_text()
     assert "ppo.gamma" in page
 
@@ -146,7 +133,7 @@ def test_a_search_goes_on_with_one_more_trial(here: Path) -> None:
     program, *words = shlex.split(before["command"])[2:]
     assert program == "reach_rl.train"
     kept = [word for word in words if not word.startswith("hydra.sweeper.n_trials=")]
-    command(here, "train", *kept, "hydra.sweeper.n_trials=3")
+    command("train", *kept, "hydra.sweeper.n_trials=3")
     after = json.loads((folder / "results.json").read_text())
     assert [trial["state"] for trial in after["results"]] == ["complete"] * 3
     for old, new in zip(before["results"], after["results"], strict=False):
@@ -162,7 +149,7 @@ def test_a_run_is_played(here: Path) -> None:
     player = subprocess.Popen(
         [sys.executable, "-m", "reach_rl.play", "run=run", f"port={port}"],
         cwd=here,
-        env=ENVIRONMENT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -177,7 +164,9 @@ def test_a_run_is_played(here: Path) -> None:
     assert player.returncode == 143, errors
 
 
-def test_runs_are_listed_and_the_command_of_one_is_told(here: Path) -> None:
-    listed = command(here, "cli", "runs", ".")
+def test_runs_are_listed_and_the_command_of_one_is_told(here: Path, capsys) -> None:
+    command("runs", ".")
+    listed = capsys.readouterr().out
     assert all(word in listed for word in ("run", "finished", "stopped", "search"))
-    assert "seed=5" in command(here, "cli", "repro", "run")
+    command("repro", "run")
+    assert "seed=5" in capsys.readouterr().out

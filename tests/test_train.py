@@ -170,7 +170,6 @@ def test_the_terminal_shows_start_and_verdict(finished):
     "overrides",
     [
         ("vec_env=dummy", "vec_env.n_envs=4"),
-        ("vec_env=subproc", "vec_env.n_envs=2"),
         ("experiment=notes", "vec_env=subproc", "vec_env.n_envs=2"),
         ("experiment=notes", "vec_env=batch"),
     ],

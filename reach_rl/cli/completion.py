@@ -1,69 +1,39 @@
-"""Shell completion: what may follow what has been typed, and the scripts that ask for it.
+"""Shell completion: what may follow what has been typed; texts/ has the scripts that ask.
 
 Hydra's own composes a configuration at each tab, and knows neither verbs nor names of terms.
 """
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+from reach_rl.cli import TEXTS
 from reach_rl.config.keys import ITEM, Key, below, find, keys
-from reach_rl.config.problems import nearest
+from reach_rl.config.problems import ConfigError, nearest
 from reach_rl.config.sheets import groups, sheets
 from reach_rl.config.verbs import VERBS, Verb
 
 FLAGS = ("--help", "--multirun", "--config-dir", "--cfg")
-SCRIPTS = {
-    "bash": r"""_reach_rl() {
-    local line="${COMP_LINE:0:COMP_POINT}" word reply
-    word="${line##*[[:space:]]}"
-    COMPREPLY=()
-    while IFS= read -r reply; do
-        [[ $reply == *[=.] ]] || reply="$reply "
-        [[ $COMP_WORDBREAKS == *=* && $word == *=* ]] && reply="${reply#"${word%=*}="}"
-        COMPREPLY+=("$reply")
-    done < <(reach-rl _complete "$line" 2>/dev/null)
-}
-complete -o default -o nospace -F _reach_rl reach-rl""",
-    "zsh": r"""#compdef reach-rl
-_reach_rl() {
-    local -a found=("${(@f)$(reach-rl _complete "$LBUFFER" 2>/dev/null)}")
-    [[ -n $found ]] || { _files; return }
-    compadd -Q -S '' -- ${(M)found:#*[=.]}
-    compadd -Q -- ${found:#*[=.]}
-}
-compdef _reach_rl reach-rl""",
-    "fish": "complete -c reach-rl -f -a '(reach-rl _complete (commandline -cp | string collect))'",
-}
-INSTALL = """usage: reach-rl completion bash|zsh|fish
-
-  bash   reach-rl completion bash >> ~/.bashrc
-  zsh    reach-rl completion zsh > "${fpath[1]}/_reach-rl"   (before compinit)
-  fish   reach-rl completion fish > ~/.config/fish/completions/reach-rl.fish"""
+SHELLS = ("bash", "zsh", "fish")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the script of a shell; returns the exit code."""
-    shell = [*(sys.argv[1:] if argv is None else argv), ""][0]
-    if shell in SCRIPTS:
-        print(SCRIPTS[shell])
-    elif shell in ("", "-h", "--help"):
-        print(INSTALL)
-    else:
-        near = nearest(shell, list(SCRIPTS))
+def answer(words: list[str]) -> str:
+    """The script of a shell. Raises ConfigError."""
+    shell = words[0] if words else ""
+    if shell and shell not in SHELLS:
+        near = nearest(shell, list(SHELLS))
         hint = f"try reach-rl completion {near}" if near else "there are bash, zsh and fish"
-        print(f"error: {shell}: no such shell; {hint}", file=sys.stderr)
-        return 2
-    return 0
+        raise ConfigError(f"{shell}: no such shell; {hint}")
+    script = Path(__file__).parent / "texts" / f"reach-rl.{shell}"
+    return script.read_text(encoding="utf-8").strip() if shell else TEXTS["usage"]["completion"]
 
 
 def complete(line: str, verbs: Iterable[str]) -> list[str]:
-    """Whole words that may stand where the line ends; verbs are those that exist."""
+    """Whole words that may stand where the line ends."""
     words = line.split()
     current = "" if not words or line[-1:].isspace() else words.pop()
     verb = words[1] if len(words) > 1 else ""
-    found: Iterable[str] = {"": verbs, "completion": SCRIPTS}.get(verb, ())
+    found: Iterable[str] = {"": verbs, "completion": SHELLS}.get(verb, ())
     if verb == "explain":
         found = [word.removesuffix("=") for word in _words(VERBS["train"], current, words)]
     elif verb in VERBS:

@@ -1,13 +1,12 @@
 """The help of a verb, and `reach-rl explain`: what a key means, may hold, holds, and who set it."""
 
-import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.cli import answered
-from reach_rl.config.keys import ITEM, Key, check_key, find, join, keys
+from reach_rl.cli import TEXTS, columns
+from reach_rl.config.keys import ITEM, Key, check_key, find, join
 from reach_rl.config.problems import ConfigError, listing, show
 from reach_rl.config.sheets import (
     Meaning,
@@ -26,43 +25,23 @@ from reach_rl.extend import entries
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composed
 
-USAGE = """usage: reach-rl explain [KEY] [group=option] [key=value] ... [--config-dir DIR]
-
-  reach-rl explain                          the groups and the keys outside of them
-  reach-rl explain ppo                      a table of a group
-  reach-rl explain ppo.learning_rate        one key
-  reach-rl explain ppo experiment=notes     as it is in a preset
-  reach-rl explain evaluate.goals           a key of another verb"""
 _WIDTH = 79
-_FLAGS = (
-    ("-m, --multirun", "several runs: values separated by commas, or a search"),
-    ("--config-dir DIR", "groups and options of your own; they appear above"),
-    ("--cfg job", "print the composed configuration and stop"),
-    ("--hydra-help", "the help of Hydra, which composes the configuration"),
-)
 
 
 def help_text(verb: Verb, config_dir: Path | None = None) -> str:
-    """At most 60 lines of at most 80 columns (as wide as the terminal, if that is wider)."""
-    files = sheets(config_dir)
-    width = max(_WIDTH, min(119, shutil.get_terminal_size().columns - 1))
-    examples = [(f"reach-rl {verb.name} {x}".strip(), f"# {why}") for x, why in verb.examples]
-    explain = ("reach-rl explain KEY", "what a key means, its range, and who set it")
-    parts = [
-        f"{verb.summary}\n",
-        f"usage: python -m reach_rl.{verb.name} [group=option] [key=value] ...",
-        f"   or: reach-rl {verb.name} ...\n",
-        *_groups(files, verb, width),
-        *_common_keys(files, verb, width),
-        "Examples:",
-        *_columns(examples),
-        "\nMore:",
-        *_columns([*_FLAGS[0 if verb.makes_run else 1 :], explain]),
-    ]
-    return "\n".join(parts)
+    """At most 60 lines of at most 80 columns."""
+    files, flags = sheets(config_dir), TEXTS["flags"]
+    examples = {f"reach-rl {verb.name} {x}".strip(): f"# {why}" for x, why in verb.examples}
+    return TEXTS["help_of_verb"].format(
+        verb=verb,
+        groups="\n".join(_groups(files, verb)),
+        keys="\n".join(_common_keys(files, verb)),
+        examples="\n".join(columns(examples)),
+        more="\n".join(columns({**(flags["runs"] if verb.makes_run else {}), **flags["all"]})),
+    )
 
 
-def _groups(files: dict[str, Sheet], verb: Verb, width: int) -> list[str]:
+def _groups(files: dict[str, Sheet], verb: Verb) -> list[str]:
     defaults, options = chosen(files, verb.name), groups(files)
     named = [group for group in dict.fromkeys([*defaults, *options]) if group in options]
     if not defaults:
@@ -72,67 +51,46 @@ def _groups(files: dict[str, Sheet], verb: Verb, width: int) -> list[str]:
     lines = ["Groups (* is chosen when you say nothing):"]
     for group in named:
         marked = [f"*{o}" if o == defaults.get(group) else o for o in options[group]]
-        lines += _wrapped("  ".join(marked), f"  {group + '=':<13}", 15, width)
-    return [*lines, ""]
+        lines += _wrapped("  ".join(marked), f"  {group + '=':<13}", 15)
+    return [*lines, "", ""]
 
 
-def _common_keys(files: dict[str, Sheet], verb: Verb, width: int) -> list[str]:
+def _common_keys(files: dict[str, Sheet], verb: Verb) -> list[str]:
     stack = chain(files, verb.name)
     now, means = values(stack), meanings(verb.schema, stack)
-    lines = ["Keys that people change (there are many more: reach-rl explain):"]
+    lines = []
     column = max(len(key) + len(show(now.get(key))) for key in verb.keys) + 1
     for key in verb.keys:
         left = f"  {key + '=' + show(now.get(key)):<{column}}  "
         about = means.get(key, Meaning()).full
-        lines.append(left + textwrap.shorten(about, width - len(left), placeholder=" ..."))
-    return [*lines, ""]
+        lines.append(left + textwrap.shorten(about, _WIDTH - len(left), placeholder=" ..."))
+    return lines
 
 
-def _columns(rows: list[tuple[str, str]]) -> list[str]:
-    column = max(len(left) for left, _ in rows)
-    return [f"  {left:<{column}}  {right}" for left, right in rows]
+def _wrapped(text: str, first: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * indent)
 
 
-def _wrapped(text: str, first: str, indent: int, width: int = _WIDTH) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the explanation; returns the exit code."""
-    return answered(USAGE, explain, argv)
-
-
-def explain(words: Sequence[str]) -> str:
+def answer(words: Sequence[str]) -> str:
     """The explanation of a key as text. Raises ConfigError."""
-    from reach_rl.config.composition import Composer
+    from reach_rl.cli.front_door import composer_of, parsed
     from reach_rl.config.load import compose_kept
     from reach_rl.config.overrides import understood
 
-    words, config_dir = _config_dir(list(words))
-    asked = [word for word in words if "=" not in word and not word.startswith("~")]
-    overrides = [understood(word) for word in words if word not in asked]
+    args = parsed(TRAIN, list(words))
+    asked = [word for word in args.overrides if "=" not in word and not word.startswith("~")]
+    overrides = [understood(word) for word in args.overrides if word not in asked]
     if len(asked) > 1:
         raise ConfigError(f"{asked[1]}: one key at a time; see reach-rl explain --help")
-    first, _, key = (asked or [""])[0].partition(".")
-    verb, key = (VERBS[first], key) if first in VERBS else (TRAIN, (asked or [""])[0])
+    whole = "".join(asked)
+    first, _, rest = whole.partition(".")
+    verb, key = (VERBS[first], rest) if first in VERBS else (TRAIN, whole)
     found: dict[str, None] = {}
-    composer = Composer(verb.name, config_dir)
-    composed = compose_kept(composer, verb, overrides, found)
+    composed = compose_kept(composer_of(verb, args), verb, overrides, found)
     if composed is None or found:
         raise ConfigError(list(found))
     page = _Page(verb, composed)
-    return page.overview() if not key else page.key(key)
-
-
-def _config_dir(words: list[str]) -> tuple[list[str], Path | None]:
-    for flag in ("--config-dir", "-cd"):
-        if flag in words[:-1]:
-            at = words.index(flag)
-            folder = Path(words[at + 1])
-            if not folder.is_dir():
-                raise ConfigError(f"--config-dir={folder}: no such folder")
-            return words[:at] + words[at + 2 :], folder
-    return words, None
+    return page.key(key) if key else page.overview()
 
 
 class _Page:
@@ -214,9 +172,10 @@ class _Page:
         """The groups, and the keys outside of them."""
         known = self.composer.groups
         lines = [f"  {group:<13}{', '.join(self.composer.options(group))}" for group in known]
-        rows = [self.row(k, v) for k, v in self.composed.tree.items() if k not in known]
-        parts = [USAGE, "", "Groups:", *lines, "", "Keys outside of the groups:"]
-        return "\n".join([*parts, *(line for row in rows for line in row)])
+        kept = {key: value for key, value in self.composed.tree.items() if key not in known}
+        rows = [line for key, value in kept.items() for line in self.row(key, value)]
+        usage = TEXTS["usage"]["explain"]
+        return "\n".join([usage, "\nGroups:", *lines, "\nKeys outside of the groups:", *rows])
 
     def meaning(self, path: str) -> Meaning:
         return meaning_of(self.schema, self.means, path)
@@ -243,8 +202,3 @@ def _said(schema: type, path: str) -> Meaning | None:
         return None
     text = entries(terms.named.noun)[name].__doc__ or ""
     return meaning(text.strip().partition("\n")[0].rstrip("."))
-
-
-def schema_paths(schema: type) -> list[Key]:
-    """The keys that hold values, `*` for the names of terms."""
-    return [key for key in keys(schema).values() if key.leaf and not key.path.endswith(ITEM)]

@@ -18,13 +18,13 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reach_rl.cli import option, refused
-from reach_rl.cli.termination import Terminated, ending, piped
+from reach_rl.cli.termination import Terminated, code_of, ending, piped
 from reach_rl.config import conf_dir
 from reach_rl.config.keys import flag_hint
 from reach_rl.config.overrides import COMMAND_LINE, understood
@@ -50,7 +50,7 @@ def front(verb: str, job: Job, argv: Sequence[str]) -> int:
     meant = {understood(text): text for text in argv}
     try:
         with ending():
-            return _front(VERBS[verb], job, [understood(text) for text in argv])
+            return _front(VERBS[verb], job, list(map(understood, argv)))
     except ConfigError as error:
         error.problems = [_as_typed(problem, meant) for problem in error.problems]
         return refused(error)
@@ -64,8 +64,8 @@ def _front(verb: Verb, job: Job, argv: list[str]) -> int:
 
         print(help_text(verb, _config_dir(option(argv, "--config-dir", "-cd"))))
         return 0
-    args = _parse(verb, argv)
-    composer = _composer(verb, args)
+    args = parsed(verb, argv)
+    composer = composer_of(verb, args)
     flags = [text for text in argv if text not in args.overrides]
     if any(getattr(args, flag) for flag in _ASIDE):
         return _shown(verb, composer, argv)
@@ -88,7 +88,8 @@ def _as_typed(problem: str, meant: Mapping[str, str]) -> str:
     return f"{meant.get(text, text)}{where}{rest}"
 
 
-def _parse(verb: Verb, argv: list[str]) -> Namespace:
+def parsed(verb: Verb, argv: list[str]) -> Namespace:
+    """Flags, and what is none: `overrides`. Raises ConfigError."""
     from hydra._internal.utils import get_args_parser
 
     def refuse(message: str) -> NoReturn:
@@ -128,7 +129,8 @@ def _config_dir(given: str | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _composer(verb: Verb, args: Namespace) -> "Composer":
+def composer_of(verb: Verb, args: Namespace) -> "Composer":
+    """What composes as the flags say. Raises ConfigError."""
     from reach_rl.config.composition import Composer
     from reach_rl.config.untrusted import search_folders
 
@@ -146,21 +148,18 @@ def _composer(verb: Verb, args: Namespace) -> "Composer":
 def _prove(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
     """The proof of a single run. Raises ConfigError."""
     from reach_rl.config.load import prove
+    from reach_rl.rundir.resume import going_on, lost, prove_own_task, prove_resumed
 
-    if not verb.makes_run:
-        from reach_rl.rundir.resume import prove_own_task
-
-        own = verb.name == "evaluate" and any(text.startswith("task.") for text in overrides)
-        proof = prove_own_task(composer, verb, overrides) if own else None
-        proof = proof or prove(composer, verb, overrides)
-        problems = [*proof.sweeps(verb), *proof.problems]
-    else:
-        from reach_rl.rundir.resume import going_on, lost, prove_resumed
-
+    proof, problems = None, []
+    if verb.makes_run:
         overrides = going_on(overrides)
-        proof = prove_resumed(composer, verb, overrides) or prove(composer, verb, overrides)
-        nowhere = lost(proof.composed.tree) if proof.composed is not None else []
-        problems = [*nowhere, *proof.sweeps(verb), *proof.problems]
+        proof = prove_resumed(composer, verb, overrides)
+    elif verb.name == "evaluate" and any(text.startswith("task.") for text in overrides):
+        proof = prove_own_task(composer, verb, overrides)
+    proof = proof or prove(composer, verb, overrides)
+    if verb.makes_run and proof.composed is not None:
+        problems = lost(proof.composed.tree)
+    problems = [*problems, *proof.sweeps(verb), *proof.problems]
     if problems:
         raise ConfigError(problems)
     return proof
@@ -183,10 +182,10 @@ def _multirun(
         try:
             _hydra(verb, composer, [*flags, *plain], task)
         finally:
-            task.close()
+            code = task.close()
         if task.error is not None:
             raise task.error
-        return end.code or task.code
+        return code_of(end.signal) or code
 
 
 def _shown(verb: Verb, composer: "Composer", argv: list[str]) -> int:
@@ -207,14 +206,9 @@ def _hydra(verb: Verb, composer: "Composer", argv: list[str], task: Callable[[An
     from reach_rl.config.composition import VERSION
 
     task.__module__ = f"reach_rl.{verb.name}"  # names Hydra's job
-    with composer.searched(), _arguments([task.__module__, *argv]):
-        hydra.main(str(conf_dir()), composer.config_name, VERSION)(task)()
-
-
-@contextmanager
-def _arguments(argv: list[str]) -> Iterator[None]:
-    before, sys.argv = sys.argv, argv
+    before, sys.argv = sys.argv, [task.__module__, *argv]
     try:
-        yield
+        with composer.searched():
+            hydra.main(str(conf_dir()), composer.config_name, VERSION)(task)()
     finally:
         sys.argv = before

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reach_rl.cli.termination import NOTED, ExitCodes
+from reach_rl.cli.termination import NOTED, ExitCodes, code_of, listen
 from reach_rl.config.composition import plain
 from reach_rl.config.load import CALL, Call, Proof, to_config
 from reach_rl.config.problems import ConfigError
@@ -25,7 +25,6 @@ STOPPED = (130, 143)
 
 def run_one(verb: Verb, job: Callable[..., Any], proof: Proof) -> int:
     """Call a job with the configuration that was proved; returns the exit code."""
-    _configure_logging(proof)
     with _called(proof.overrides, proof.folders):
         if not verb.makes_run:
             result = job(proof.config)
@@ -49,17 +48,6 @@ def _called(overrides: Sequence[str], folders: Sequence[Path]) -> Iterator[None]
         CALL.reset(token)
 
 
-def _configure_logging(proof: Proof) -> None:
-    """As Hydra does before a job: hydra.verbose and hydra/job_logging, which is none by default."""
-    from hydra.core.utils import configure_log
-    from omegaconf import OmegaConf
-
-    if proof.composed is not None:
-        cfg = OmegaConf.create({"hydra": proof.composed.hydra})
-        cfg.hydra.runtime.output_dir = os.getcwd()
-        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
-
-
 class HydraJob:
     """A verb's job as Hydra's task function; launchers pickle it as it is."""
 
@@ -77,9 +65,12 @@ class HydraJob:
         """Run one job; report what failed, and leave the other jobs alone."""
         from hydra.core.hydra_config import HydraConfig
 
-        stopped = self._stopped()
-        if stopped:
-            return {"exit_code": stopped}
+        launched_it = os.getpid() == self.pid  # else this is a process of a launcher
+        if not launched_it:
+            listen(NOTED.note)
+            codes = [code_of(NOTED.signal), *self.report.codes()]
+            if stopped := [code for code in codes if code in STOPPED]:
+                return {"exit_code": stopped[0]}
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
         _hide(Path(hydra.sweep.dir) / "multirun.yaml")
@@ -88,7 +79,7 @@ class HydraJob:
                 result = self._call(plain(cfg), folder)
         except ConfigError as error:
             _note(folder, "".join(f"error: {problem}\n" for problem in error.problems))
-            if not self._launched_it():
+            if not launched_it:
                 raise
             if current() is None:
                 self.codes.append(2)
@@ -98,9 +89,12 @@ class HydraJob:
             raise
         if not isinstance(result, int):
             return result
-        if result in STOPPED and self._launched_it():
-            raise SystemExit(result)
-        self._tell(result)
+        if launched_it:
+            if result in STOPPED:
+                raise SystemExit(result)
+            self.codes.append(result)
+        else:
+            self.report.add(result)
         return {"exit_code": result}
 
     def _call(self, tree: dict[str, Any], folder: Path) -> Any:  # noqa: ANN401
@@ -109,33 +103,11 @@ class HydraJob:
             config = replace(config, resume="auto")
         return self.job(config, folder)
 
-    def _launched_it(self) -> bool:
-        """Whether this is the process of the command, not one of a launcher's."""
-        return os.getpid() == self.pid
-
-    def _stopped(self) -> int:
-        """In a process of a launcher, the code of a signal that asked to end; 0 if none did."""
-        if self._launched_it():
-            return 0
-        NOTED.listen()
-        codes = [NOTED.code, *self.report.codes()]
-        return next((code for code in codes if code in STOPPED), 0)
-
-    def _tell(self, code: int) -> None:
-        """Tell what launched the job its code."""
-        self.codes.append(code)
-        if not self._launched_it():
-            self.report.add(code)
-
-    def close(self) -> None:
-        """Take over the codes that other processes told."""
-        self.codes += self.report.codes()
+    def close(self) -> int:
+        """The exit code: the first of all jobs, those of other processes too, that is not 0."""
+        codes = [*self.codes, *self.report.codes()]
         self.report.close()
-
-    @property
-    def code(self) -> int:
-        """The exit code: the first that is not 0."""
-        return next((code for code in self.codes if code), 0)
+        return next((code for code in codes if code), 0)
 
 
 def _note(folder: Path, text: str) -> None:
@@ -149,7 +121,6 @@ def _note(folder: Path, text: str) -> None:
 
 def _hide(path: Path) -> None:
     """Take credentials out of a file that Hydra wrote."""
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        if redact(text) != text:
-            write_atomic(path, redact(text))
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if redact(text) != text:
+        write_atomic(path, redact(text))

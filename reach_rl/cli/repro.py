@@ -1,12 +1,12 @@
 """`reach-rl repro`: the commands that reproduce a run, and what is different today."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reach_rl.cli import answered, option
-from reach_rl.cli.diff import differences
+from reach_rl.cli import option
+from reach_rl.cli.diff import differences, of_making
 from reach_rl.config import assets_dir
 from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError, command, override
@@ -17,21 +17,12 @@ from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.listing import config_values, flat, run_dir
 from reach_rl.rundir.provenance import git_state, machine, sha256, versions
 
-USAGE = """usage: reach-rl repro RUN [--patch]
 
-Prints the commands that reproduce a run, and warns of what is different today.
---patch prints what was changed beside its commit, for git apply."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the commands; returns the exit code."""
-    return answered(USAGE, _answer, argv)
-
-
-def _answer(words: list[str]) -> str:
+def answer(words: list[str]) -> str:
+    """The commands. Raises ConfigError."""
     folders = [word for word in words if word != "--patch"]
     if len(folders) != 1:
-        raise ConfigError(f"needs one folder; {USAGE.splitlines()[0]}")
+        raise ConfigError("needs one folder; see reach-rl repro --help")
     folder = run_dir(folders[0])
     made = read_json(folder / "provenance.json")
     if not made:
@@ -100,14 +91,14 @@ def config_dir(made: Mapping[str, Any]) -> Path | None:
 
 def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
     """What is different today, a line each."""
-    found = [
-        *_code(made),
-        *(f"package{row}" for row in _rows(made, "packages", versions())),
-        *(f"model{row}" for row in _rows(made, "assets", _models(made))),
-        *(f"machine{row}" for row in _rows(made, "machine", machine())),
-        *_configuration(folder, made),
-    ]
-    return [f"warning: {text}" for text in found]
+    git, now = made.get("git") or {}, {"packages": versions(), "machine": machine()}
+    now |= {"git": git_state(), "assets": _models(made)}
+    topics = {**of_making(made, now, ("host",)), "Configuration": _configuration(folder, made)}
+    if not git:
+        topics["Code"] = ["the run was not made in a git checkout; its code is not recorded"]
+    elif git.get("untracked"):
+        topics["Code"] += [f"untracked files are not recorded: {', '.join(git['untracked'])}"]
+    return [f"warning: {topic.lower()}: {row}" for topic, rows in topics.items() for row in rows]
 
 
 def _models(made: Mapping[str, Any]) -> dict[str, str]:
@@ -121,24 +112,6 @@ def _models(made: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _rows(made: Mapping[str, Any], part: str, today: Mapping[str, Any]) -> list[str]:
-    return [row[1:] for row in differences(made.get(part) or {}, today, ("host",))]
-
-
-def _code(made: Mapping[str, Any]) -> list[str]:
-    git, today = made.get("git") or {}, git_state() or {}
-    if not git:
-        return ["the run was not made in a git checkout; its code is not recorded"]
-    found = []
-    if git.get("commit") != today.get("commit"):
-        found.append(f"commit: {git.get('commit')} -> {today.get('commit')}")
-    if git.get("diff", "") != today.get("diff", ""):
-        found.append("the changes beside the commit are not the same")
-    if git.get("untracked"):
-        found.append(f"untracked files of the run are not recorded: {', '.join(git['untracked'])}")
-    return found
-
-
 def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:
     """Keys that the same overrides would set to something else today."""
     then = config_values(folder)
@@ -149,4 +122,4 @@ def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:
     except ConfigError as error:
         return [*hidden, *(f"refused today: {problem}" for problem in error.problems)]
     rows = differences(then, flat(to_tree(today)), ("run_dir", "resume", "robot.mjcf"))
-    return [*hidden, *(f"configuration{row[1:]}" for row in rows if HIDDEN not in row)]
+    return [*hidden, *(row for row in rows if HIDDEN not in row)]

@@ -10,15 +10,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
-)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 ECHO = 0.5
 """A signal that comes again within this time (s) was sent to the group and to the process."""
 
@@ -31,9 +29,23 @@ class Terminated(KeyboardInterrupt):
         self.code = code_of(number)
 
 
-def code_of(number: int) -> int:
-    """130 after SIGINT, 143 after any other."""
-    return 130 if number == signal.SIGINT else 143
+def code_of(number: int | None) -> int:
+    """130 after SIGINT, 143 after any other; 0 if there was no signal."""
+    return 0 if number is None else 130 if number == signal.SIGINT else 143
+
+
+class Noted:
+    """A signal that reached a launcher's process while it had no run to save."""
+
+    signal: int | None = None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self.signal = number
+
+
+NOTED = Noted()
+"""Of this process."""
 
 
 class Ending:
@@ -46,44 +58,14 @@ class Ending:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Pass a first signal on to the jobs' processes and wait for them; else end."""
-        again = self.signal == number and time.monotonic() - self._at < ECHO
-        if again:
+        if self.signal == number and time.monotonic() - self._at < ECHO:
             return
         first, self.signal, self._at = self.signal is None, number, time.monotonic()
         if self.report is not None:
             self.report.add(code_of(number))
-        if not (self.report is not None and first and forward(number)):
-            raise Terminated(number)
-
-    @property
-    def code(self) -> int:
-        """The exit code of a command that was told to end; 0 if nobody told it."""
-        return 0 if self.signal is None else code_of(self.signal)
-
-
-class Noted:
-    """A signal that reached a launcher's process while it had no run to save."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    @property
-    def code(self) -> int:
-        """The exit code; 0 if there was no signal."""
-        return 0 if self.signal is None else code_of(self.signal)
-
-    def listen(self) -> None:
-        """Note signals from now on, for as long as the process lives."""
-        with suppress(ValueError):  # not the main thread
-            for number in SIGNALS:
-                signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-
-
-NOTED = Noted()
-"""Of this process."""
+            if first and forward(number):
+                return
+        raise Terminated(number)
 
 
 @contextmanager
@@ -93,47 +75,41 @@ def ending(report: "ExitCodes | None" = None) -> Iterator[Ending]:
     Args:
         report: of a multirun, whose jobs may be at work in other processes and end first.
     """
-    end, before = Ending(report), {}
-    with suppress(ValueError):  # not the main thread
-        for number in SIGNALS:
-            before[number] = signal.signal(number, end.note)
+    end = Ending(report)
+    before = listen(end.note)
     try:
         yield end
     finally:
         restore(before)
 
 
-def restore(handlers: dict[int, Any]) -> None:
+def listen(handler: Callable[[int, FrameType | None], object]) -> dict[int, Any]:
+    """Handle signals from now on; the handlers before, none where this is not the main thread."""
+    with suppress(ValueError):
+        return {number: signal.signal(number, handler) for number in SIGNALS}
+    return {}
+
+
+def restore(handlers: Mapping[int, Any]) -> None:
     """Put signal handlers back."""
     for number, handler in handlers.items():
         signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 def forward(number: int) -> int:
-    """Send a signal to the child processes that wait for it; how many there are."""
-    sent = 0
-    for child in _children():
-        if _catches(child, number):
-            with suppress(OSError):
-                os.kill(child, number)
+    """Send a signal to the child processes that have a handler for it; how many there are."""
+    sent, pids = 0, []
+    for children in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            pids += children.read_text().split()
+    for pid in map(int, pids):
+        with suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+            if caught >> (number - 1) & 1:
+                os.kill(pid, number)
                 sent += 1
     return sent
-
-
-def _children() -> list[int]:
-    with suppress(OSError):
-        lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-        return [int(word) for path in lists for word in path.read_text().split()]
-    return []
-
-
-def _catches(process: int, number: int) -> bool:
-    """Whether a process has a handler for a signal, as the kernel tells."""
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith("SigCgt:"):
-                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return False
 
 
 class ExitCodes:
@@ -145,12 +121,8 @@ class ExitCodes:
 
     def add(self, code: int) -> None:
         """Tell a code; nobody is told where the file is not at hand, as on another machine."""
-        with suppress(OSError):
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-            try:
-                os.write(handle, f"{code}\n".encode())
-            finally:
-                os.close(handle)
+        with suppress(OSError), open(os.open(self.path, os.O_WRONLY | os.O_APPEND), "w") as file:
+            file.write(f"{code}\n")
 
     def codes(self) -> list[int]:
         """The codes so far."""
@@ -175,7 +147,12 @@ def piped(call: Callable[[], int]) -> int:
             raise
         return 0
     finally:
-        _flush()
+        for stream in (sys.stdout, sys.stderr):  # else Python complains when it exits
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                with suppress(OSError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _closed(descriptor: int) -> bool:
@@ -183,15 +160,3 @@ def _closed(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-
-
-def _flush() -> None:
-    """Flush, so that Python does not complain about a closed reader when it exits."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            with suppress(OSError):
-                os.dup2(nothing, stream.fileno())
-            os.close(nothing)

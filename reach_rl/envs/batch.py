@@ -20,9 +20,8 @@ from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
-from reach_rl.mdp.state import State, joint_distance
+from reach_rl.mdp.state import State, nearest_way
 from reach_rl.mdp.streams import Streams
-from reach_rl.mdp.success import Ends
 from reach_rl.robots import RobotModel, load_robot
 
 GROUPS = 25
@@ -91,7 +90,6 @@ class ReachBatch:
         self.observe = Observation(config.observation, self.arm)
         self.reward = Reward(config.reward, self.arm)
         self.action = Action(config.action, self.arm, config.task.substeps)
-        self._ends = Ends(config.task)
         self._form = seen_form(config.observation, self.robot)
         self.goals = goals or goal_pool(config, self.robot, threads)
         self.episodes = Episodes(n, len(self.reward.names), self.arm)
@@ -252,7 +250,7 @@ class ReachBatch:
         noise = self._noise(self._all)
         observation = self.observe(s, noise)
 
-        timed_out, changed = self._ends(self.age, self.goal_age, s.completed, poisoned)
+        timed_out, changed = success.ends(self.task, self.age, self.goal_age, s.completed, poisoned)
         over = changed | timed_out
         cut = where(over if self.autoreset else changed)
         last = observation[cut]
@@ -363,7 +361,7 @@ class ReachBatch:
         """How far the goals are in the joints, (n,) rad; 0 if no reward asks for it."""
         if self._ways is None:
             return 0.0
-        return joint_distance(self.state.joint_position, self._ways[self.goal_index], self.arm)
+        return nearest_way(self.state.joint_position, self._ways[self.goal_index], self.arm)[0]
 
     def _noise(self, rows: Ints) -> Array | None:
         if not self.observe.noisy:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 ACTIVATIONS = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.ELU: "elu", nn.LeakyReLU: "leaky_relu"}
 """Activations whose slope follows from what they gave."""
@@ -30,14 +30,10 @@ ACTIVATIONS = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.ELU: "elu", nn.LeakyReLU: "l
 PIECE = 2048
 """Samples that pass through the networks at once at most, as the cache likes it."""
 
-_NOT_PLAIN = ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable")
-
 
 def fits(policy: ActorCriticPolicy) -> bool:
-    """Whether a policy is what is done here: two chains of layers, and plain Adam of one group."""
-    optimizer, groups = policy.optimizer, policy.optimizer.param_groups
-    plain = type(optimizer) is Adam and not any(groups[0][key] for key in _NOT_PLAIN)
-    return activation_of(policy) != "" and plain and len(groups) == 1
+    """Whether a policy is what is done here: two chains of layers with an activation known here."""
+    return activation_of(policy) != ""
 
 
 def activation_of(policy: ActorCriticPolicy) -> str:
@@ -83,7 +79,10 @@ class LossTerms(NamedTuple):
     normalize_advantage: bool
     max_grad_norm: float
     most_kl: float  # divergence above which no step follows a minibatch; inf for never
-    least_log_std: float  # to which each step keeps the actions' deviations; -inf for none
+    least_log_std: float
+    """To which each step keeps the actions' deviations, -inf for none. The smaller they are, the
+    further the same step of the weights takes the policy; with a negative entropy bonus nothing
+    else stops that."""
 
 
 class Passed(NamedTuple):

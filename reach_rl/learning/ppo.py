@@ -8,11 +8,9 @@ minibatch. With `fast=False` every method is SB3's.
 
 import math
 import time
-from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -88,17 +86,8 @@ class FastPPO(PPO):
 
     @property
     def lean(self) -> bool:
-        """Whether the lean path can stand in for SB3's: a Gaussian policy on flat observations."""
-        return (
-            self.fast
-            and self.device.type == "cpu"
-            and not self.use_sde
-            and isinstance(self.action_space, spaces.Box)
-            and isinstance(self.observation_space, spaces.Box)
-            and type(self.rollout_buffer) is RolloutBuffer
-            and not self.policy.squash_output
-            and fits(self.policy)
-        )
+        """Whether the lean path can stand in for SB3's; it knows Gaussian policies on the CPU."""
+        return self.fast and self.device.type == "cpu" and not self.use_sde and fits(self.policy)
 
     def collect_rollouts(
         self,
@@ -114,7 +103,6 @@ class FastPPO(PPO):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
-        low, high = _bounds(self.action_space)
         dones = np.zeros(env.num_envs, bool)
         networks = Networks(self.policy)
         deviations: list[Tensor] = []
@@ -125,7 +113,7 @@ class FastPPO(PPO):
             deviations.append(deviation)
             numbers = actions.numpy()
             self.seconds_policy += time.perf_counter() - begin
-            new_obs, rewards, dones, infos = env.step(clipped(numbers, low, high))
+            new_obs, rewards, dones, infos = env.step(clipped(numbers, -1.0, 1.0))
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
@@ -162,11 +150,17 @@ class FastPPO(PPO):
 
     def train(self) -> None:
         """Update the networks from the buffer."""
-        if not self.lean:
+        if self.lean:
+            self._train_lean()
+        else:
             super().train()
-            self._keep_exploring()
-            self._after_update()
-            return
+            if self.min_std is not None and not self.use_sde:  # as LossTerms.least_log_std
+                self.policy.log_std.data.clamp_(min=math.log(self.min_std))
+        adapt = getattr(self.learning_rate, "adapt", None)
+        if adapt is not None:  # a learning rate that follows the KL divergence
+            adapt(self.logger.name_to_value.get("train/approx_kl", 0.0))
+
+    def _train_lean(self) -> None:
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         progress, vf = self._current_progress_remaining, self.clip_range_vf
@@ -190,7 +184,6 @@ class FastPPO(PPO):
                 if passes[-1].stopped:
                     break
         self._record(torch.cat([p.records for p in passes]), passes[-1].kls, terms)
-        self._after_update()
 
     def _flat_buffer(self) -> list[Tensor]:
         """What Update.pass_over takes."""
@@ -217,21 +210,6 @@ class FastPPO(PPO):
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
-    def _keep_exploring(self) -> None:
-        """Hold the policy's deviations at their least.
-
-        The smaller they are, the further the same step of the weights takes the policy; with a
-        negative entropy bonus nothing else stops that.
-        """
-        if self.min_std is not None and not self.use_sde:
-            self.policy.log_std.data.clamp_(min=math.log(self.min_std))
-
-    def _after_update(self) -> None:
-        """Let a KL-adaptive learning rate follow."""
-        schedule = getattr(self.learning_rate, "adapt", None)
-        if schedule is not None:
-            schedule(self.logger.name_to_value.get("train/approx_kl", 0.0))
-
 
 _RECORDED: tuple[str, ...] = (
     "policy_gradient_loss",
@@ -251,12 +229,4 @@ def _first_broken(records: Tensor) -> str | None:
         return None
     row = broken[int(broken.any(dim=1).nonzero()[0])]
     name = _RECORDED[int(row.nonzero()[0])]
-    return {"policy_gradient_loss": "policy gradient loss", "grad_norm": "gradient"}.get(
-        name, name.replace("_", " ")
-    )
-
-
-def _bounds(space: spaces.Space) -> tuple[Any, Any]:
-    """Least and greatest actions: (j,), or numbers where all agree, which clip faster."""
-    low, high = space.low, space.high  # type: ignore[attr-defined]
-    return tuple(b.flat[0] if (b == b.flat[0]).all() else b for b in (low, high))
+    return "gradient" if name == "grad_norm" else name.replace("_", " ")

@@ -33,10 +33,10 @@ class Limits:
     ramp: Array
     """(s, 1, 1) fraction of the control period that has passed at the end of each physics step."""
     of_speed: Array
-    """(s, 1, j) how far ahead of the joint a target is, per speed that the period begins with; see
+    """(s, j) how far ahead of the joint a target is, per speed that the period begins with; see
     offset (s)."""
     of_change: Array
-    """(s, 1, j) and per change of the speed within the period (s)."""
+    """(s, j) and per change of the speed within the period (s)."""
     low: Array
     """Least joint target (rad)."""
     high: Array
@@ -53,8 +53,8 @@ class Limits:
             lag=arm.servo_lag,
             period=arm.control_period,
             ramp=ramp,
-            of_speed=passed + arm.servo_lag,
-            of_change=0.5 * passed * (ramp - ramp[:1]) + arm.servo_lag * ramp,
+            of_speed=(passed + arm.servo_lag)[:, 0],
+            of_change=(0.5 * passed * (ramp - ramp[:1]) + arm.servo_lag * ramp)[:, 0],
             low=arm.low,
             high=arm.high,
         )
@@ -71,18 +71,7 @@ def offset(limits: Limits, action: Array, position: Array, velocity: Array, targ
     time within the period counts from the end of the first one.
     """
     targets = np.empty((len(limits.ramp), *position.shape))
-    _ramped(
-        action,
-        position,
-        velocity,
-        limits.speed,
-        limits.change,
-        limits.of_speed[:, 0],
-        limits.of_change[:, 0],
-        limits.low,
-        limits.high,
-        targets,
-    )
+    _ramped.on(limits, action, position, velocity, targets)
     return targets
 
 
@@ -96,18 +85,18 @@ def _(limits: Limits, action: Array, position: Array, velocity: Array, target: A
 
 
 @compiled(
-    "void(f8[:,:], f8[:,:], f8[:,:], f8[:], f8[:], f8[:,:], f8[:,:], f8[:], f8[:], f8[:,:,:])"
+    "void(f8[:], f8[:], f8[:,:], f8[:,:], f8[:], f8[:], f8[:,:], f8[:,:], f8[:,:], f8[:,:,:])"
 )
 def _ramped(
-    action: Array,
-    position: Array,
-    velocity: Array,
     speed: Array,
     change: Array,
     of_speed: Array,
     of_change: Array,
     low: Array,
     high: Array,
+    action: Array,
+    position: Array,
+    velocity: Array,
     targets: Array,
 ) -> None:
     for i in range(len(position)):

@@ -20,11 +20,6 @@ def total(values: Array) -> Array:
     return np.add.reduce(values, axis=-1)
 
 
-def dot(a: Array, b: Array) -> Array:
-    """Scalar products of vectors, their components along the last axis."""
-    return np.add.reduce(a * b, axis=-1)
-
-
 def where(flags: Bools) -> Ints:
     """Indices of the rows (n,) that are set, in half the time of np.flatnonzero."""
     return flags.nonzero()[0]
@@ -53,13 +48,16 @@ def rotation_error(tool: Array, goal: Array) -> Array:
     """
     out = np.empty((len(tool), 3))
     tool, goal = (np.require(q, np.float64, "W") for q in (tool, goal))
-    measure_rotation(np.arange(len(tool)), tool, goal, out, np.empty(len(tool)))
+    measure_rotation(tool, goal, out, np.empty(len(tool)), np.arange(len(tool)))
     return out
 
 
-@compiled("void(i8[:], f8[:,:], f8[:,:], f8[:,:], f8[:])")
-def measure_rotation(rows: Ints, tool: Array, goal: Array, out: Array, angle: Array) -> None:
-    """As rotation_error, of some rows (k,), into `out` (n, 3); its length into `angle` (n,)."""
+@compiled("void(f8[:,:], f8[:,:], f8[:,:], f8[:], i8[:])")
+def measure_rotation(
+    tool_quaternion: Array, goal_quaternion: Array, rotation_error: Array, angle: Array, rows: Ints
+) -> None:
+    """As rotation_error(), of some rows (k,), into an array (n, 3); its length into `angle`."""
+    tool, goal, out = tool_quaternion, goal_quaternion, rotation_error
     for i in rows:
         t0, t1, t2, t3 = tool[i, 0], tool[i, 1], tool[i, 2], tool[i, 3]
         g0, g1, g2, g3 = goal[i, 0], goal[i, 1], goal[i, 2], goal[i, 3]
@@ -89,4 +87,4 @@ def cross(a: Array, b: Array) -> Array:
 
 def norm(vectors: Array) -> Array:
     """Euclidean lengths over the last axis, (...)."""
-    return np.sqrt(dot(vectors, vectors))
+    return np.sqrt(total(vectors * vectors))

@@ -7,6 +7,8 @@ and calls no other function of the project: Numba's cache does not notice when t
 """
 
 from collections.abc import Callable
+from inspect import signature
+from operator import attrgetter
 from typing import Any
 
 Function = Callable[..., Any]
@@ -15,26 +17,34 @@ Function = Callable[..., Any]
 class Compiled:
     """A function that is compiled when it is first called and kept on disk for later processes."""
 
-    __slots__ = ("call", "function", "new", "signature")
+    __slots__ = ("_fields", "call", "function", "new", "types")
 
-    def __init__(self, function: Function, signature: str) -> None:
+    def __init__(self, function: Function, types: str) -> None:
         """Note what to compile; nothing is loaded yet."""
         self.function = function
         """What is compiled."""
-        self.signature = signature
+        self.types = types
         """For arguments of these types."""
         self.call: Any = self._first_call
         self.new = False
         """It was compiled by this process, not read from disk."""
+        self._fields: Callable[[object], tuple[Any, ...]] | None = None
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Call it."""
         return self.call(*arguments)
 
+    def on(self, state: object, *more: Any) -> Any:  # noqa: ANN401
+        """Call it with fields, those that its first parameters are named after, and with more."""
+        if self._fields is None:
+            names = list(signature(self.function).parameters)
+            self._fields = attrgetter(*names[: len(names) - len(more)])
+        return self(*self._fields(state), *more)
+
     def load(self) -> None:
         """Compile it, or read it from disk."""
         if self.call == self._first_call:
-            self.call = _compile(self.function, self.signature)
+            self.call = _compile(self.function, self.types)
             self.new = not self.call.stats.cache_hits
 
     def _first_call(self, *arguments: Any) -> Any:  # noqa: ANN401
@@ -45,14 +55,14 @@ class Compiled:
 _ALL: list[Compiled] = []
 
 
-def compiled(signature: str) -> Callable[[Function], Compiled]:
+def compiled(types: str) -> Callable[[Function], Compiled]:
     """Compile a function for arguments of these types, as Numba writes them.
 
     Without `::1` an array of any memory layout is taken, so that each function is compiled once.
     """
 
     def decorated(function: Function) -> Compiled:
-        _ALL.append(Compiled(function, signature))
+        _ALL.append(Compiled(function, types))
         return _ALL[-1]
 
     return decorated
@@ -74,12 +84,12 @@ def load_all(tell: Callable[[str], None] = lambda text: None) -> None:
             told = True
 
 
-def _compile(function: Function, signature: str) -> Any:  # noqa: ANN401  Numba's dispatcher
+def _compile(function: Function, types: str) -> Any:  # noqa: ANN401  Numba's dispatcher
     from numba import njit  # takes a fifth of a second, which most commands need not spend
 
     # divisions as NumPy does them, and no lock while it runs
     options = {"error_model": "numpy", "nogil": True}
     try:
-        return njit(signature, cache=True, **options)(function)
+        return njit(types, cache=True, **options)(function)
     except RuntimeError:  # nowhere to keep it: compiled in each process, in a fraction of a second
-        return njit(signature, **options)(function)
+        return njit(types, **options)(function)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from reach_rl.config.schema import CurriculumConfig, TaskConfig, Unit
 
@@ -66,14 +67,11 @@ class Curriculum:
             name: ramp.start + progress * (ramp.end - ramp.start)
             for name, ramp in self.config.ramps.items()
         }
-        if not self.config.stages:
-            return Setting(
-                weights, self.task.position_threshold, self.task.orientation_threshold, 1.0
-            )
-        stage = self.config.stages[self.stage]
-        return Setting(
-            weights, stage.position_threshold, stage.orientation_threshold, stage.region_share
+        stages = self.config.stages
+        now, share = (
+            (stages[self.stage], stages[self.stage].region_share) if stages else (self.task, 1.0)
         )
+        return Setting(weights, now.position_threshold, now.orientation_threshold, share)
 
     def metrics(self) -> dict[str, float]:
         """What holds now, under curriculum/."""
@@ -87,7 +85,7 @@ class Curriculum:
             "curriculum/region_share": setting.region_share,
         }
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Everything that a later process needs to go on, as plain JSON values."""
         return {
             "steps": self.steps,
@@ -96,9 +94,7 @@ class Curriculum:
             "recent": list(self.recent),
         }
 
-    def load(self, state: Mapping[str, object]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
-        self.steps = int(state["steps"])  # type: ignore[arg-type]
-        self.episodes = int(state["episodes"])  # type: ignore[arg-type]
-        self.stage = int(state["stage"])  # type: ignore[arg-type]
-        self.recent = deque(state["recent"], maxlen=self.config.window)  # type: ignore[arg-type]
+        self.steps, self.episodes, self.stage = (state[k] for k in ("steps", "episodes", "stage"))
+        self.recent = deque(state["recent"], maxlen=self.config.window)

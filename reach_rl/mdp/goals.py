@@ -6,13 +6,13 @@ filtered later. The forward kinematics is the caller's, so that this module stay
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from reach_rl.config.load import ConfigError
+from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import RegionConfig
-from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.arrays import Array, Bools
 
 FULL_TURN = np.pi
 """A joint without limits is sampled within home +- this (rad)."""
@@ -62,7 +62,7 @@ class Goals:
     """(m,) its largest joint offset from home as a fraction of the range, ascending."""
     kept: float
     """Share of the samples that were kept."""
-    others: Array | None = field(default=None)
+    others: Array | None = None
     """(m, w, j) more configurations that reach the goal, NaN where there are fewer (rad)."""
 
     @property
@@ -178,7 +178,7 @@ def sample(
         ConfigError: fewer than one sample in a thousand is kept.
     """
     low, high = bounds
-    found: list[tuple[Array, Poses, Ints]] = []
+    found: list[tuple[Array, ...]] = []
     kept = tried = 0
     gone: dict[str, int] = {}
     while kept < count:
@@ -187,24 +187,23 @@ def sample(
         flags = rejected(region, poses, base)
         rows = np.flatnonzero(~np.logical_or.reduce(list(flags.values())))
         gone = {key: gone.get(key, 0) + int(rows_.sum()) for key, rows_ in flags.items()}
-        found.append((joints, poses, rows))
+        made = joints, poses.position, poses.quaternion, poses.matrix
+        found.append(tuple(array[rows] for array in made))
         kept += len(rows)
         tried += len(joints)
         told(kept, tried)
         if tried >= 20_000 and kept < LEAST_SHARE * tried:
             raise _too_few(region, kept, tried, gone)
 
-    def stacked(pick: Callable[[Array, Poses], Array]) -> Array:
-        return np.concatenate([pick(q, p)[rows] for q, p, rows in found])[:count]
-
-    joints = stacked(lambda q, p: q)
+    parts = (np.concatenate(arrays)[:count] for arrays in zip(*found, strict=True))
+    joints, position, quaternion, matrix = parts
     width = np.maximum(np.maximum(high - home, home - low), 1e-9)
     spread = np.max(np.abs(joints - home) / width, axis=1)
     order = np.argsort(spread, kind="stable")
     return Goals(
-        position=stacked(lambda q, p: p.position)[order],
-        quaternion=stacked(lambda q, p: p.quaternion)[order],
-        matrix=stacked(lambda q, p: p.matrix)[order],
+        position=position[order],
+        quaternion=quaternion[order],
+        matrix=matrix[order],
         joints=joints[order],
         spread=spread[order],
         kept=kept / tried,

@@ -11,10 +11,9 @@ import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
 from reach_rl.extend import entries, observation_term, onnx_form
-from reach_rl.mdp import state as states
-from reach_rl.mdp.arrays import Array, Bools, canonical, norm
+from reach_rl.mdp.arrays import Array, Bools, canonical, cross, norm
 from reach_rl.mdp.compiled import compiled
-from reach_rl.mdp.state import Arm, State, jacobian
+from reach_rl.mdp.state import Arm, State, nearest_way
 
 Term = Callable[[State, Arm], Array]
 
@@ -100,16 +99,7 @@ def jacobian_transpose(state: State, arm: Arm) -> Array:
     Jacobian with the same weights, and L is the key-point offset (m).
     """
     out = np.empty_like(state.joint_position, order="C")
-    _jacobian_transpose(
-        state.joint_anchor,
-        state.joint_axis,
-        arm.hinge,
-        state.tool_position,
-        state.position_error,
-        state.rotation_error,
-        arm.keypoint_offset**2,
-        out,
-    )
+    _jacobian_transpose.on(state, arm.hinge, arm.keypoint_offset**2, out)
     return out
 
 
@@ -119,11 +109,12 @@ def _(state: State, arm: Arm) -> Array:
     return (j * e[:, None]).sum(axis=2) / np.maximum((j * j).sum(axis=2), 1e-9)
 
 
-def _weighted(state: State, arm: Arm) -> tuple[Array, Array]:
+def _weighted(
+    state: State, arm: Arm, cross: Callable[[Array, Array], Array] = np.cross
+) -> tuple[Array, Array]:
     """The Jacobian's columns (n, j, 6) and the pose error (n, 6), turns times the offset."""
     offset, axis = arm.keypoint_offset, state.joint_axis
-    linear = np.cross(axis, state.tool_position[:, None] - state.joint_anchor)
-    angular = axis
+    linear, angular = cross(axis, state.tool_position[:, None] - state.joint_anchor), axis
     if not arm.hinge.all():
         hinge = arm.hinge[None, :, None]
         linear, angular = np.where(hinge, linear, axis), np.where(hinge, axis, 0.0)
@@ -131,17 +122,18 @@ def _weighted(state: State, arm: Arm) -> tuple[Array, Array]:
     return j, np.concatenate((state.position_error, offset * state.rotation_error), axis=1)
 
 
-@compiled("void(f8[:,:,:], f8[:,:,:], b1[:], f8[:,:], f8[:,:], f8[:,:], f8, f8[:,:])")
+@compiled("void(f8[:,:,:], f8[:,:,:], f8[:,:], f8[:,:], f8[:,:], b1[:], f8, f8[:,:])")
 def _jacobian_transpose(
-    anchor: Array,
-    axis: Array,
-    hinge: Bools,
-    tool: Array,
+    joint_anchor: Array,
+    joint_axis: Array,
+    tool_position: Array,
     position_error: Array,
     rotation_error: Array,
+    hinge: Bools,
     weight: float,
     out: Array,
 ) -> None:
+    anchor, axis, tool = joint_anchor, joint_axis, tool_position
     for i in range(out.shape[0]):
         px, py, pz = position_error[i, 0], position_error[i, 1], position_error[i, 2]
         rx, ry, rz = rotation_error[i, 0], rotation_error[i, 1], rotation_error[i, 2]
@@ -167,11 +159,8 @@ def damped_least_squares(state: State, arm: Arm) -> Array:
 
     e and J are weighted as in jacobian_transpose (Nakamura and Hanafusa, 1986).
     """
-    linear, angular = jacobian(state, arm)
-    offset = arm.keypoint_offset
-    j = np.concatenate((linear, offset * angular), axis=2)
-    e = np.concatenate((state.position_error, offset * state.rotation_error), axis=1)
-    normal = np.einsum("nja,njb->nab", j, j) + (0.05 * offset) ** 2 * np.eye(6)
+    j, e = _weighted(state, arm, cross)
+    normal = np.einsum("nja,njb->nab", j, j) + (0.05 * arm.keypoint_offset) ** 2 * np.eye(6)
     return np.einsum("nja,na->nj", j, np.linalg.solve(normal, e[:, :, None])[:, :, 0])
 
 
@@ -191,7 +180,7 @@ def _(state: State, arm: Arm) -> Array:
 @observation_term
 def joint_error(state: State, arm: Arm) -> Array:
     """q* - q to the nearest joint angles at the goal by closed form, (n, j) rad; 0 without any."""
-    return states.joint_error(state.joint_position, state.goal_ways, arm)
+    return nearest_way(state.joint_position, state.goal_ways, arm)[1]
 
 
 @onnx_form(joint_error)
@@ -222,35 +211,20 @@ class Observation:
         """Look up the terms and find their places in the vector."""
         self.arm = arm
         known = entries("observation_term")
-        self.parts = [
-            (
-                name,
-                partial(known[name], **term.arguments) if term.arguments else known[name],
-                np.asarray(term.scales) if term.scales else None,
-                term.noise,
-            )
-            for name, term in config.terms.items()
-            if term is not None
+        terms = {name: term for name, term in config.terms.items() if term is not None}
+        self._parts = [
+            (partial(known[name], **term.arguments), np.asarray(term.scales or [1.0]))
+            for name, term in terms.items()
         ]
         sample = State.empty(1, len(arm.home))
-        raw = [f(sample, arm).shape[1] for _, f, *_ in self.parts]
-        widths = [
-            k if scales is None else k * len(scales)
-            for k, (_, _, scales, _) in zip(raw, self.parts, strict=True)
-        ]
-        edges = np.cumsum([0, *widths]).tolist()
-        self.size: int = edges[-1]
-        self.slices = {
-            name: slice(a, b)
-            for (name, *_), a, b in zip(self.parts, edges[:-1], edges[1:], strict=True)
-        }
-        self.noise = np.concatenate(
-            [np.full(k, noise) for k, (*_, noise) in zip(raw, self.parts, strict=True)]
-        )
+        raw = [f(sample, arm).shape[1] for f, _ in self._parts]
+        widths = [k * len(scales) for k, (_, scales) in zip(raw, self._parts, strict=True)]
+        self.slices = dict(zip(terms, _side_by_side(widths), strict=True))
+        self.size = sum(widths)
+        self.noise = np.repeat([term.noise for term in terms.values()], raw)
         self.noisy = bool(self.noise.any())
-        self._raw_edges = np.cumsum([0, *raw]).tolist()
-        scaled = [self.slices[name] for name, _, scales, _ in self.parts if scales is not None]
-        self._scaled_blocks = _joined(scaled)
+        self._raw = _side_by_side(raw)
+        self._scaled = [self.slices[name] for name, term in terms.items() if term.scales]
 
     def __call__(self, state: State, noise: Array | None = None) -> np.ndarray:
         """Observe.
@@ -263,17 +237,19 @@ class Observation:
             (n, size) float32.
         """
         out = np.empty((len(state.distance), self.size), np.float32)
-        for i, (name, f, scales, _) in enumerate(self.parts):
+        for (f, scales), columns, at in zip(
+            self._parts, self.slices.values(), self._raw, strict=True
+        ):
             value = f(state, self.arm)
-            if noise is not None:
-                value = value + noise[:, self._raw_edges[i] : self._raw_edges[i + 1]]
-            _place(value, _NO_SCALES if scales is None else scales, out[:, self.slices[name]])
-        for block in self._scaled_blocks:
-            np.tanh(out[:, block], out=out[:, block])
+            _place(value if noise is None else value + noise[:, at], scales, out[:, columns])
+        for columns in self._scaled:
+            np.tanh(out[:, columns], out=out[:, columns])
         return out
 
 
-_NO_SCALES = np.ones(1)
+def _side_by_side(widths: list[int]) -> list[slice]:
+    ends = np.cumsum(widths).tolist()
+    return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
 @compiled("void(f8[:,:], f8[:], f4[:,:])")
@@ -284,14 +260,3 @@ def _place(value: Array, scales: Array, out: np.ndarray) -> None:
         for w in range(len(scales)):
             for column in range(k):
                 out[i, w * k + column] = value[i, column] / scales[w]
-
-
-def _joined(parts: list[slice]) -> list[slice]:
-    """The same columns with parts that touch made one."""
-    out: list[slice] = []
-    for part in parts:
-        if out and out[-1].stop == part.start:
-            out[-1] = slice(out[-1].start, part.stop)
-        else:
-            out.append(part)
-    return out

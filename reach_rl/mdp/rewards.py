@@ -92,7 +92,7 @@ def velocity_near_goal(state: State, arm: Arm, *, scales: Array) -> Array:
 @reward_term
 def action_rate(state: State, arm: Arm) -> Array:
     """|a - a_before|^2."""
-    return _square_of_change(state.action, state.last_action)
+    return _square(state.action - state.last_action)
 
 
 @reward_term
@@ -147,17 +147,6 @@ def _square(vectors: Array) -> Array:
     for i in range(len(vectors)):
         for k in range(vectors.shape[1]):
             out[i] += vectors[i, k] * vectors[i, k]
-    return out
-
-
-@compiled("f8[::1](f8[:,:], f8[:,:])")
-def _square_of_change(after: Array, before: Array) -> Array:
-    """|a - b|^2, (n,)."""
-    out = np.zeros(len(after))
-    for i in range(len(after)):
-        for k in range(after.shape[1]):
-            change = after[i, k] - before[i, k]
-            out[i] += change * change
     return out
 
 

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
-from reach_rl.mdp.arrays import Array, Bools, Ints, cross, measure_rotation
+from reach_rl.mdp.arrays import Array, Bools, Ints, measure_rotation
 from reach_rl.mdp.compiled import compiled
 
 
@@ -100,34 +101,21 @@ class State:
         In memory a component of all environments lies side by side: what is done with one
         component at a time (cross products, sums over three) is then several times faster.
         """
-        shapes: dict[str, tuple[int, ...]] = {
-            "joint_position": (joints,),
-            "joint_velocity": (joints,),
-            "joint_anchor": (joints, 3),
-            "joint_axis": (joints, 3),
-            "tool_position": (3,),
-            "tool_quaternion": (4,),
-            "tool_matrix": (3, 3),
-            "goal_position": (3,),
-            "goal_quaternion": (4,),
-            "goal_matrix": (3, 3),
-            "goal_ways": (ways, joints),
-            "action": (joints,),
-            "last_action": (joints,),
-            "position_error": (3,),
-            "rotation_error": (3,),
-        }
-        kinds = {"self_contact": bool, "table_contact": bool, "completed": bool, "reached": bool}
-        return cls(
-            **{
-                f.name: np.zeros(
-                    (n, *shapes.get(f.name, ())),
-                    np.int64 if f.name == "inside_steps" else kinds.get(f.name, np.float64),
-                    order="F",
-                )
-                for f in fields(cls)
-            }
+        shapes = (
+            ((joints,), ("joint_position", "joint_velocity", "action", "last_action")),
+            ((joints, 3), ("joint_anchor", "joint_axis")),
+            ((ways, joints), ("goal_ways",)),
+            ((3,), ("tool_position", "goal_position", "position_error", "rotation_error")),
+            ((4,), ("tool_quaternion", "goal_quaternion")),
+            ((3, 3), ("tool_matrix", "goal_matrix")),
         )
+        shape_of = {name: shape for shape, names in shapes for name in names}
+        types: dict[Any, type] = {Bools: np.bool_, Ints: np.int64}
+        arrays: dict[str, Any] = {}
+        for f in fields(cls):
+            shape = (n, *shape_of.get(f.name, ()))
+            arrays[f.name] = np.zeros(shape, types.get(f.type, np.float64), order="F")
+        return cls(**arrays)
 
     def rows(self, rows: Ints) -> "State":
         """A copy with these environments only."""
@@ -136,79 +124,59 @@ class State:
     def measure(self, arm: Arm, rows: Ints | slice = slice(None)) -> None:
         """Refresh the errors of these rows, and their progress, from tool and goal."""
         some = np.arange(len(self.distance))[rows]
-        _measure(
-            some,
-            self.goal_position,
-            self.tool_position,
-            self.goal_matrix,
-            self.tool_matrix,
-            arm.keypoint_offset,
-            self.position_error,
-            self.distance,
-            self.keypoint_distance,
-            self.keypoint_progress,
-        )
-        measure_rotation(
-            some, self.tool_quaternion, self.goal_quaternion, self.rotation_error, self.angle
-        )
+        _measure.on(self, some, arm.keypoint_offset)
+        measure_rotation.on(self, some)
 
 
-@compiled("void(i8[:], f8[:,:], f8[:,:], f8[:,:,:], f8[:,:,:], f8, f8[:,:], f8[:], f8[:], f8[:])")
+@compiled("void(f8[:,:], f8[:,:], f8[:,:,:], f8[:,:,:], f8[:,:], f8[:], f8[:], f8[:], i8[:], f8)")
 def _measure(
-    rows: Ints,
-    goal: Array,
-    tool: Array,
-    goal_axes: Array,
-    tool_axes: Array,
-    offset: float,
+    goal_position: Array,
+    tool_position: Array,
+    goal_matrix: Array,
+    tool_matrix: Array,
     position_error: Array,
     distance: Array,
     keypoint_distance: Array,
     keypoint_progress: Array,
+    rows: Ints,
+    offset: float,
 ) -> None:
     for i in rows:
-        x, y, z = goal[i, 0] - tool[i, 0], goal[i, 1] - tool[i, 1], goal[i, 2] - tool[i, 2]
+        x = goal_position[i, 0] - tool_position[i, 0]
+        y = goal_position[i, 1] - tool_position[i, 1]
+        z = goal_position[i, 2] - tool_position[i, 2]
         position_error[i, 0], position_error[i, 1], position_error[i, 2] = x, y, z
         distance[i] = math.sqrt(x * x + y * y + z * z)
         # the key points sit on the tool's axes, so their offsets are the columns of its matrix
         lengths = 0.0
         for k in range(3):
-            kx = x + offset * (goal_axes[i, 0, k] - tool_axes[i, 0, k])
-            ky = y + offset * (goal_axes[i, 1, k] - tool_axes[i, 1, k])
-            kz = z + offset * (goal_axes[i, 2, k] - tool_axes[i, 2, k])
+            kx = x + offset * (goal_matrix[i, 0, k] - tool_matrix[i, 0, k])
+            ky = y + offset * (goal_matrix[i, 1, k] - tool_matrix[i, 1, k])
+            kz = z + offset * (goal_matrix[i, 2, k] - tool_matrix[i, 2, k])
             lengths += math.sqrt(kx * kx + ky * ky + kz * kz)
         keypoint_progress[i] = keypoint_distance[i] - lengths / 3.0
         keypoint_distance[i] = lengths / 3.0
 
 
-def joint_distance(position: Array, ways: Array, arm: Arm) -> Array:
-    """Distance in the joints to the nearest of some configurations, (n,) rad.
+def nearest_way(position: Array, ways: Array, arm: Arm) -> tuple[Array, Array]:
+    """The way in the joints to the nearest of some configurations, short of full turns.
 
     Args:
         position: (n, j) joint angles (rad).
         ways: (n, w, j) configurations (rad); NaN where there is none. Full turns do not matter,
             but for the joint limits.
         arm: the arm.
+
+    Returns:
+        Its length (n,), NaN without any, and the way (n, j), 0 without any (rad).
     """
-    return _nearest(position, ways, arm.low, arm.high, arm.hinge)[0]
-
-
-def joint_error(position: Array, ways: Array, arm: Arm) -> Array:
-    """The way in the joints to the nearest of some configurations, (n, j) rad; 0 without any.
-
-    Args:
-        position: (n, j) joint angles (rad).
-        ways: (n, w, j) configurations as joint_distance takes them (rad).
-        arm: the arm.
-    """
-    return _nearest(position, ways, arm.low, arm.high, arm.hinge)[1]
+    return _nearest(position, ways, arm.low, arm.high, arm.hinge)
 
 
 @compiled("Tuple((f8[::1], f8[:,::1]))(f8[:,:], f8[:,:,:], f8[:], f8[:], b1[:])")
 def _nearest(
     position: Array, ways: Array, low: Array, high: Array, hinge: Bools
 ) -> tuple[Array, Array]:
-    """Length (n,), NaN without any, and way (n, j), 0 without any, short of full turns."""
     n, joints = position.shape
     least, nearest = np.full(n, np.nan), np.zeros((n, joints))
     way = np.empty(joints)
@@ -231,12 +199,3 @@ def _nearest(
                 least[i] = math.sqrt(square)
                 nearest[i] = way
     return least, nearest
-
-
-def jacobian(state: State, arm: Arm) -> tuple[Array, Array]:
-    """Jacobians of the tool centre point, (n, j, 3) linear (m/rad) and (n, j, 3) angular."""
-    lever = cross(state.joint_axis, state.tool_position[:, None, :] - state.joint_anchor)
-    if arm.hinge.all():
-        return lever, state.joint_axis
-    hinge = arm.hinge[None, :, None]
-    return np.where(hinge, lever, state.joint_axis), np.where(hinge, state.joint_axis, 0.0)

@@ -22,28 +22,19 @@ def update(
         orientation_threshold: angle of the tool below which it is inside (rad).
         hold: consecutive control steps inside that complete the hold.
     """
-    _update(
-        state.distance,
-        state.angle,
-        position_threshold,
-        orientation_threshold,
-        hold,
-        state.inside_steps,
-        state.completed,
-        state.reached,
-    )
+    _update.on(state, position_threshold, orientation_threshold, hold)
 
 
-@compiled("void(f8[:], f8[:], f8, f8, i8, i8[:], b1[:], b1[:])")
+@compiled("void(f8[:], f8[:], i8[:], b1[:], b1[:], f8, f8, i8)")
 def _update(
     distance: Array,
     angle: Array,
-    position_threshold: float,
-    orientation_threshold: float,
-    hold: int,
     inside_steps: Ints,
     completed: Bools,
     reached: Bools,
+    position_threshold: float,
+    orientation_threshold: float,
+    hold: int,
 ) -> None:
     for i in range(len(distance)):
         inside = distance[i] < position_threshold and angle[i] < orientation_threshold
@@ -52,28 +43,21 @@ def _update(
         reached[i] = reached[i] or completed[i]
 
 
-class Ends:
-    """The configured ends."""
+def ends(
+    task: TaskConfig, age: Ints, goal_age: Ints, completed: Bools, poisoned: Bools
+) -> tuple[Bools, Bools]:
+    """Count a step of n environments; whose episode it ends, and whose goal otherwise.
 
-    def __init__(self, task: TaskConfig) -> None:
-        """Read them from the task."""
-        self.episode_steps = task.episode_steps
-        self.goal_period = task.goal_period if task.goal_change is GoalChange.TIMER else _NEVER
-        self.at_hold = task.goal_change is GoalChange.HOLD
-
-    def __call__(
-        self, age: Ints, goal_age: Ints, completed: Bools, poisoned: Bools
-    ) -> tuple[Bools, Bools]:
-        """Count a step of n environments; whose episode it ends, and whose goal otherwise.
-
-        Args:
-            age: (n,) steps of the episode so far; one more afterwards.
-            goal_age: (n,) steps of the goal so far; one more afterwards.
-            completed: (n,) the goal's hold was completed at this step.
-            poisoned: (n,) the physics went bad, which ends the episode.
-        """
-        limits = self.episode_steps, self.goal_period, self.at_hold
-        return _ends(age, goal_age, completed, poisoned, *limits)
+    Args:
+        task: when they end.
+        age: (n,) steps of the episode so far; one more afterwards.
+        goal_age: (n,) steps of the goal so far; one more afterwards.
+        completed: (n,) the goal's hold was completed at this step.
+        poisoned: (n,) the physics went bad, which ends the episode.
+    """
+    period = task.goal_period if task.goal_change is GoalChange.TIMER else _NEVER
+    limits = task.episode_steps, period, task.goal_change is GoalChange.HOLD
+    return _ends(age, goal_age, completed, poisoned, *limits)
 
 
 @compiled("Tuple((b1[::1], b1[::1]))(i8[:], i8[:], b1[:], b1[:], i8, i8, b1)")

@@ -12,7 +12,7 @@ from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import kinematics
 from reach_rl.extend import onnx_form_of
 from reach_rl.mdp import observations
-from reach_rl.mdp.state import joint_error
+from reach_rl.mdp.state import nearest_way
 from reach_rl.robots import load_robot
 from reach_rl.robots.inverse_kinematics import closed_form
 
@@ -47,7 +47,7 @@ def test_the_way_in_the_joints(name):
 
     found = form.solutions(goal.position, goal.matrix)
     np.testing.assert_array_equal(there > 0.5, np.isfinite(found[..., 0]))
-    wanted = joint_error(joints, form.all_ways(goal.position, goal.matrix), arm)
+    wanted = nearest_way(joints, form.all_ways(goal.position, goal.matrix), arm)[1]
     np.testing.assert_allclose(error, wanted, atol=1e-8)
     nowhere = ~np.isfinite(found[..., 0]).any(axis=1)
     assert nowhere.sum() > 100 and (error[nowhere] == 0.0).all()

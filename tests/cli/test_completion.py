@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reach_rl import cli
-from reach_rl.cli.completion import SCRIPTS, complete
+from reach_rl.cli.completion import answer, complete
 
 ROOT = Path(__file__).parents[2]
 VERBS = ["train", "evaluate", "explain", "completion"]
@@ -71,7 +71,7 @@ def command(tmp_path: Path) -> dict[str, str]:
 def test_bash(command: dict[str, str], typed: str, words: list[str], replies: str):
     quoted = " ".join(f"'{word}'" for word in words)
     script = (
-        f"{SCRIPTS['bash']}\nCOMP_LINE='{typed}'; COMP_POINT=${{#COMP_LINE}}; "
+        f"{answer(['bash'])}\nCOMP_LINE='{typed}'; COMP_POINT=${{#COMP_LINE}}; "
         f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _reach_rl; "
         "printf '%s\\n' \"${COMPREPLY[@]}\""
     )
@@ -144,12 +144,12 @@ def test_other_shells_read_their_script(shell: str, tmp_path: Path):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     script = tmp_path / "script"
-    script.write_text(SCRIPTS[shell])
+    script.write_text(answer([shell]))
     subprocess.run([shell, "-n", str(script)], check=True)
 
 
 def test_the_verb(capsys: pytest.CaptureFixture[str]):
     assert cli.dispatch(["completion", "bash"]) == 0
-    assert capsys.readouterr().out == SCRIPTS["bash"] + "\n"
+    assert capsys.readouterr().out == answer(["bash"]) + "\n"
     assert cli.dispatch(["completion", "bsh"]) == 2
     assert capsys.readouterr().err == ("error: bsh: no such shell; try reach-rl completion bash\n")

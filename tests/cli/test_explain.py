@@ -1,7 +1,8 @@
 import pytest
 
-from reach_rl.cli import explain, reference
-from reach_rl.cli.explain import all_meanings, meaning_of, schema_paths
+from docs import generate
+from reach_rl.cli import dispatch, explain
+from reach_rl.cli.explain import all_meanings, meaning_of
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.sheets import meaning, sheets
 from reach_rl.config.verbs import VERBS
@@ -11,12 +12,14 @@ from reach_rl.config.verbs import VERBS
 def test_every_key_has_a_meaning(verb: str):
     schema = VERBS[verb].schema
     means = all_meanings(schema, sheets(), verb)
-    bare = [k.path for k in schema_paths(schema) if not meaning_of(schema, means, k.path).text]
+    bare = [
+        k.path for k in generate.schema_paths(schema) if not meaning_of(schema, means, k.path).text
+    ]
     assert bare == []
 
 
 def test_one_key():
-    text = explain.explain(["ppo.learning_rate", "ppo.learning_rate=0.5"])
+    text = explain.answer(["ppo.learning_rate", "ppo.learning_rate=0.5"])
     rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()[1:]}
     assert rows["type"] == "a number"
     assert rows["range"] == "above 0"
@@ -27,46 +30,47 @@ def test_one_key():
 
 
 def test_the_file_that_set_it():
-    assert "set by   conf/ppo/default.yaml" in explain.explain(["ppo.gamma"])
-    assert "set by   conf/ppo/notes.yaml" in explain.explain(["ppo.gamma", "experiment=notes"])
-    assert "set by   conf/experiment/notes" in explain.explain(
+    assert "set by   conf/ppo/default.yaml" in explain.answer(["ppo.gamma"])
+    assert "set by   conf/ppo/notes.yaml" in explain.answer(["ppo.gamma", "experiment=notes"])
+    assert "set by   conf/experiment/notes" in explain.answer(
         ["vec_env.n_envs", "experiment=notes"]
     )
 
 
 def test_unit_and_choices():
-    text = explain.explain(["task.position_threshold"])
+    text = explain.answer(["task.position_threshold"])
     assert "unit     m\n" in text
-    assert "timer, hold or never" in explain.explain(["task.goal_change"])
+    assert "timer, hold or never" in explain.answer(["task.goal_change"])
 
 
 def test_a_group():
-    text = explain.explain(["ppo"])
+    text = explain.answer(["ppo"])
     assert text.startswith("ppo=default   (options: default,")
     assert "ppo.gae_lambda = 0.95" in text
     assert "hidden layers of the policy (units)" in text
 
 
 def test_presets():
-    assert "  notes_quick\n      The classic settings" in explain.explain(["experiment"])
+    assert "  notes_quick\n      The classic settings" in explain.answer(["experiment"])
 
 
 def test_a_key_of_a_term_takes_the_meaning_of_its_kind():
-    assert "sensor noise" in explain.explain(
+    assert "sensor noise" in explain.answer(
         ["observation.terms.joint_angle.noise", "observation=default"]
     )
 
 
 def test_a_key_of_another_verb():
-    assert "held-out goals" in explain.explain(["evaluate.goals"])
+    assert "held-out goals" in explain.answer(["evaluate.goals"])
 
 
 def test_overview_and_mistakes(capsys: pytest.CaptureFixture[str]):
-    assert "total_timesteps = " in explain.explain([])
+    assert "total_timesteps = " in explain.answer([])
     with pytest.raises(ConfigError, match=r"^ppo\.gama: unknown key; did you mean ppo\.gamma\?$"):
-        explain.explain(["ppo.gama"])
-    assert explain.main(["ppo.gamma", "robot=ur6e"]) == 0 or capsys.readouterr().err
-    assert explain.main(["nonsense"]) == 2
+        explain.answer(["ppo.gama"])
+    assert dispatch(["explain", "ppo.gamma", "robot=ur6e"]) == 2
+    assert "did you mean ur16e?" in capsys.readouterr().err
+    assert dispatch(["explain", "nonsense"]) == 2
     assert capsys.readouterr().err.startswith("error: nonsense: unknown key;")
 
 
@@ -83,10 +87,10 @@ def test_comments(comment: str, text: str, unit: str):
 
 
 def test_the_reference_is_in_step():
-    assert reference.main(["--check"]) == 0, "run make docs"
+    assert generate.main(["--check"]) == 0, "run make docs"
 
 
 def test_the_reference_has_every_key():
-    page = reference.page()
-    for key in schema_paths(VERBS["train"].schema):
+    page = generate.page()
+    for key in generate.schema_paths(VERBS["train"].schema):
         assert f"`{key.path.replace('*', 'NAME')}`" in page

@@ -1,9 +1,6 @@
 """Every option of every group, and every preset, runs: rollouts, updates and a verdict."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from reach_rl.config.load import compose
 from reach_rl.config.problems import show
 from reach_rl.config.sheets import chosen, groups, sheets, values
 from reach_rl.training.session import train
+from tests.small_runs import command
 
 FILES = sheets()
 ARM = Path(__file__).parents[1] / "assets" / "arm7.xml"
@@ -26,7 +24,6 @@ NEEDS = {
     ],
     "curriculum=notes": ["reward=notes"],
 }
-ROOT = Path(__file__).parents[2]
 GROUPS = [group for group in groups(FILES) if group in chosen(FILES, "train") and group != "sweep"]
 OPTIONS = [f"{group}={option}" for group in GROUPS for option in groups(FILES)[group]]
 SMALL = [
@@ -60,34 +57,22 @@ def test_option(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert (tmp_path / "run" / "profile" / "calls.txt").exists() == (option == "experiment=profile")
 
 
-def test_a_sweep(tmp_path: Path):
-    """As from a shell; the values on the command line replace those of the file."""
+def test_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """The values on the command line replace those of the file."""
+    monkeypatch.chdir(tmp_path)
     words = ["-m", "sweep=seeds", "hydra.sweeper.params.seed=0,1", "hydra.sweep.dir=many"]
-    done = subprocess.run(
-        [sys.executable, "-m", "reach_rl.train", *words, "experiment=debug", *SMALL],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    command("train", *words, "experiment=debug", *SMALL)
     assert {path.name for path in tmp_path.iterdir()} == {"many"}
     made = sorted((tmp_path / "many").glob("*/summary.json"))
     assert [path.parent.name for path in made] == ["0", "1"]
     assert [json.loads(path.read_text())["seed"] for path in made] == [0, 1]
     configs = [yaml.safe_load((path.parent / "config.yaml").read_text()) for path in made]
     assert [config["seed"] for config in configs] == [0, 1]
-    again = subprocess.run(
-        [sys.executable, "-m", "reach_rl.cli", "repro", str(made[1].parent)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (command,) = [line for line in again.stdout.splitlines() if "-m reach_rl.train" in line]
-    assert "seed=1" in command.split()
-    assert "sweep" not in command
+    capsys.readouterr()
+    command("repro", str(made[1].parent))
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if "-m reach_rl.train" in x]
+    assert "seed=1" in line.split()
+    assert "sweep" not in line
 
 
 def test_nothing_that_a_run_writes_holds_a_credential(

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.cli import diff as compare
-from reach_rl.cli import repro, runs
+from reach_rl.cli import dispatch
 from reach_rl.config.load import compose
 from reach_rl.rundir.provenance import write_run_files
 from reach_rl.rundir.status import Status
@@ -48,30 +47,30 @@ def test_runs(capsys: pytest.CaptureFixture[str]):
     for number, (state, success) in enumerate([("finished", 0.8), ("diverged", 0.0)]):
         _make(f"multirun/d/t/{number}", [f"seed={number}"], state, success)
     Path("multirun/d/t/multirun.yaml").write_text("")
-    assert runs.main([]) == 0
+    assert dispatch(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     cells = {line.split("  ")[0].strip(): line.split() for line in lines}
     assert lines[0].split() == ["run", "state", "robot", "steps", "success", "age"]
-    assert cells["runs/ur5e/a"][1:] == ["finished", "ur5e", "1,500,000", "99.1", "%", "2", "d"]
-    assert cells["runs/ur10e/b"][1:6] == ["died", "ur10e", "1,000", "10.0", "%"]
+    assert cells["runs/ur5e/a"][1:] == ["finished", "ur5e", "1,500,000", "99.1%", "2", "d"]
+    assert cells["runs/ur10e/b"][1:5] == ["died", "ur10e", "1,000", "10.0%"]
     assert lines[-1].startswith("runs/ur5e/a")  # the oldest
     (sweep,) = [line for line in lines if "sweep of 2" in line]
     assert "1 finished, 1 diverged" in sweep
-    assert "best 80.0 %" in sweep
+    assert "best 80.0%" in sweep
 
 
 def test_runs_of_broken_folders(capsys: pytest.CaptureFixture[str]):
     Path("runs/x").mkdir(parents=True)
     Path("runs/x/status.json").write_text("{")
     Path("runs/x/metrics.jsonl").write_text('{"global_step": 5}\n{"glob')
-    assert runs.main([]) == 0
+    assert dispatch(["runs"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["runs/x", "unknown", "?", "5"]
 
 
 def test_no_runs(capsys: pytest.CaptureFixture[str]):
-    assert runs.main([]) == 0
+    assert dispatch(["runs"]) == 0
     assert capsys.readouterr().out == "no runs; start one with reach-rl train\n"
-    assert runs.main(["nowhere"]) == 2
+    assert dispatch(["runs", "nowhere"]) == 2
     assert capsys.readouterr().err == "error: nowhere: no such folder\n"
 
 
@@ -82,12 +81,12 @@ def test_diff(capsys: pytest.CaptureFixture[str]):
     made["git"] = {"commit": "f" * 40, "diff": "+one\n-two\n"}
     made["packages"]["mujoco"] = "9.9.9"
     (b / "provenance.json").write_text(json.dumps(made))
-    assert compare.main(["a", "b"]) == 0
+    assert dispatch(["diff", "a", "b"]) == 0
     text = capsys.readouterr().out
     assert "  robot.name: ur5e -> ur10e" in text
     assert "  ppo.gamma: 0.9 -> 0.95" in text
     assert f"-> {'f' * 40}" in text
-    assert "-> 2 changed lines beside its commit" in text
+    assert "working tree: as committed -> 2 changed lines (" in text
     assert "  mujoco: " in text
     assert "  state: finished -> stopped" in text
     assert "  evaluation.success_rate: 0.9 -> 0.95  (+0.05)" in text
@@ -95,7 +94,7 @@ def test_diff(capsys: pytest.CaptureFixture[str]):
 
 def test_diff_of_the_same(capsys: pytest.CaptureFixture[str]):
     _make("a", [], "finished", 0.9)
-    assert compare.main(["a", "a"]) == 0
+    assert dispatch(["diff", "a", "a"]) == 0
     assert capsys.readouterr().out.count("  the same") == 6
 
 
@@ -108,7 +107,7 @@ def test_diff_of_the_same(capsys: pytest.CaptureFixture[str]):
     ],
 )
 def test_diff_mistakes(words: list[str], error: str, capsys: pytest.CaptureFixture[str]):
-    assert compare.main(words) == 2
+    assert dispatch(["diff", *words]) == 2
     assert capsys.readouterr().err == error
 
 
@@ -121,7 +120,7 @@ def test_repro(capsys: pytest.CaptureFixture[str]):
     (path / "provenance.json").write_text(json.dumps(made))
     text = (path / "config.yaml").read_text().replace("gamma: 0.9\n", "gamma: 0.8\n")
     (path / "config.yaml").write_text(text)
-    assert repro.main(["a"]) == 0
+    assert dispatch(["repro", "a"]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert lines[0] == f"git checkout {'f' * 40}"
@@ -129,11 +128,11 @@ def test_repro(capsys: pytest.CaptureFixture[str]):
     assert lines[2].startswith("python -m pip install ")
     assert "mujoco==9.9.9" in lines[2]
     assert lines[3] == "python -m reach_rl.train ppo.gamma=0.9 robot=ur10e"
-    assert "warning: package mujoco: 9.9.9 -> " in out
-    assert "warning: model assets/robots/ur10e.xml: 0000" in out
-    assert "warning: untracked files of the run are not recorded: lost.py" in out
-    assert "warning: configuration ppo.gamma: 0.8 -> 0.9" in out
-    assert repro.main(["a", "--patch"]) == 0
+    assert "warning: packages: mujoco: 9.9.9 -> " in out
+    assert "warning: models: assets/robots/ur10e.xml: 0000" in out
+    assert "warning: code: untracked files are not recorded: lost.py" in out
+    assert "warning: configuration: ppo.gamma: 0.8 -> 0.9" in out
+    assert dispatch(["repro", "a", "--patch"]) == 0
     assert capsys.readouterr().out == "+one\n"
 
 
@@ -143,7 +142,7 @@ def test_diff_tells_the_main_figures_only(capsys: pytest.CaptureFixture[str]):
         evaluation = {"success_rate": success, "worst": [success], "regions": {"far": success}}
         figures = {"evaluation": evaluation, "also": {"near": evaluation}, "written": name}
         (path / "summary.json").write_text(json.dumps(figures))
-    assert compare.main(["a", "b"]) == 0
+    assert dispatch(["diff", "a", "b"]) == 0
     results = capsys.readouterr().out.partition("Results:\n")[2].splitlines()
     assert results == [
         "  evaluation.success_rate: 0.5 -> 0.75  (+0.25)",
@@ -160,14 +159,14 @@ def test_repro_from_elsewhere_and_in_a_new_folder(
     _make("a", ["robot.mjcf=arm.xml", "run_dir=a", "seed=2"], "finished", 0.9)
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    assert repro.main(["../a"]) == 0
+    assert dispatch(["repro", "../a"]) == 0
     out = capsys.readouterr().out
     assert f"python -m reach_rl.train robot.mjcf={start / 'arm.xml'} seed=2\n" in out
     for part in ("configuration", "refused", "model"):
         assert f"warning: {part}" not in out
     (start / "arm.xml").write_text("<mujoco/>")
-    assert repro.main(["../a"]) == 0
-    assert "warning: model arm.xml: " in capsys.readouterr().out
+    assert dispatch(["repro", "../a"]) == 0
+    assert "warning: models: arm.xml: " in capsys.readouterr().out
 
 
 def test_repro_of_one_run_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -179,7 +178,7 @@ def test_repro_of_one_run_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixtu
     Path("a").mkdir()
     config = compose(overrides, config_dir=tmp_path / "mine")
     write_run_files(Path("a"), config, ["reach_rl.train", "--config-dir", "mine", *overrides])
-    assert repro.main(["a"]) == 0
+    assert dispatch(["repro", "a"]) == 0
     out = capsys.readouterr().out
     assert f"reach_rl.train --config-dir {tmp_path}/mine ppo.gamma=0.9 seed=2\n" in out
     assert "warning: configuration" not in out
@@ -189,7 +188,7 @@ def test_repro_of_today_warns_of_nothing_in_the_configuration(
     capsys: pytest.CaptureFixture[str],
 ):
     _make("a", ["experiment=notes", "ppo.learning_rate=1e-4"], "finished", 0.9)
-    assert repro.main(["a"]) == 0
+    assert dispatch(["repro", "a"]) == 0
     out = capsys.readouterr().out
     assert "python -m reach_rl.train experiment=notes ppo.learning_rate=1e-4" in out
     for part in ("configuration", "package", "machine", "model"):

@@ -10,7 +10,7 @@ from reach_rl.config.load import ConfigError, compose
 from reach_rl.config.schema import Config, GoalChange, RandomizationConfig, Start
 from reach_rl.envs.batch import ReachBatch, Step
 from reach_rl.mdp.curriculum import Setting
-from reach_rl.mdp.state import joint_distance
+from reach_rl.mdp.state import nearest_way
 from reach_rl.robots import load_robot
 from tests.envs.conftest import ASSETS, EVERYTHING, LOOSE, NOTHING, quiet, seeing
 
@@ -383,11 +383,11 @@ def test_joint_progress_adds_up_to_the_way_gone() -> None:
     batch = ReachBatch(config, 3)
     batch.reset()
     ways = batch.goals.ways[batch.goal_index]
-    start = joint_distance(batch.state.joint_position, ways, batch.arm)
+    start = nearest_way(batch.state.joint_position, ways, batch.arm)[0]
     gone = np.zeros(3)
     for t, action in enumerate(actions(21, 3), 1):
         if t == 20:
-            end = joint_distance(batch.state.joint_position, ways, batch.arm)
+            end = nearest_way(batch.state.joint_position, ways, batch.arm)[0]
         step = batch.step(action)
         if t < 20:
             gone += batch.state.joint_progress

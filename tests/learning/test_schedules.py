@@ -3,7 +3,7 @@
 import pytest
 
 from reach_rl.config.schema import Schedule, ScheduleKind
-from reach_rl.learning.schedules import Scheduled
+from reach_rl.learning.build import Scheduled
 
 
 def make(kind, end=0.1):

@@ -10,8 +10,9 @@ import pytest
 
 from reach_rl.config.schema import Config, ObservationTerm, RobotConfig
 from reach_rl.extend import entries
+from reach_rl.mdp import observations
 from reach_rl.mdp.observations import Observation, damped_least_squares, jacobian_transpose
-from reach_rl.mdp.state import Arm, State, jacobian
+from reach_rl.mdp.state import Arm, State
 from reach_rl.robots import RobotModel, load_robot
 
 Make = Callable[..., State]
@@ -190,9 +191,8 @@ def test_jacobian_terms_against_finite_differences(robot: RobotModel, arm: Arm, 
     hinges = np.ones(len(robot.home), bool)
     arm = replace(arm, hinge=hinges, keypoint_offset=0.2)
     state, numeric = at_random(robot, arm, seed)
-    linear, angular = jacobian(state, arm)
-    assert np.allclose(linear[0].T, numeric[:3], atol=1e-8)
-    assert np.allclose(angular[0].T, numeric[3:], atol=1e-8)
+    weighted, _ = observations._weighted(state, arm)
+    assert np.allclose(weighted[0].T, [*numeric[:3], *(0.2 * numeric[3:])], atol=1e-8)
 
     weight = np.array([1, 1, 1, 0.2, 0.2, 0.2])
     e = weight * np.concatenate([state.position_error[0], state.rotation_error[0]])
@@ -208,7 +208,6 @@ def test_jacobian_terms_against_finite_differences(robot: RobotModel, arm: Arm, 
 def test_a_slide_moves_along_its_axis(arm: Arm, state_of: Make) -> None:
     state = state_of(1, **VALUES)
     slide = replace(arm, hinge=np.array([True, False]))
-    linear, angular = jacobian(state, slide)
-    assert np.allclose(linear[0], [[-0.2, 0.1, 0], [0, 1, 0]])
-    assert np.allclose(angular[0], [[0, 0, 1], [0, 0, 0]])
+    weighted, _ = observations._weighted(state, replace(slide, keypoint_offset=1.0))
+    assert np.allclose(weighted[0], [[-0.2, 0.1, 0, 0, 0, 1], [0, 1, 0, 0, 0, 0]])
     assert np.allclose(jacobian_transpose(state, slide)[0], [CASES["jacobian_transpose"][0], 0.3])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reach_rl.mdp.state import Arm, joint_distance, joint_error
+from reach_rl.mdp.state import Arm, nearest_way
 
 PI = np.pi
 
@@ -24,7 +24,7 @@ PI = np.pi
 def test_the_nearest_way_counts(arm: Arm, q, ways, expected):
     wide = replace(arm, low=np.array([-2 * PI, -6.0]), high=np.array([2 * PI, 1.0]))
     hinges = replace(wide, hinge=np.array([True, True]))
-    found = joint_distance(np.array([q]), np.array([ways], float), hinges)
+    found = nearest_way(np.array([q]), np.array([ways], float), hinges)[0]
     assert found == pytest.approx([expected])
 
 
@@ -35,7 +35,7 @@ def test_the_way_in_the_joints_against_trying_every_turn(arm: Arm):
     q = rng.uniform(wide.low, wide.high, (300, 2))
     ways = rng.uniform(-PI, PI, (300, 4, 2))
     ways[rng.random((300, 4)) < 0.4] = np.nan
-    found = joint_error(q, ways, wide)
+    found = nearest_way(q, ways, wide)[1]
     turns = 2 * PI * np.array(list(itertools.product(range(-2, 3), repeat=2)))
     for row in range(300):
         there = (ways[row][np.isfinite(ways[row, :, 0]), None] + turns).reshape(-1, 2)
@@ -46,12 +46,12 @@ def test_the_way_in_the_joints_against_trying_every_turn(arm: Arm):
         lengths = np.linalg.norm(there[inside] - q[row], axis=1)
         np.testing.assert_allclose(found[row], there[inside][lengths.argmin()] - q[row], atol=1e-9)
     assert np.isnan(ways).all(axis=(1, 2)).sum() > 3
-    assert (joint_error(q, np.empty((300, 0, 2)), wide) == 0.0).all()
+    assert (nearest_way(q, np.empty((300, 0, 2)), wide)[1] == 0.0).all()
 
 
 def test_slides_do_not_turn(arm: Arm):
     slides = replace(
         arm, low=np.full(2, -np.inf), high=np.full(2, np.inf), hinge=np.array([False, False])
     )
-    found = joint_distance(np.zeros((1, 2)), np.array([[[7.0, 0.0]]]), slides)
+    found = nearest_way(np.zeros((1, 2)), np.array([[[7.0, 0.0]]]), slides)[0]
     assert found == pytest.approx([7.0])

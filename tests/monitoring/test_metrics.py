@@ -1,6 +1,6 @@
 import pytest
 
-from reach_rl.cli import reference
+from docs import generate
 from reach_rl.extend import entries
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, Better, describe, evaluation_metrics
 
@@ -47,7 +47,7 @@ def test_family_prefixes_end_in_a_slash_and_fixed_names_come_first():
 
 
 def test_the_reference_has_every_metric_and_every_warning():
-    page = reference.metrics_page()
+    page = generate.metrics_page()
     for name in (*CATALOGUE, *entries("health_check")):
         assert f"| `{name}` |" in page
 

@@ -44,12 +44,7 @@ def names_in(tree):
             yield "builtins", node.func.id
 
 
-READS_PICKLES = "foreign"  # when told that it may; see test_foreign.py
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if path.stem != READS_PICKLES], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_no_module_reads_pickles_or_evaluates_text(path):
     found = set(names_in(ast.parse(path.read_text(encoding="utf-8"))))
     assert not found & CALLS

@@ -1,14 +1,14 @@
-"""Writes docs/configuration.md and docs/metrics.md, the references; make docs calls it.
+"""Writes configuration.md and metrics.md beside itself, the references; make docs calls it.
 
-python -m reach_rl.cli.reference [--check]
+python docs/generate.py [--check]
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from reach_rl.cli.explain import all_meanings, meaning_of, schema_paths
-from reach_rl.config import checkout_dir
+from reach_rl.cli.explain import all_meanings, meaning_of
 from reach_rl.config.keys import ITEM, Key, keys
 from reach_rl.config.problems import listing, show
 from reach_rl.config.schema import Config
@@ -62,6 +62,11 @@ def page() -> str:
         if verb is not train:
             parts += [f"## The verb {verb.name}", "", verb.summary, "", *_keys(verb, files, ""), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def schema_paths(schema: type) -> list[Key]:
+    """The keys that hold values, `*` for the names of terms."""
+    return [key for key in keys(schema).values() if key.leaf and not key.path.endswith(ITEM)]
 
 
 def _options(files: Mapping[str, Sheet], group: str, default: str | None) -> list[str]:
@@ -162,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
     """Write both pages, or with --check say whether they are in step; returns the exit code."""
     code = 0
     for name, text in (("configuration.md", page()), ("metrics.md", metrics_page())):
-        path = checkout_dir() / "docs" / name
+        path = Path(__file__).parent / name
         if "--check" not in argv:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
