@@ -11,7 +11,7 @@ from annotated_types import Gt
 
 from reach_rl import extend
 from reach_rl.cli.completion import complete
-from reach_rl.cli.explain import explain
+from reach_rl.cli.explain import answer as explain
 from reach_rl.config.keys import find
 from reach_rl.config.load import ConfigError, compose, to_config, to_tree
 from reach_rl.config.schema import Config
