@@ -60,7 +60,14 @@ def page() -> str:
     parts += _searches(files)
     for verb in VERBS.values():
         if verb is not train:
-            parts += [f"## The verb {verb.name}", "", verb.summary, "", *_keys(verb, files, ""), ""]
+            parts += [
+                f"## The verb {verb.name}",
+                "",
+                verb.help["summary"],
+                "",
+                *_keys(verb, files, ""),
+                "",
+            ]
     return "\n".join(parts).rstrip() + "\n"
 
 

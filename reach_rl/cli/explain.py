@@ -31,7 +31,9 @@ _WIDTH = 79
 def help_text(verb: Verb, config_dir: Path | None = None) -> str:
     """At most 60 lines of at most 80 columns."""
     files, flags = sheets(config_dir), TEXTS["flags"]
-    examples = {f"reach-rl {verb.name} {x}".strip(): f"# {why}" for x, why in verb.examples}
+    examples = {
+        f"reach-rl {verb.name} {x}".strip(): f"# {why}" for x, why in verb.help["examples"].items()
+    }
     return TEXTS["help_of_verb"].format(
         verb=verb,
         groups="\n".join(_groups(files, verb)),
@@ -59,8 +61,8 @@ def _common_keys(files: dict[str, Sheet], verb: Verb) -> list[str]:
     stack = chain(files, verb.name)
     now, means = values(stack), meanings(verb.schema, stack)
     lines = []
-    column = max(len(key) + len(show(now.get(key))) for key in verb.keys) + 1
-    for key in verb.keys:
+    column = max(len(key) + len(show(now.get(key))) for key in verb.help["keys"]) + 1
+    for key in verb.help["keys"]:
         left = f"  {key + '=' + show(now.get(key)):<{column}}  "
         about = means.get(key, Meaning()).full
         lines.append(left + textwrap.shorten(about, _WIDTH - len(left), placeholder=" ..."))

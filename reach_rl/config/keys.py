@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from reach_rl.config.fields import Name, Terms
@@ -17,47 +18,6 @@ ITEM = "*"
 _FAR = 0.85
 """How near a key of another group must be to be proposed: `algo` is not `also`."""
 _WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-
-FOREIGN: dict[str, str] = dict(
-    line.split(maxsplit=1)  # type: ignore[misc]
-    for line in """
-    activation       ppo.policy_kwargs.activation_fn
-    algo             PPO is what learns; its keys are ppo.*
-    anneal_lr        try ppo.learning_rate_schedule.kind=linear
-    bs               ppo.batch_size
-    capture_video    video
-    clip_coef        ppo.clip_range
-    cuda             try ppo.device=cuda
-    discount         ppo.gamma
-    ent              ppo.ent_coef
-    entropy_coef     ppo.ent_coef
-    env              an arm and a task make it; try robot=ur5e task=front
-    env_id           an arm and a task make it; try robot=ur5e task=front
-    envs             vec_env.n_envs
-    epochs           ppo.n_epochs
-    eval_episodes    evaluation.goals
-    eval_freq        evaluation.every
-    horizon_length   ppo.n_steps
-    lambda           ppo.gae_lambda
-    log_dir          run_dir
-    log_folder       run_dir
-    logdir           run_dir
-    lr               ppo.learning_rate
-    minibatch_size   ppo.batch_size
-    n_timesteps      total_timesteps
-    num_envs         vec_env.n_envs
-    num_minibatches  ppo.batch_size
-    num_steps        ppo.n_steps
-    output_dir       run_dir
-    save_freq        checkpoint.every
-    save_video       video
-    steps            total_timesteps
-    timesteps        total_timesteps
-    track            try wandb=online
-    update_epochs    ppo.n_epochs
-    """.strip().splitlines()
-)
-"""What other frameworks call it -> our key, or what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,29 +202,43 @@ def unknown_name(key: Key, name: str, path: str) -> str:
 def unknown_key(root: type, path: str, key: str, groups: Iterable[str] = ()) -> str:
     """Why a key below a path is refused, with what was meant: here, or anywhere in root."""
     here = sorted({*below(root, path), *(groups if not path else ())})
-    places = {p.rpartition(".")[2]: p for p in reversed(keys(root)) if ITEM not in p}
-    near = nearest(key, here)
-    far = nearest(key, list(places), cutoff=_FAR)
-    word = FOREIGN.get(key, places.get(key))
-    if word is not None and " " in word:
-        return f"unknown key; {word}"
-    if word not in keys(root):
-        word = join(path, near) if near else places[far] if far else None
+    word = _meant(root, key)
+    if not word:
+        near = nearest(key, here)
+        far = nearest(key, list(_places(root)), cutoff=_FAR)
+        word = join(path, near) if near else _places(root).get(far or "", "")
     if word:
-        return f"unknown key; did you mean {word}?"
+        return f"unknown key; {word if ' ' in word else f'did you mean {word}?'}"
     return f"unknown key; {path or 'the top level'} has {listing(here, 40)}"
 
 
 def flag_hint(root: type, flag: str) -> str | None:
     """What to type instead of a flag of other programs, such as --save-video or --seed=1."""
     word, _, value = flag.lstrip("-").partition("=")
-    word = word.replace("-", "_")
-    places = {p.rpartition(".")[2]: p for p in reversed(keys(root)) if ITEM not in p}
-    meant = FOREIGN.get(word, word if word in keys(root) else places.get(word, ""))
+    meant = _meant(root, word.replace("-", "_"))
     key = keys(root).get(meant)
     if key is None or not key.leaf:
         return meant if " " in meant else None
     return f"try {meant}={value or ('true' if key.type is bool else '...')}"
+
+
+def _meant(root: type, word: str) -> str:
+    """The key of this or of another framework's name, or advice in several words; or nothing."""
+    word = _foreign().get(word, word)
+    return word if " " in word or word in keys(root) else _places(root).get(word, "")
+
+
+@cache
+def _places(root: type) -> dict[str, str]:
+    return {path.rpartition(".")[2]: path for path in reversed(keys(root)) if ITEM not in path}
+
+
+@cache
+def _foreign() -> dict[str, str]:
+    """What other frameworks call it -> our key, or what to do instead."""
+    import yaml
+
+    return yaml.safe_load(Path(__file__).with_name("foreign.yaml").read_text(encoding="utf-8"))
 
 
 def join(path: str, key: object) -> str:

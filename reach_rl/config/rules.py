@@ -10,30 +10,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reach_rl.config import assets_dir
 from reach_rl.config.problems import NOTHING, Problem, listing, nearest, show, word
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
 from reach_rl.extend import entries
 
+if TYPE_CHECKING:
+    from reach_rl.config.composition import Composer
+
 Broken = Iterator[tuple[str, str]]
 """The key that breaks a rule, and what is wrong with it."""
 
 
-def rules(config: Config) -> list[Problem]:
-    """Every broken rule of a typed configuration; reads no file."""
-    return _judged(config, (_ppo, _rollout, _time, _lengths, _noise, _curriculum, _region, _others))
+Check = Callable[[Any], Broken]
+FileCheck = Callable[[Any, "Composer"], Broken]
+"""It may ask what options there are."""
 
 
-def task_rules(config: Any) -> list[Problem]:  # noqa: ANN401  a configuration with a task
-    """The rules that concern a task alone."""
-    return _judged(config, (_time, _region))
-
-
-def _judged(config: Any, checks: Sequence[Callable[[Any], Broken]]) -> list[Problem]:  # noqa: ANN401
+def judged(config: Any, checks: Sequence[Callable[..., Broken]], *more: object) -> list[Problem]:  # noqa: ANN401
+    """Every rule of some checks that a typed configuration breaks."""
     found = []
-    for key, text in (broken for check in checks for broken in check(config)):
+    for key, text in (broken for check in checks for broken in check(config, *more)):
         value = reduce(lambda node, name: getattr(node, name, NOTHING), key.split("."), config)
         if key == "curriculum.stages":
             value = f"{len(value)} stages"
@@ -193,26 +192,27 @@ def _others(c: Config) -> Broken:
         yield "wandb.project", f"{what} try wandb.project={better}"
 
 
-def file_rules(config: Config, tasks: list[str]) -> list[Problem]:
-    """Every broken rule; tasks are the options of the task group."""
-    return [*_robot(config), *_also(config, tasks), *_folders(config)]
+RULES: tuple[Check, ...] = (
+    *(_ppo, _rollout, _time, _lengths, _noise, _curriculum, _region, _others),
+)
+"""Of a run; they read no file."""
+TASK: tuple[Check, ...] = (_time, _region)
+"""Those that concern a task alone."""
 
 
-def _robot(c: Config) -> Iterator[Problem]:
+def _robot(c: Config, _: object) -> Broken:
     models = assets_dir() / "robots"
-    if c.robot.mjcf is None:
-        if not (models / f"{c.robot.name}.xml").is_file():
-            near = nearest(c.robot.name, sorted(path.stem for path in models.glob("*.xml")))
-            text = f"there is no model of the name {c.robot.name}; "
-            if near:
-                yield Problem("robot.name", c.robot.name, f"{text}try robot={near}")
-            else:
-                yield Problem("robot.mjcf", None, f"{text}give its file with robot.mjcf=PATH")
-    elif not Path(c.robot.mjcf).is_file():
-        folder = Path(c.robot.mjcf).is_dir()
-        hint = "; give an XML file" if folder else _neighbour(c.robot.mjcf, "robot.mjcf")
-        what = "is a folder" if folder else "no such file"
-        yield Problem("robot.mjcf", c.robot.mjcf, what + hint)
+    if c.robot.mjcf is None and not (models / f"{c.robot.name}.xml").is_file():
+        near = nearest(c.robot.name, sorted(path.stem for path in models.glob("*.xml")))
+        key, better = ("name", f"try robot={near}") if near else ("mjcf", _GIVE)
+        yield f"robot.{key}", f"there is no model of the name {c.robot.name}; {better}"
+    elif c.robot.mjcf is not None and Path(c.robot.mjcf).is_dir():
+        yield "robot.mjcf", "is a folder; give an XML file"
+    elif c.robot.mjcf is not None and not Path(c.robot.mjcf).is_file():
+        yield "robot.mjcf", f"no such file{_neighbour(c.robot.mjcf, 'robot.mjcf')}"
+
+
+_GIVE = "give its file with robot.mjcf=PATH"
 
 
 def _neighbour(path: str, key: str) -> str:
@@ -228,74 +228,70 @@ def _no_run(path: str, key: str) -> str:
     return "no such folder" + (_neighbour(path, key) or "; reach-rl runs lists what there is")
 
 
-def _also(c: Config, tasks: list[str]) -> Iterator[Problem]:
+def _also(c: Config, composer: "Composer") -> Broken:
+    tasks = composer.options("task")
     for name in c.evaluation.also:
         if name not in tasks:
             near = nearest(name, tasks)
             hint = f"did you mean {near}?" if near else f"there are {listing(tasks)}"
-            yield Problem("evaluation.also", c.evaluation.also, f"no task {name}; {hint}")
+            yield "evaluation.also", f"no task {name}; {hint}"
 
 
-def _folders(c: Config) -> Iterator[Problem]:
+def _folders(c: Config, _: object) -> Broken:
     for key, value in (("run_dir", c.run_dir), ("resume", c.resume)):
-        if value in (None, "auto"):
-            continue
         path = Path(str(value))
-        if path.is_file():
-            yield Problem(key, value, "is a file; give a folder")
+        if value not in (None, "auto") and path.is_file():
+            yield key, "is a file; give a folder"
         elif above := next((p for p in path.parents if p.is_file()), None):
-            yield Problem(key, value, f"{above} is a file; give a folder elsewhere")
+            yield key, f"{above} is a file; give a folder elsewhere"
     if c.resume not in (None, "auto") and not Path(str(c.resume)).exists():
-        yield Problem("resume", c.resume, _no_run(str(c.resume), "resume"))
+        yield "resume", _no_run(str(c.resume), "resume")
     records = Path(c.run_dir or "") / "metrics.jsonl"
     if c.run_dir is not None and c.resume is None and records.is_file():
-        text = "holds a run already; go on with it by resume=auto, or choose another folder"
-        yield Problem("run_dir", c.run_dir, text)
+        better = "go on with it by resume=auto, or choose another folder"
+        yield "run_dir", f"holds a run already; {better}"
 
 
-def run_rules(run: str, checkpoint: str) -> list[Problem]:
+FILES: tuple[FileCheck, ...] = (_robot, _also, _folders)
+"""About the files that a run names."""
+
+
+def run_file(run: str, checkpoint: str) -> Broken:
     """Whether run is the folder of a run that has the checkpoint (best, latest or a folder)."""
-    folder = Path(run)
+    folder, places = Path(run), (Path(checkpoint), Path(run) / "checkpoints" / checkpoint)
     if not folder.is_dir():
-        return [Problem("run", run, _no_run(run, "run"))]
-    if not (folder / "config.yaml").is_file():
-        inside = sorted(p.parent for p in folder.glob("*/*/config.yaml"))
-        inside += sorted(p.parent for p in folder.glob("*/config.yaml"))
-        hint = f"; try {word('run', inside[-1])}" if inside else ""
-        return [Problem("run", run, f"not the folder of a run (no config.yaml in it){hint}")]
-    if checkpoint in ("best", "latest") or Path(checkpoint).is_dir():
-        return []
-    if (folder / "checkpoints" / checkpoint).is_dir():
-        return []
-    have = sorted(p.name for p in (folder / "checkpoints").glob("step_*"))
-    text = f"no such checkpoint; there are {listing(['best', 'latest', *have])}"
-    return [Problem("checkpoint", checkpoint, text)]
+        yield "run", _no_run(run, "run")
+    elif not (folder / "config.yaml").is_file():
+        inside = [p.parent for glob in ("*/*", "*") for p in folder.glob(f"{glob}/config.yaml")]
+        hint = f"; try {word('run', max(inside))}" if inside else ""
+        yield "run", f"not the folder of a run (no config.yaml in it){hint}"
+    elif checkpoint not in ("best", "latest") and not any(place.is_dir() for place in places):
+        have = sorted(p.name for p in (folder / "checkpoints").glob("step_*"))
+        yield "checkpoint", f"no such checkpoint; there are {listing(['best', 'latest', *have])}"
 
 
-def bundle_rules(bundle: str) -> list[Problem]:
+def bundle_file(bundle: str) -> Broken:
     """Whether bundle is a folder that export format=onnx has written."""
-    folder = Path(bundle)
-    if not folder.is_dir():
-        return [Problem("bundle", bundle, "no such folder" + _neighbour(bundle, "bundle"))]
-    missing = [
-        n for n in ("contract.json", "policy.onnx", "config.yaml") if not (folder / n).is_file()
-    ]
-    if missing:
-        text = f"not a bundle (no {listing(missing)} in it); make one with export run=DIR"
-        return [Problem("bundle", bundle, text)]
-    return []
+    parts = ("contract.json", "policy.onnx", "config.yaml")
+    missing = [name for name in parts if not (Path(bundle) / name).is_file()]
+    if not Path(bundle).is_dir():
+        yield "bundle", "no such folder" + _neighbour(bundle, "bundle")
+    elif missing:
+        better = "make one with export run=DIR"
+        yield "bundle", f"not a bundle (no {listing(missing)} in it); {better}"
 
 
-def out_rules(out: str | None, name: str) -> list[Problem]:
-    """Whether a file of figures can be put there; name is one to propose."""
-    if out is None:
-        return []
-    path = Path(out)
-    if path.is_dir():
-        return [Problem("out", out, f"is a folder; try {word('out', path / name)}")]
-    if not path.parent.is_dir():
-        return [Problem("out", out, f"there is no folder {path.parent}; make it first")]
-    return []
+def out_file(name: str) -> FileCheck:
+    """The check that a file can be put where out says; name is one to propose."""
+
+    def check(c: Any, _: object) -> Broken:  # noqa: ANN401  a configuration with out
+        path = Path(c.out or "")
+        if c.out is not None and path.is_dir():
+            yield "out", f"is a folder; try {word('out', path / name)}"
+        elif not path.parent.is_dir():
+            yield "out", f"there is no folder {path.parent}; make it first"
+
+    return check
 
 
 @dataclass(frozen=True, slots=True)

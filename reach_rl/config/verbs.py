@@ -1,14 +1,28 @@
 """The verbs of the command line that read a configuration: schema, rules and help of each."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
 from reach_rl.config.fields import Count, Integer, NotNegative, Positive, Seed, Whole, strict
 from reach_rl.config.problems import Problem
+from reach_rl.config.rules import (
+    FILES,
+    RULES,
+    TASK,
+    Broken,
+    Check,
+    FileCheck,
+    bundle_file,
+    judged,
+    out_file,
+    run_file,
+)
 from reach_rl.config.schema import Config, RobotConfig, TaskConfig, VecEnvKind
 
 if TYPE_CHECKING:
@@ -113,252 +127,96 @@ class DashboardConfig:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb: its schema, rules, and the words of its help."""
+    """A verb: its schema and its rules; the words of its help are in help.yaml."""
 
     name: str
     schema: type
-    summary: str
-    keys: tuple[str, ...]
-    examples: tuple[tuple[str, str], ...]
-    rules: Callable[[Any], list[Problem]] = lambda _config: []
-    file_rules: Callable[[Any, "Composer"], list[Problem]] = lambda _config, _composer: []
+    checks: tuple[Check, ...] = ()
+    file_checks: tuple[FileCheck, ...] = ()
+    """They hold where the verb runs."""
     makes_run: bool = False
 
+    @property
+    def help(self) -> Mapping[str, Any]:
+        """Its summary, the keys that people change, and examples with what each is for."""
+        return _help()[self.name]
 
-def _train_rules(config: Config) -> list[Problem]:
-    from reach_rl.config.rules import rules
+    def rules(self, config: Any) -> list[Problem]:  # noqa: ANN401  of the schema
+        """Every broken rule of a typed configuration; reads no file."""
+        return judged(config, self.checks)
 
-    return rules(config)
-
-
-def _train_file_rules(config: Config, composer: "Composer") -> list[Problem]:
-    from reach_rl.config.rules import file_rules
-
-    return file_rules(config, composer.options("task"))
+    def file_rules(self, config: Any, composer: "Composer") -> list[Problem]:  # noqa: ANN401
+        """Every broken rule about the files and folders that it names."""
+        return judged(config, self.file_checks, composer)
 
 
-def _evaluate_rules(config: EvaluateConfig) -> list[Problem]:
-    from reach_rl.config.rules import task_rules
+@cache
+def _help() -> dict[str, Any]:
+    import yaml
 
-    problems = task_rules(config) if config.task is not None else []
-    given = [key for key in ("run", "runs", "bundle") if getattr(config, key)]
+    return yaml.safe_load(Path(__file__).with_name("help.yaml").read_text(encoding="utf-8"))
+
+
+def _evaluate(c: EvaluateConfig) -> Broken:
+    for check in TASK if c.task is not None else ():
+        yield from check(c)
+    given = [key for key in ("run", "runs", "bundle") if getattr(c, key)]
     if not given:
-        text = "nothing to judge; try run=DIR, runs=[DIR,DIR] or bundle=DIR"
-        problems.append(Problem("run", config.run, text))
+        yield "run", "nothing to judge; try run=DIR, runs=[DIR,DIR] or bundle=DIR"
     for extra in given[1:]:
-        text = f"{given[0]} is given too; give one of them"
-        problems.append(Problem(extra, getattr(config, extra), text))
-    if config.robustness and given and given[0] != "run":
-        text = f"sweeps one run, not {given[0]}; give run=DIR"
-        problems.append(Problem("robustness", True, text))
-    if config.video and given and given[0] != "run":
-        problems.append(Problem("video", True, f"films one run, not {given[0]}; give run=DIR"))
-    return problems
+        yield extra, f"{given[0]} is given too; give one of them"
+    for key in ("robustness", "video"):
+        if getattr(c, key) and given and given[0] != "run":
+            yield key, f"is for one run, not {given[0]}; give run=DIR"
 
 
-def _evaluate_file_rules(config: EvaluateConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.rules import bundle_rules, out_rules, run_rules
-
-    problems = out_rules(config.out, "evaluation.json")
-    if config.bundle is not None:
-        return [*bundle_rules(config.bundle), *problems]
-    folders = [config.run] if config.run else config.runs
-    return [*(p for folder in folders for p in run_rules(folder, config.checkpoint)), *problems]
-
-
-def _bench_rules(config: BenchConfig) -> list[Problem]:
-    problems = _train_rules(config)
-    if config.tune and config.vec_env.kind is not VecEnvKind.BATCH:
-        kind = config.vec_env.kind.value
-        text = f"tunes one batch of environments, not vec_env={kind}; try vec_env=batch"
-        problems.append(Problem("tune", True, text))
-    if config.write is not None and not config.tune:
-        text = "is for what tune=true finds; add tune=true"
-        problems.append(Problem("write", config.write, text))
-    return problems
+def _subjects(c: EvaluateConfig, _: object) -> Broken:
+    if c.bundle is not None:
+        yield from bundle_file(c.bundle)
+    elif c.run:
+        yield from run_file(c.run, c.checkpoint)
+    else:
+        for folder in c.runs:
+            yield from (("runs", f"{folder}: {text}") for _, text in run_file(folder, "latest"))
 
 
-def _bench_file_rules(config: BenchConfig, composer: "Composer") -> list[Problem]:
-    from reach_rl.config.rules import out_rules
-
-    return [*_train_file_rules(config, composer), *out_rules(config.out, "bench.json")]
-
-
-def _run_file_rules(config: ExportConfig | PlayConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.rules import run_rules
-
-    return [] if config.run is None else run_rules(config.run, config.checkpoint)
+def _bench(c: BenchConfig) -> Broken:
+    if c.tune and c.vec_env.kind is not VecEnvKind.BATCH:
+        kind = c.vec_env.kind.value
+        yield "tune", f"tunes one batch of environments, not vec_env={kind}; try vec_env=batch"
+    if c.write is not None and not c.tune:
+        yield "write", "is for what tune=true finds; add tune=true"
 
 
-def _report_rules(config: ReportConfig) -> list[Problem]:
-    path = config.path
-    if isinstance(path, str) and path:
-        return []
-    if isinstance(path, list) and path and all(isinstance(item, str) and item for item in path):
-        return []
-    return [Problem("path", path, "must be a folder, or folders as in path=[A,B,C]")]
+def _run(c: ExportConfig | PlayConfig, _: object) -> Broken:
+    if c.run is not None:
+        yield from run_file(c.run, c.checkpoint)
 
 
-def _report_file_rules(config: ReportConfig, _composer: "Composer") -> list[Problem]:
-    from reach_rl.config.rules import out_rules
-
-    return out_rules(config.out, "report.html")
-
-
-def _dashboard_rules(config: DashboardConfig) -> list[Problem]:
-    problems = []
-    if config.entity is None and not config.dry_run:
-        text = "whose project is it? give entity=NAME, or dry_run=true to see what would be built"
-        problems.append(Problem("entity", None, text))
-    if config.out is not None and not config.dry_run:
-        text = "is for dry_run only; add dry_run=true"
-        problems.append(Problem("out", config.out, text))
-    return problems
+def _report(c: ReportConfig) -> Broken:
+    paths = c.path if isinstance(c.path, list) else [c.path]
+    if not paths or not all(isinstance(path, str) and path for path in paths):
+        yield "path", "must be a folder, or folders as in path=[A,B,C]"
 
 
-TRAIN = Verb(
-    name="train",
-    schema=Config,
-    summary="Train a policy that brings a robot arm's tool to full poses and holds it there.",
-    keys=(
-        "seed",
-        "total_timesteps",
-        "run_dir",
-        "resume",
-        "vec_env.n_envs",
-        "vec_env.threads",
-        "ppo.learning_rate",
-        "ppo.n_steps",
-        "ppo.batch_size",
-        "ppo.n_epochs",
-        "ppo.gamma",
-        "task.position_threshold",
-        "task.orientation_threshold",
-        "task.hold_time",
-    ),
-    examples=(
-        ("", "a UR5e, in minutes"),
-        ("robot=ur10e ppo.learning_rate=3e-4 seed=1", "another arm"),
-        ("experiment=notes total_timesteps=500000", "classic interface"),
-        ("-m robot=ur3e,ur5e seed=1,2,3", "six runs"),
-        ("run_dir=runs/mine resume=auto", "go on with it"),
-    ),
-    rules=_train_rules,
-    file_rules=_train_file_rules,
-    makes_run=True,
-)
+def _dashboard(c: DashboardConfig) -> Broken:
+    if c.entity is None and not c.dry_run:
+        better = "give entity=NAME, or dry_run=true to see what would be built"
+        yield "entity", f"whose project is it? {better}"
+    if c.out is not None and not c.dry_run:
+        yield "out", "is for dry_run only; add dry_run=true"
 
-EVALUATE = Verb(
-    name="evaluate",
-    schema=EvaluateConfig,
-    summary="Judge a trained policy on goals that it has never seen.",
-    keys=(
-        "run",
-        "runs",
-        "bundle",
-        "goals",
-        "seed",
-        "out",
-        "checkpoint",
-        "servo_lag",
-        "yardstick",
-        "robustness",
-        "threads",
-        "progress",
-    ),
-    examples=(
-        ("run=DIR", "beside inverse kinematics"),
-        ("run=DIR goals=10000 seed=8", "more goals, other goals"),
-        ("run=DIR task=near", "goals of another region"),
-        ("runs=[DIR,DIR]", "is it more than noise"),
-        ("run=DIR robustness=true", "on arms that differ"),
-        ("run=DIR servo_lag=0.03", "on stiffer servos"),
-        ("bundle=DIR", "what export has written"),
-        ("run=DIR out=result.json", "the figures in a file"),
-    ),
-    rules=_evaluate_rules,
-    file_rules=_evaluate_file_rules,
-)
 
-EXPORT = Verb(
-    name="export",
-    schema=ExportConfig,
-    summary="Write a policy into a folder to deploy, to share or to train on with SB3.",
-    keys=("run", "format", "out", "checkpoint", "servo_lag", "goals"),
-    examples=(
-        ("run=DIR", "a bundle to deploy"),
-        ("run=DIR servo_lag=0.03", "for stiffer servos"),
-        ("run=DIR checkpoint=latest", "the newest policy"),
-        ("run=DIR format=sb3", "for Stable-Baselines3"),
-        ("run=DIR format=hub", "for the Hugging Face hub"),
-    ),
-    file_rules=_run_file_rules,
-)
-
-BENCH = Verb(
-    name="bench",
-    schema=BenchConfig,
-    summary="Measure throughput: environment steps per second and where the time goes.",
-    keys=("seconds", "n_envs", "vec_env.threads", "torch_threads", "tune", "write", "out"),
-    examples=(
-        ("", "the default configuration"),
-        ("n_envs=64", "with 64 environments"),
-        ("vec_env=subproc", "one process per environment"),
-        ("experiment=notes", "the classic settings"),
-        ("seconds=30", "steadier figures"),
-        ("tune=true", "good sizes for this machine"),
-        ("tune=true write=my_conf", "and keep them as a preset"),
-    ),
-    rules=_bench_rules,
-    file_rules=_bench_file_rules,
-)
-
-PLAY = Verb(
-    name="play",
-    schema=PlayConfig,
-    summary="Play with a policy in the browser: drag the goal, push the arm, see it follow.",
-    keys=("run", "robot", "checkpoint", "viewer", "host", "port", "token", "seed"),
-    examples=(
-        ("", "a policy that ships"),
-        ("robot=ur10e", "another shipped arm"),
-        ("run=DIR", "what you trained"),
-        ("run=DIR viewer=native", "in MuJoCo's own window"),
-        ("run=DIR host=0.0.0.0 token=auto", "seen from other machines"),
-    ),
-    file_rules=_run_file_rules,
-)
-
-REPORT = Verb(
-    name="report",
-    schema=ReportConfig,
-    summary="Put a run, several runs or a sweep on one HTML page that needs no network.",
-    keys=("path", "out", "video_mb"),
-    examples=(
-        ("path=DIR", "a run, into its folder"),
-        ("path=DIR out=run.html", "into another file"),
-        ("path=[A,B,C]", "several runs, such as seeds"),
-        ("path=multirun/DATE/TIME", "all runs of a multirun"),
-        ("path=SWEEP", "a sweep, from its study"),
-    ),
-    rules=_report_rules,
-    file_rules=_report_file_rules,
-)
-
-DASHBOARD = Verb(
-    name="dashboard",
-    schema=DashboardConfig,
-    summary="Build the W&B workspace of the project, from the catalogue of its metrics.",
-    keys=("entity", "project", "name", "dry_run", "out"),
-    examples=(
-        ("entity=NAME", "in the project reach_rl"),
-        ("entity=NAME project=arms", "in another project"),
-        ("entity=NAME name=precise", "under another name"),
-        ("dry_run=true", "only show it"),
-        ("dry_run=true out=w.json", "into a file"),
-    ),
-    rules=_dashboard_rules,
-)
-
+TRAIN = Verb("train", Config, RULES, FILES, makes_run=True)
 VERBS: dict[str, Verb] = {
-    verb.name: verb for verb in (TRAIN, EVALUATE, EXPORT, BENCH, PLAY, REPORT, DASHBOARD)
+    verb.name: verb
+    for verb in (
+        TRAIN,
+        Verb("evaluate", EvaluateConfig, (_evaluate,), (_subjects, out_file("evaluation.json"))),
+        Verb("export", ExportConfig, (), (_run,)),
+        Verb("bench", BenchConfig, (*RULES, _bench), (*FILES, out_file("bench.json"))),
+        Verb("play", PlayConfig, (), (_run,)),
+        Verb("report", ReportConfig, (_report,), (out_file("report.html"),)),
+        Verb("dashboard", DashboardConfig, (_dashboard,)),
+    )
 }

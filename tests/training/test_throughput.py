@@ -5,7 +5,7 @@ import time
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.config.rules import rules
+from reach_rl.config.verbs import TRAIN
 from reach_rl.training.throughput import GAIN, candidates, least_steps, overrides, sizes_of, tune
 
 SMALL = ("task.region.pool=64", "ppo.n_epochs=1", "ppo.policy_kwargs.net_arch.pi=[8]")
@@ -32,7 +32,7 @@ def test_every_size_that_is_tried_is_a_sound_configuration(words):
         assert sizes["n_envs"] * sizes["n_steps"] == start["n_envs"] * start["n_steps"]
         assert start["batch_size"] / 2 <= sizes["batch_size"] <= 2 * start["batch_size"]
         assert sizes["n_steps"] >= min(start["n_steps"], least_steps(config))
-        assert rules(made) == []
+        assert TRAIN.rules(made) == []
         typed = [f"{key}={value}" for key, value in overrides(sizes, config).items()]
         assert sizes_of(compose([*words, *typed])) == sizes
 
