@@ -12,8 +12,7 @@ from reach_rl.config.keys import find
 from reach_rl.config.load import compose_kept, judge
 from reach_rl.config.overrides import check
 from reach_rl.config.problems import NOTHING, show
-from reach_rl.config.search import OPTUNA, Search, rules
-from reach_rl.config.search_space import Dimension, dimension
+from reach_rl.config.search import OPTUNA, Dimension, Search, dimension, rules
 from reach_rl.config.verbs import Verb
 
 if TYPE_CHECKING:

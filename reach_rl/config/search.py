@@ -4,23 +4,74 @@ This room imports no Optuna; a test holds the arguments of samplers and pruners 
 """
 
 import dataclasses
+import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from reach_rl.config import validation
 from reach_rl.config.fields import Count, Integer, Number, Positive, Seed, Share, Whole, strict
 from reach_rl.config.keys import below
-from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest
-from reach_rl.config.search_space import Dimension
+from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest, show
+from reach_rl.config.rules import Broken
 from reach_rl.extend import entries
 
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override, RangeSweep
+
 PATH = "hydra.sweeper"
+GROUP = "hydra/sweeper"
 OPTUNA = "optuna"
 SCORE = "score"
+Value = float | int | bool | str | None
 SCHEMES = ("sqlite", "postgresql", "mysql", "grpc")
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A range of numbers (low and high included) or choices.
+
+    `texts` are the choices as a job's override writes them.
+    """
+
+    key: str
+    prefix: str
+    kind: str
+    """float, int or choice."""
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    choices: tuple[Value, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None for a range without steps."""
+        if self.kind == "choice":
+            return len(self.choices)
+        step = self.step or (1 if self.kind == "int" else None)
+        return None if step is None else 1 + math.floor((self.high - self.low) / step + 1e-9)
+
+    @property
+    def values(self) -> list[Value]:
+        """Every value. Raises ValueError for a range without steps."""
+        if self.kind == "choice":
+            return list(self.choices)
+        if self.count is None:
+            raise ValueError(f"{self.key} has no steps")
+        kind = int if self.kind == "int" else float
+        return [kind(self.low + i * (self.step or 1)) for i in range(self.count)]
+
+    def override(self, value: Value) -> str:
+        """The override that gives a job this value."""
+        choice = self.kind == "choice"
+        text = self.texts[self.choices.index(value)] if choice else repr(value)
+        return f"{self.prefix}{self.key}={text}"
 
 
 def objectives(early: bool = False) -> list[str]:
@@ -34,121 +85,60 @@ def objectives(early: bool = False) -> list[str]:
     return [SCORE, *found, *(() if early else ("wall_time_s", "steps_per_second"))]
 
 
-@strict
-class Sampler:
-    """What every sampler has."""
-
-    name: str
-    seed: Seed | None
+def _part(**arguments: Any) -> type:  # noqa: ANN401  types
+    """The schema of a sampler or a pruner: its name, and arguments of Optuna's constructor."""
+    return strict(type("Part", (), {"__annotations__": {"name": str, **arguments}}))
 
 
-@strict
-class Tpe(Sampler):
-    """Arguments of TPESampler."""
-
-    n_startup_trials: Whole
-    n_ei_candidates: Count
-    multivariate: bool
-    group: bool
-    constant_liar: bool
-
-
-@strict
-class Gp(Sampler):
-    """Arguments of GPSampler."""
-
-    n_startup_trials: Count
-    deterministic_objective: bool
-
-
-@strict
-class CmaEs(Sampler):
-    """Arguments of CmaEsSampler."""
-
-    n_startup_trials: Whole
-    sigma0: Positive | None
-    popsize: Annotated[Integer, Ge(2)] | None
-    consider_pruned_trials: bool
-    use_separable_cma: bool
-    with_margin: bool
-    lr_adapt: bool
-
-
-@strict
-class NsgaII(Sampler):
-    """Arguments of NSGAIISampler."""
-
-    population_size: Annotated[Integer, Ge(2)]
-    mutation_prob: Share | None
-    crossover_prob: Share
-    swapping_prob: Share
-
-
-@strict
-class Qmc(Sampler):
-    """Arguments of QMCSampler."""
-
-    qmc_type: Literal["sobol", "halton"]
-    scramble: bool
-
-
-@strict
-class Pruner:
-    """What every pruner has; alone it is none."""
-
-    name: str
-
-
-@strict
-class Median(Pruner):
-    """Arguments of MedianPruner."""
-
-    n_startup_trials: Whole
-    n_warmup_steps: Whole
-    interval_steps: Count
-    n_min_trials: Count
-
-
-@strict
-class Percentile(Median):
-    """Arguments of PercentilePruner."""
-
-    percentile: Annotated[Number, Ge(0), Le(100)]
-
-
-@strict
-class Hyperband(Pruner):
-    """Arguments of HyperbandPruner."""
-
-    min_resource: Count
-    max_resource: Count | None
-    reduction_factor: Annotated[Integer, Ge(2)]
-    bootstrap_count: Whole
-
-
-@strict
-class Wilcoxon(Pruner):
-    """Arguments of WilcoxonPruner."""
-
-    p_threshold: Annotated[Number, Gt(0), Lt(1)]
-    n_startup_steps: Whole
-
-
-SAMPLERS: dict[str, type[Sampler]] = {
-    "tpe": Tpe,
-    "gp": Gp,
-    "cmaes": CmaEs,
-    "nsgaii": NsgaII,
-    "qmc": Qmc,
-    "random": Sampler,
-    "grid": Sampler,
+_SEEDED = {"seed": Seed | None}
+_PATIENT = {
+    "n_startup_trials": Whole,
+    "n_warmup_steps": Whole,
+    "interval_steps": Count,
+    "n_min_trials": Count,
 }
-PRUNERS: dict[str, type[Pruner]] = {
-    "none": Pruner,
-    "median": Median,
-    "percentile": Percentile,
-    "hyperband": Hyperband,
-    "wilcoxon": Wilcoxon,
+SAMPLERS: dict[str, type] = {
+    "tpe": _part(
+        **_SEEDED,
+        n_startup_trials=Whole,
+        n_ei_candidates=Count,
+        multivariate=bool,
+        group=bool,
+        constant_liar=bool,
+    ),
+    "gp": _part(**_SEEDED, n_startup_trials=Count, deterministic_objective=bool),
+    "cmaes": _part(
+        **_SEEDED,
+        n_startup_trials=Whole,
+        sigma0=Positive | None,
+        popsize=Annotated[Integer, Ge(2)] | None,
+        consider_pruned_trials=bool,
+        use_separable_cma=bool,
+        with_margin=bool,
+        lr_adapt=bool,
+    ),
+    "nsgaii": _part(
+        **_SEEDED,
+        population_size=Annotated[Integer, Ge(2)],
+        mutation_prob=Share | None,
+        crossover_prob=Share,
+        swapping_prob=Share,
+    ),
+    "qmc": _part(**_SEEDED, qmc_type=Literal["sobol", "halton"], scramble=bool),
+    "random": _part(**_SEEDED),
+    "grid": _part(**_SEEDED),
+}
+PRUNERS: dict[str, type] = {
+    "none": _part(),
+    "median": _part(**_PATIENT),
+    "percentile": _part(**_PATIENT, percentile=Annotated[Number, Ge(0), Le(100)]),
+    "hyperband": _part(
+        min_resource=Count,
+        max_resource=Count | None,
+        reduction_factor=Annotated[Integer, Ge(2)],
+        bootstrap_count=Whole,
+    ),
+    "wilcoxon": _part(p_threshold=Annotated[Number, Gt(0), Lt(1)], n_startup_steps=Whole),
 }
 
 
@@ -236,88 +226,141 @@ def current() -> tuple[Search, int] | None:
 
 
 def unknown(key: str) -> str | None:
-    """Why Hydra has no such key below hydra.sweeper, with the nearest that a search has."""
-    if not key.startswith(f"{PATH}."):
+    """Why Hydra has no such key below hydra.sweeper, with what has it, or the nearest there is."""
+    above, _, name = key.rpartition(".")
+    if not above.startswith(PATH):
         return None
-    *above, name = key.split(".")[2:]
-    group = above[0] if above else ""
-    tables: Mapping[str, Mapping[str, type]] = {"sampler": SAMPLERS, "pruner": PRUNERS}
-    schemas = tables.get(group, {"search": Search})
-    having = [option for option, schema in schemas.items() if name in below(schema, "")]
-    if having and group in tables:
-        return f"only {listing(having)} has it; add hydra/sweeper/{group}={having[0]}"
-    if having or (group and group not in tables):
-        return "only a search has it; add sweep=search"
-    known = sorted({name for schema in schemas.values() for name in below(schema, "")})
-    near = nearest(name, known)
-    hint = f"did you mean {'.'.join([PATH, *above, near])}?" if near else ""
-    return f"a search has no such key; {hint or f'it has {listing(known, 40)}'}"
+    having = {f"{PATH}.{known}": "sweep=search" for known in below(Search, "")}
+    for part, table in (("pruner", PRUNERS), ("sampler", SAMPLERS)):
+        for option, schema in table.items():
+            having |= {f"{PATH}.{part}.{k}": f"{GROUP}/{part}={option}" for k in below(schema, "")}
+    if key in having:
+        return f"only a search has it; add {having[key]}"
+    here = [known.rpartition(".") for known in having]
+    near = nearest(name, [last for group, _, last in here if group == above])
+    return "a search has no such key" + (f"; did you mean {above}.{near}?" if near else "")
 
 
 def rules(search: Search, space: Sequence[Dimension], launcher: str) -> Iterator[Problem]:
     """What does not go together."""
-    yield from _names(search)
-    yield from _objectives(search)
-    yield from _sampler(search, space)
-    yield from _pruner(search)
+    checks = (_names(search), _objectives(search), _sampler(search, space), _pruner(search))
+    for key, text in itertools.chain(*checks):
+        value = getattr(search, key)
+        hidden = key == "storage"  # it may hold a password
+        yield Problem(f"{PATH}.{key}", NOTHING if hidden else getattr(value, "name", value), text)
     if (search.n_jobs or 1) > 1 and launcher == "basic":
         text = "one process runs one trial at a time; add hydra/launcher=joblib"
         yield Problem(f"{PATH}.n_jobs", search.n_jobs, text)
 
 
-def _names(search: Search) -> Iterator[Problem]:
-    known = objectives()
+def _names(search: Search) -> Broken:
+    known, key = objectives(), f"{PATH}.objective"
     for name in search.objective:
         if name not in known:
-            key, near = f"{PATH}.objective", nearest(name, known)
+            near = nearest(name, known)
             hint = f"did you mean {key}={near}?" if near else f"there are {listing(known, 40)}"
-            yield Problem(key, name, f"there is no such thing; {hint}")
+            yield "objective", f"there is no {name}; {hint}"
     if not re.fullmatch(r"[\w.+-]+", search.study_name):
-        text = "becomes the name of a folder; use letters, digits and .+-_"
-        yield Problem(f"{PATH}.study_name", search.study_name, text)
+        yield "study_name", "becomes the name of a folder; use letters, digits and .+-_"
     scheme = re.split(r"[+:]", search.storage or "sqlite:")[0]
     if scheme not in SCHEMES or (search.storage and "://" not in search.storage):
-        near = nearest(scheme, SCHEMES) or "sqlite"
-        text = f"must be an URL that begins with {listing(f'{s}://' for s in SCHEMES)}"
-        yield Problem(f"{PATH}.storage", scheme, f"{text}; try {near}://...")
+        better = f"try {nearest(scheme, SCHEMES) or 'sqlite'}://..."
+        what = f"must be an URL that begins with {listing(f'{s}://' for s in SCHEMES)}"
+        yield "storage", f"{what}; {better}"
 
 
-def _objectives(search: Search) -> Iterator[Problem]:
-    several, key = len(search.objective) > 1, f"{PATH}.direction"
+def _objectives(search: Search) -> Broken:
+    several, better = len(search.objective) > 1, f"add {GROUP}/pruner=none"
     if not search.objective:
-        yield Problem(f"{PATH}.objective", NOTHING, f"is empty; try {PATH}.objective={SCORE}")
+        yield "objective", f"is empty; try {PATH}.objective={SCORE}"
     elif len(search.direction) not in (1, len(search.objective)):
-        text = f"must give one direction, or {len(search.objective)}, one for each objective"
-        yield Problem(key, search.direction, text)
+        yield "direction", f"must give one, or {len(search.objective)}, one for each objective"
     if several and search.pruner.name != "none":
-        text = "cannot judge several objectives; add hydra/sweeper/pruner=none"
-        yield Problem(f"{PATH}.pruner", search.pruner.name, text)
-    early = all(name in objectives(early=True) for name in search.objective)
-    if search.prunes and not several and not early:
-        text = f"{search.objective[0]} is known at the end only; add hydra/sweeper/pruner=none"
-        yield Problem(f"{PATH}.pruner", search.pruner.name, text)
+        yield "pruner", f"cannot judge several objectives; {better}"
+    late = [name for name in search.objective if name not in objectives(early=True)]
+    if search.prunes and not several and late:
+        yield "pruner", f"{late[0]} is known at the end only; {better}"
 
 
-def _sampler(search: Search, space: Sequence[Dimension]) -> Iterator[Problem]:
-    key, name = f"{PATH}.sampler", search.sampler.name
+def _sampler(search: Search, space: Sequence[Dimension]) -> Broken:
+    name = search.sampler.name
     if name == "cmaes" and len(search.objective) > 1:
-        yield Problem(key, name, "has one objective; add hydra/sweeper/sampler=nsgaii")
+        yield "sampler", f"has one objective; add {GROUP}/sampler=nsgaii"
     if name == "cmaes" and sum(dimension.kind != "choice" for dimension in space) < 2:
-        text = "needs two ranges of numbers or more; add hydra/sweeper/sampler=tpe"
-        yield Problem(key, name, text)
-    if name == "grid":
-        for dimension in space:
-            if dimension.count is None:
-                better = f"try range({dimension.low:g},{dimension.high:g},STEP) or choices"
-                yield Problem(dimension.key, NOTHING, f"a grid needs steps; {better}")
+        yield "sampler", f"needs two ranges of numbers or more; add {GROUP}/sampler=tpe"
+    for d in space if name == "grid" else ():
+        if d.count is None:
+            better = f"try {d.key}=range({d.low:g},{d.high:g},STEP) or choices"
+            yield "sampler", f"a grid needs steps; {better}"
 
 
-def _pruner(search: Search) -> Iterator[Problem]:
-    if not isinstance(search.pruner, Wilcoxon):
+def _pruner(search: Search) -> Broken:
+    if search.pruner.name != "wilcoxon":
         return
     runs, sure = search.seeds * max(1, len(search.each)), search.pruner.p_threshold
     needed = next(n for n in range(3, 99) if 0.5 ** (n - 1) < sure)
     if runs < needed:
         text = f"can never prune {runs} runs per trial at p_threshold={sure:g}"
-        better = f"try {PATH}.seeds={needed}"
-        yield Problem(f"{PATH}.pruner", "wilcoxon", f"{text}; {better}")
+        yield "pruner", f"{text}; try {PATH}.seeds={needed}"
+
+
+def dimension(override: "Override", whole: bool) -> Dimension | str:
+    """A sweep override as a dimension, or what is wrong with it.
+
+    Args:
+        override: with several values.
+        whole: the key holds a whole number.
+    """
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep
+
+    key, sweep = override.key_or_group, override.value()
+    element = override.get_key_element()
+    prefix = element[: len(element) - len(element.lstrip("+"))]
+    if isinstance(sweep, IntervalSweep):
+        low, high = sweep.start, sweep.end
+        assert low is not None and high is not None
+        kind = "int" if whole or isinstance(low, int) else "float"
+        return _checked(Dimension(key, prefix, kind, low, high, log="log" in sweep.tags))
+    if isinstance(sweep, RangeSweep) and not sweep.shuffle:
+        return _range(key, prefix, sweep)
+    return _choices(key, prefix, override)
+
+
+def _range(key: str, prefix: str, sweep: "RangeSweep") -> Dimension | str:
+    values = [float(value) for value in sweep.range()]
+    if not values:
+        return f"the range is empty; it ends below {show(sweep.stop)}"
+    kind = "float" if any(isinstance(n, float) for n in (sweep.start, sweep.step)) else "int"
+    step, log = abs(sweep.step), "log" in sweep.tags
+    if log and (kind == "float" or step != 1):
+        return "a log range has no steps; try tag(log, interval(...))"
+    step = None if log else step
+    return _checked(Dimension(key, prefix, kind, min(values), max(values), step, log))
+
+
+def _choices(key: str, prefix: str, override: "Override") -> Dimension | str:
+    from hydra.core.override_parser.types import Transformer
+
+    items = list(override.sweep_iterator(transformer=Transformer.identity))
+    texts = [show(x) if isinstance(x, bool) else str(Transformer.str(x)) for x in items]
+    twice = next((text for text in texts if texts.count(text) > 1), None)
+    if twice is not None:
+        return f"{twice} is there twice"
+    plain = (bool, int, float, type(None))  # as Optuna keeps them; anything else as text
+    pairs = zip(items, texts, strict=True)
+    values = tuple(x if isinstance(x, plain) else text.strip("'\"") for x, text in pairs)
+    return Dimension(key, prefix, "choice", choices=values, texts=tuple(texts))
+
+
+def _checked(found: Dimension) -> Dimension | str:
+    low, high = found.low, found.high
+    if low > high:
+        return "the range ends before it begins"
+    if found.log and low <= 0:
+        return f"a log range begins above 0, not at {show(float(low))}"
+    if found.kind != "int":
+        return found
+    if low != int(low) or high != int(high):
+        return "the ends must be whole numbers"
+    step = None if found.step is None else int(found.step)
+    return dataclasses.replace(found, low=int(low), high=int(high), step=step)

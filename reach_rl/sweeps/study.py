@@ -22,8 +22,7 @@ from reach_rl import __version__
 from reach_rl.config.load import compose
 from reach_rl.config.multirun import space as dimensions
 from reach_rl.config.problems import ConfigError, show
-from reach_rl.config.search import Hyperband, Search
-from reach_rl.config.search_space import Dimension, Value
+from reach_rl.config.search import Dimension, Search, Value
 from reach_rl.config.untrusted import redact
 from reach_rl.config.verbs import VERBS
 from reach_rl.sweeps.preset import HARMLESS
@@ -215,7 +214,7 @@ def sampler(wanted: Search, space: Sequence[Dimension], number: int) -> BaseSamp
 def pruner(wanted: Any) -> optuna.pruners.BasePruner:  # noqa: ANN401  a Pruner of config.search
     """The pruner of a search."""
     options = _arguments(wanted)
-    if isinstance(wanted, Hyperband) and wanted.max_resource is None:
+    if wanted.name == "hyperband" and wanted.max_resource is None:
         options["max_resource"] = "auto"
     kind = "Nop" if wanted.name == "none" else wanted.name.capitalize()
     with hushed():

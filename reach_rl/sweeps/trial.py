@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reach_rl.config.load import CALL, compose
 from reach_rl.config.schema import Config
-from reach_rl.config.search import SCORE, Search, Wilcoxon
+from reach_rl.config.search import SCORE, Search
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.listing import last_record
@@ -208,7 +208,7 @@ class _TrialRuns:
 
     def _enough(self, index: int) -> bool:
         """Whether the runs so far say enough, run by run."""
-        by_seed = isinstance(self.search.pruner, Wilcoxon)
+        by_seed = self.search.pruner.name == "wilcoxon"
         return by_seed and self._report(self.values[index][0], index)
 
     def _report(self, value: float, step: int) -> bool:
