@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config import conf_dir
-from reach_rl.config.sheets import chosen, composed_files, sheets, values
+from reach_rl.config.sheets import Sheet, chosen, composed_files, groups, sheets, values
 from reach_rl.config.untrusted import without_secrets
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from hydra.core.override_parser.types import Override
-    from hydra.plugins.config_source import ConfigSource
 
 COMMAND_LINE = "command line"
 VERSION = "1.3"
-INTERNAL = ("hydra", "hydra_plugins")
 _FOLDERS: ContextVar[Sequence[Path]] = ContextVar("folders", default=())
 
 
@@ -64,35 +62,31 @@ class Composer:
             return loader
 
     @cached_property
-    def groups(self) -> list[str]:
-        """The groups of conf/ and of the user's folders."""
-        return [name for name in self.loader.list_groups("") if name not in INTERNAL]
+    def files(self) -> dict[str, Sheet]:
+        """Every file of conf/ and of the user's folders by name."""
+        return sheets(*self.folders)
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """The groups of conf/ and of the user's folders, and the options of each."""
+        return groups(self.files)
 
     @cached_property
     def chosen(self) -> dict[str, str | None]:
         """The groups of the primary config and the option that it chooses for each."""
-        return chosen(sheets(*self.folders), self.config_name)
+        return chosen(self.files, self.config_name)
 
-    @cache  # noqa: B019  a composer lives as long as its command
     def options(self, group: str) -> list[str]:
-        """The options of a group."""
+        """The options of a group, also of one of Hydra's own."""
         from hydra.core.object_type import ObjectType
 
-        return self.loader.get_group_options(group, ObjectType.CONFIG)
-
-    def place(self, name: str) -> "ConfigSource | None":
-        """Where Hydra takes a config file from; None if there is none of that name."""
-        return next((s for s in self.loader.get_sources() if s.is_config(name)), None)
+        return self.groups.get(group) or self.loader.get_group_options(group, ObjectType.CONFIG)
 
     def label(self, name: str) -> str:
         """How a message calls a config file."""
-        place = self.place(name)
-        if place is None or Path(place.path) == conf_dir():
-            return f"conf/{name}.yaml"
-        if place.scheme() != "file":
-            return f"{place.full_path()}/{name}.yaml"
-        given = [folder for folder in self.folders if folder.resolve() == Path(place.path)]
-        return str((given[0] if given else Path(place.path)) / f"{name}.yaml")
+        sheet = self.files.get(name)
+        ours = sheet is None or sheet.path.is_relative_to(conf_dir())
+        return f"conf/{name}.yaml" if ours else str(sheet.path)
 
     def parse(self, override: str) -> "Override":
         """One override as Hydra reads it. Raises OverrideParseException."""
@@ -118,39 +112,21 @@ class Composer:
 
         Args:
             overrides: of the command line.
-            choices: the option of each group.
+            choices: the option of each group, or several.
         """
-        parsed = [self.parse(text) for text in overrides]
-        lists = {o.key_or_group: o.value() for o in parsed if isinstance(o.value(), list)}
-        named = {**choices, **{group: lists[group] for group in self.groups if group in lists}}
-        found = dict(self._written(tuple((k, str(v)) for k, v in named.items() if v)))
-        for override in parsed:
-            group = override.key_or_group in self.groups
-            for key in [] if group else leaves(override.value(), override.key_or_group):
-                found.pop(key, None)
-                found[key] = COMMAND_LINE
-        return found
-
-    @cache  # noqa: B019  a composer lives as long as its command
-    def _written(self, choices: tuple[tuple[str, str], ...]) -> dict[str, str]:
-        """Dotted key -> the file that sets it last."""
+        parsed = {o.key_or_group: o.value() for o in map(self.parse, overrides)}
+        several = {key: value for key, value in parsed.items() if isinstance(value, list)}
         found: dict[str, str] = {}
-        for name in composed_files(sheets(*self.folders), self.config_name, dict(choices)):
-            for key in self._keys(name):
+        for name in composed_files(self.files, self.config_name, {**choices, **several}):
+            label = self.label(name)
+            for key in values([self.files[name]]):
                 found.pop(key, None)
-                found[key] = self.label(name)
+                found[key] = label
+        for key, value in parsed.items():
+            for leaf in [] if key in self.groups else leaves(value, key):
+                found.pop(leaf, None)
+                found[leaf] = COMMAND_LINE
         return found
-
-    def _keys(self, name: str) -> list[str]:
-        from omegaconf import OmegaConf
-
-        files, place = sheets(*self.folders), self.place(name)
-        if name in files:
-            return list(values([files[name]]))
-        if place is None:
-            return []
-        content = OmegaConf.to_container(place.load_config(name).config)
-        return leaves(content, name.rpartition("/")[0].replace("/", "."))
 
 
 @cache
@@ -202,14 +178,13 @@ class Composed:
 
     @property
     def choices(self) -> dict[str, str | None]:
-        """The option chosen for each group."""
-        chosen = self.hydra["runtime"]["choices"]
-        return {k: v for k, v in chosen.items() if k in self.composer.groups}
+        """The option chosen for each group, weakest first, as Hydra composes them."""
+        chosen = self.hydra["runtime"]["choices"] if self.hydra else {}
+        return {k: chosen[k] for k in reversed(chosen) if k in self.composer.groups}
 
     @cached_property
     def _sources(self) -> dict[str, str]:
-        choices = self.choices if self.hydra else self.composer.chosen
-        return self.composer.sources(self.overrides, choices)
+        return self.composer.sources(self.overrides, self.choices or self.composer.chosen)
 
     def source(self, key: str) -> str:
         """Where the value of a dotted key came from: a file, `command line`, or nothing."""

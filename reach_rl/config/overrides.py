@@ -74,7 +74,7 @@ def _parse(composer: Composer, text: str) -> "Override | str":
 
     key, equals, value = text.partition("=")
     if not equals and not text.startswith("~"):
-        near = nearest(text, composer.groups)
+        near = nearest(text, list(composer.groups))
         hint = f"; write {near}=OPTION" if near else "; write key=value"
         return f"{text} ({COMMAND_LINE}): not an override{hint}"
     try:
@@ -166,7 +166,7 @@ def _check_group(composer: Composer, override: "Override") -> str | None:
         for name in names_:
             if name is None and composer.chosen.get(group, "") is None:
                 return f"{text} ({COMMAND_LINE}): leave the group out"
-            if not isinstance(name, str) or not _is_option(composer, group, name):
+            if not isinstance(name, str) or name not in options:
                 return f"{text} ({COMMAND_LINE}): {_no_option(group, str(name), options)}"
     return None
 
@@ -178,10 +178,6 @@ def _values(override: "Override") -> list[Any]:
         return ["interval"]
     strings = override.sweep_string_iterator()
     return [None if value == "null" else value.strip("'\"") for value in strings]
-
-
-def _is_option(composer: Composer, group: str, name: str) -> bool:
-    return composer.place(f"{group}/{name}") is not None
 
 
 def _no_option(group: str, name: str, options: list[str]) -> str:

@@ -156,35 +156,23 @@ def chain(files: Mapping[str, Sheet], name: str) -> list[Sheet]:
     return [*below, files[name]]
 
 
-def composed_files(files: Mapping[str, Sheet], name: str, choices: Mapping[str, str]) -> list[str]:
+def composed_files(files: Mapping[str, Sheet], name: str, choices: Mapping[str, Any]) -> list[str]:
     """The names of the files that a composition is made of, weakest first.
 
     Args:
         files: every file by name.
-        name: of the primary config.
-        choices: the option that was chosen for each group.
+        name: of the primary config, which is stronger than its groups and weaker than presets.
+        choices: the option that was chosen for each group, or several.
     """
-    order = _order(files, name)
-    added = [group for group in choices if group not in order]
-    found: list[str] = []
-    for entry in [*order, *added]:
-        for option in re.findall(r"[^\s,\[\]']+", choices.get(entry, "")):  # several as [a, b]
-            below = chain(files, f"{entry}/{option}")
-            found += [sheet.name for sheet in below] or [f"{entry}/{option}"]
-        found += [entry] if entry in files else []
-    return found
+    options = [f"{group}/{o}" for group, given in choices.items() for o in _listed(given)]
+    stack = [sheet for option in options for sheet in chain(files, option)]
+    primary = [sheet for sheet in chain(files, name) if "/" not in sheet.name]
+    parts = ([s for s in stack if s.package], primary, [s for s in stack if not s.package])
+    return [sheet.name for part in parts for sheet in part]
 
 
-def _order(files: Mapping[str, Sheet], name: str) -> list[str]:
-    """The groups of a primary config and the primary configs, in the order of the defaults."""
-    own = files[name].defaults if name in files else []
-    found: list[str] = []
-    for entry in own if "_self_" in own else [*own, "_self_"]:
-        if isinstance(entry, Mapping):
-            found += [g.split()[-1].strip("/") for g in map(str, entry) if "override" not in g]
-        else:
-            found += [name] if entry == "_self_" else _order(files, entry)
-    return found
+def _listed(given: object) -> list[str]:
+    return list(map(str, given)) if isinstance(given, list) else [str(given)]
 
 
 def values(stack: list[Sheet]) -> dict[str, Any]:
