@@ -11,7 +11,7 @@ from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.keys import find
 from reach_rl.config.load import compose_kept, judge
 from reach_rl.config.overrides import check
-from reach_rl.config.problems import NOTHING, show
+from reach_rl.config.problems import NOTHING
 from reach_rl.config.search import OPTUNA, Dimension, Search, dimension, rules
 from reach_rl.config.verbs import Verb
 
@@ -31,58 +31,39 @@ def prove_jobs(
     is checked once. What a search may draw is checked for type and range. A key that the command
     line gives replaces what a file lets the sweeper vary; Hydra alone would multiply the two.
     """
-    overrides = [plain for text in overrides for plain in _plainly(composer, text)]
+    overrides = [_plainly(text) for text in overrides]
     checked = check(composer, verb.schema, overrides, multirun=True)
     grid = _Grid(composer, verb, dict.fromkeys([*checked.problems, *_misfits(checked.good)]))
-    good = [o for o in checked.good if o.key_or_group != _PARAMS]
-    sweeps = [o for o in good if o.is_sweep_override() and values(o)]
-    fixed = [str(o.input_line) for o in good if not o.is_sweep_override()]
+    sweeps = [o for o in checked.sweeps if values(o)]
+    fixed = [str(o.input_line) for o in checked.good if not o.is_sweep_override()]
     first = grid.base([*fixed, *(values(sweep)[0] for sweep in sweeps)])
     if first is None:
         return list(grid.found), overrides
-    given = {override.key_or_group: override for override in good}
-    params = _params(first)
+    given = {override.key_or_group: override for override in checked.good}
+    params = (first.hydra.get("sweeper") or {}).get("params") or {}
     searched = _searched(grid, first, {k: v for k, v in params.items() if k not in given})
     columns = [column for column in map(values, (*sweeps, *searched)) if column]
-    if first.hydra["runtime"]["choices"].get("hydra/sweeper") == OPTUNA:
+    search = first.hydra["runtime"]["choices"].get("hydra/sweeper") == OPTUNA
+    if search:
         ranges = [o for o in (*sweeps, *searched) if o.is_sweep_override()]
         settings, problems = prove_search(verb, first, ranges)
-        grid.note(problems)
         columns += [settings.each] if settings is not None and settings.each else []
-        jobs = _each(columns)
     else:
-        grid.note(
-            f"{sweep.input_line} ({COMMAND_LINE}): needs a search; add sweep=search"
-            for sweep in sweeps
-            if sweep.is_interval_sweep()
-        )
-        jobs = _jobs(columns)
-    for job in jobs:
+        ranges = [o.input_line for o in sweeps if o.is_interval_sweep()]
+        problems = [f"{o} ({COMMAND_LINE}): needs a search; add sweep=search" for o in ranges]
+    grid.note(problems)
+    for job in _jobs(columns, each=search):
         grid.check(fixed, job)
     return list(grid.found), _replaced(overrides, [given[key] for key in params if key in given])
 
 
-def _plainly(composer: Composer, text: str) -> list[str]:
-    """What is given to the sweeper, as the sweeps of its keys that it means."""
+def _plainly(text: str) -> str:
+    """What is given to the sweeper for a key, as the sweep that it means."""
     key, _, value = text.lstrip("+").partition("=")
-    if key.startswith(f"{_PARAMS}."):
-        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-        return [f"{key.removeprefix(f'{_PARAMS}.')}={value[1:-1] if quoted else value}"]
-    items = _mapping(composer, text) if key == _PARAMS else {}
-    return [f"{k}={v if isinstance(v, str) else show(v)}" for k, v in items.items()] or [text]
-
-
-def _mapping(composer: Composer, text: str) -> dict[Any, Any]:
-    """The value of an override that is a mapping of plain values; else nothing."""
-    from hydra.errors import HydraException
-
-    try:
-        value = composer.parse(text).value()
-    except HydraException:
-        return {}  # told with all other overrides
-    items = value if isinstance(value, dict) else {}
-    plain = (str, int, float, list)
-    return items if all(isinstance(item, plain) for item in items.values()) else {}
+    if not key.startswith(f"{_PARAMS}."):
+        return text
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return f"{key.removeprefix(f'{_PARAMS}.')}={value[1:-1] if quoted else value}"
 
 
 def _misfits(overrides: Iterable["Override"]) -> Iterator[str]:
@@ -95,19 +76,13 @@ def _misfits(overrides: Iterable["Override"]) -> Iterator[str]:
             hint = f"one at a time; try sweep=[{names}] for every pair of their runs"
         elif key == "run_dir":
             hint = "all jobs would share it; try hydra.sweep.dir=DIR"
-        elif key == _PARAMS and override.value() != {}:
-            hint = f"quote each range, as in '{_PARAMS}={{ppo.gamma:\"interval(0.9,0.99)\"}}'"
+        elif key == _PARAMS:
+            hint = "write the keys themselves, as in ppo.gamma='interval(0.9,0.99)'"
         elif sweeps and not values(override):
             hint = "the range is empty"
         else:
             continue
         yield f"{text} ({COMMAND_LINE}): {hint}"
-
-
-def _params(composed: Composed) -> dict[str, str]:
-    """What a file lets the sweeper vary: key -> values as on the command line."""
-    params = (composed.hydra.get("sweeper") or {}).get("params")
-    return params if isinstance(params, dict) else {}
 
 
 def _replaced(overrides: Sequence[str], own: Sequence["Override"]) -> list[str]:
@@ -168,15 +143,11 @@ def _searched(grid: _Grid, first: Composed, varied: Mapping[str, str]) -> list["
     return checked.good
 
 
-def _jobs(columns: list[list[str]]) -> Iterator[Sequence[str]]:
-    if math.prod(map(len, columns)) <= MOST_JOBS:
+def _jobs(columns: list[list[str]], each: bool) -> Iterator[Sequence[str]]:
+    """Every job; with each, or of very many, each value once beside the first of the others."""
+    if not each and math.prod(map(len, columns)) <= MOST_JOBS:
         yield from itertools.product(*columns)
-    else:
-        yield from _each(columns)
-
-
-def _each(columns: list[list[str]]) -> Iterator[Sequence[str]]:
-    """Each value of each column once, beside the first of the others."""
+        return
     for i, column in enumerate(columns):
         others = [other[0] for j, other in enumerate(columns) if j != i]
         yield from ([*others, value] for value in column[:MOST_JOBS])

@@ -61,62 +61,53 @@ def check(
     checked = Checked()
     for text in map(understood, overrides):
         parsed = _parse(composer, text)
-        problem = parsed if isinstance(parsed, str) else _check(composer, schema, parsed, multirun)
-        if problem:
-            checked.problems.append(problem)
+        why = parsed if isinstance(parsed, str) else _refused(composer, schema, parsed, multirun)
+        if why:
+            shown = text.replace("\r", "")
+            checked.problems.append(f"{shown} ({COMMAND_LINE}): {why}")
         elif not isinstance(parsed, str):
             checked.good.append(parsed)
     return checked
 
 
 def _parse(composer: Composer, text: str) -> "Override | str":
+    """The override, or why it is none."""
     from hydra.errors import OverrideParseException
 
     key, equals, value = text.partition("=")
     if not equals and not text.startswith("~"):
         near = nearest(text, list(composer.groups))
-        hint = f"; write {near}=OPTION" if near else "; write key=value"
-        return f"{text} ({COMMAND_LINE}): not an override{hint}"
+        return f"not an override; write {near}=OPTION" if near else _NO_OVERRIDE
     try:
         return composer.parse(text)
     except OverrideParseException:
         if "\r" in text:
-            shown, hint = (
-                text.replace("\r", ""),
-                "ends with a carriage return, as lines of Windows do",
-            )
-            return f"{shown} ({COMMAND_LINE}): {hint}; remove it (\\r)"
-        if _opens(value):
-            hint = "brackets or quotes are not closed"
-        else:
-            hint = f"cannot be read; quote text with special characters: {key}='\"...\"'"
-        return f"{text} ({COMMAND_LINE}): {hint}"
+            return "ends with a carriage return, as lines of Windows do; remove it (\\r)"
+        pairs = any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()"))
+        if pairs or value.count("'") % 2 == 1 or value.count('"') % 2 == 1:
+            return "brackets or quotes are not closed"
+        return f"cannot be read; quote text with special characters: {key}='\"...\"'"
 
 
-def _opens(value: str) -> bool:
-    pairs = any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()"))
-    return pairs or value.count("'") % 2 == 1 or value.count('"') % 2 == 1
+_NO_OVERRIDE = "not an override; write key=value"
+_CODE = "would name code to run, which a configuration may not"
 
 
-def _check(composer: Composer, schema: type, override: "Override", multirun: bool) -> str | None:
-    text = str(override.input_line)
+def _refused(composer: Composer, schema: type, override: "Override", multirun: bool) -> str | None:
+    """Why an override is not taken."""
     key = override.key_or_group
-    if re.search(r"\b_[a-z]+_\b", text):
-        return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
+    if re.search(r"\b_[a-z]+_\b", str(override.input_line)):
+        return _CODE
     if key == "hydra" or key.startswith(HYDRA_PREFIXES):
-        return _check_hydra(composer, override, multirun)
+        return _refused_of_hydra(composer, override, multirun)
     if override.is_sweep_override() and not multirun:
-        listed = f", or {key}=[...] for a list" if _holds_list(schema, key) else ""
-        return f"{text} ({COMMAND_LINE}): several values make several runs; add -m{listed}"
+        found = find(schema, key)
+        lists = found is not None and (found.type is Any or found.is_list)
+        listed = f", or {key}=[...] for a list" if lists else ""
+        return f"several values make several runs; add -m{listed}"
     if key in composer.groups:
-        return _check_group(composer, override)
-    unknown = check_key(schema, key, composer.groups)
-    return f"{text} ({COMMAND_LINE}): {unknown}" if unknown else None
-
-
-def _holds_list(schema: type, key: str) -> bool:
-    found = find(schema, key)
-    return found is not None and (found.type is Any or found.is_list)
+        return _refused_option(composer, override)
+    return check_key(schema, key, composer.groups)
 
 
 def addition(schema: type, text: str) -> str:
@@ -129,45 +120,38 @@ def addition(schema: type, text: str) -> str:
     return f"{parent}={value}" if name == "weight" else f"{parent}={{{name}:{value}}}"
 
 
-def _check_hydra(composer: Composer, override: "Override", multirun: bool) -> str | None:
-    key, text = override.key_or_group, str(override.input_line)
+def _refused_of_hydra(composer: Composer, override: "Override", multirun: bool) -> str | None:
+    key = override.key_or_group
     if key == "hydra.run.dir" or (key == "hydra.sweep.dir" and not multirun):
         instead = "hydra.sweep.dir" if multirun else "run_dir"
-        better = word(instead, override.value())
-        return f"{text} ({COMMAND_LINE}): makes no folder here; try {better}"
+        return f"makes no folder here; try {word(instead, override.value())}"
     if key.startswith("hydra.callbacks"):
-        return f"{text} ({COMMAND_LINE}): would name code to run, which a configuration may not"
+        return _CODE
     if override.is_sweep_override():
-        return f"{text} ({COMMAND_LINE}): a key of Hydra's own takes one value for all runs"
+        return "a key of Hydra's own takes one value for all runs"
     if "/" not in key.partition(".")[0]:
         return None
-    options = composer.options(key)
-    value = override.value()
+    options, value = composer.options(key), override.value()
     if not options:
-        return f"{text} ({COMMAND_LINE}): no such group of Hydra"
-    if isinstance(value, str) and value not in options:
-        return f"{text} ({COMMAND_LINE}): {_no_option(key, value, options)}"
-    return None
+        return "no such group of Hydra"
+    wrong = isinstance(value, str) and value not in options
+    return _no_option(key, value, options) if wrong else None
 
 
-def _check_group(composer: Composer, override: "Override") -> str | None:
+def _refused_option(composer: Composer, override: "Override") -> str | None:
     group, text = override.key_or_group, str(override.input_line)
-    options = composer.options(group)
+    there, options = group in composer.chosen, composer.options(group)
     if override.is_delete():
         return None
-    if override.is_add() and group in composer.chosen:
-        better = text.lstrip("+")
-        return f"{text} ({COMMAND_LINE}): the group is there already; try {better}"
-    if not override.is_add() and group not in composer.chosen:
-        return f"{text} ({COMMAND_LINE}): the group is not there yet; try +{text}"
-    values = _values(override)
-    for value in values:
-        names_ = value if isinstance(value, list) else [value]
-        for name in names_:
+    if override.is_add() == there:
+        how = f"there already; try {text.lstrip('+')}" if there else f"not there yet; try +{text}"
+        return f"the group is {how}"
+    for value in _values(override):
+        for name in value if isinstance(value, list) else [value]:
             if name is None and composer.chosen.get(group, "") is None:
-                return f"{text} ({COMMAND_LINE}): leave the group out"
-            if not isinstance(name, str) or name not in options:
-                return f"{text} ({COMMAND_LINE}): {_no_option(group, str(name), options)}"
+                return "leave the group out"
+            if name not in options:
+                return _no_option(group, str(name), options)
     return None
 
 
