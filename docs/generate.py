@@ -12,7 +12,7 @@ from reach_rl.cli.explain import all_meanings, meaning_of
 from reach_rl.config.keys import ITEM, Key, keys
 from reach_rl.config.problems import listing, show
 from reach_rl.config.schema import Config
-from reach_rl.config.search import PATH, PRUNERS, SAMPLERS, Search, objectives
+from reach_rl.config.search import KINDS, PATH, Search, objectives, parts
 from reach_rl.config.sheets import Meaning, Sheet, chain, chosen, groups, meaning, sheets, values
 from reach_rl.config.verbs import VERBS, Verb
 from reach_rl.extend import entries
@@ -124,8 +124,8 @@ def _searches(files: Mapping[str, Sheet]) -> Iterator[str]:
     yield from ("With `-m` and `sweep=ppo`, `sweep=search` or another search.", "")
     yield from (*_table(files[f"{group}/optuna"], Search, PATH), "")
     yield from (f"`{PATH}.objective` is {listing([f'`{n}`' for n in objectives()], 99)}.", "")
-    for name, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        for option, schema in table.items():
+    for name in KINDS:
+        for option, schema in parts(name).items():
             sheet = files[f"{group}/{name}/{option}"]
             yield from (f"### {group}/{name}={option}", "", sheet.head[0], "")
             rows = _table(sheet, schema, f"{PATH}.{name}")

@@ -14,7 +14,7 @@ from reach_rl.config.problems import NOTHING, ConfigError, nearest
 from reach_rl.config.schema import Config
 from reach_rl.config.search import unknown
 from reach_rl.config.untrusted import load_yaml, naming_code, search_folders
-from reach_rl.config.validation import completed, holds, lacking, to_tree, typed
+from reach_rl.config.validation import completed, holds, to_tree, typed
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 
 
@@ -52,10 +52,11 @@ def to_config_of_any_age(tree: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: with all problems, one line each.
     """
-    if lacking(Config, tree):
+    try:
+        return to_config(tree)
+    except ConfigError:
         default = to_tree(prove(Composer(), TRAIN, []).config)
-        tree = completed(Config, tree, default)
-    return to_config(tree)
+        return to_config(completed(Config, tree, default))
 
 
 def compose(

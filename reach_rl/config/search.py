@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -18,6 +19,7 @@ from reach_rl.config.fields import Count, Integer, Number, Positive, Seed, Share
 from reach_rl.config.keys import below
 from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest, show
 from reach_rl.config.rules import Broken
+from reach_rl.config.sheets import sheets
 from reach_rl.extend import entries
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 PATH = "hydra.sweeper"
 GROUP = "hydra/sweeper"
 OPTUNA = "optuna"
+KINDS = ("sampler", "pruner")
 SCORE = "score"
 Value = float | int | bool | str | None
 SCHEMES = ("sqlite", "postgresql", "mysql", "grpc")
@@ -85,61 +88,51 @@ def objectives(early: bool = False) -> list[str]:
     return [SCORE, *found, *(() if early else ("wall_time_s", "steps_per_second"))]
 
 
-def _part(**arguments: Any) -> type:  # noqa: ANN401  types
-    """The schema of a sampler or a pruner: its name, and arguments of Optuna's constructor."""
-    return strict(type("Part", (), {"__annotations__": {"name": str, **arguments}}))
-
-
-_SEEDED = {"seed": Seed | None}
-_PATIENT = {
+ARGUMENTS: dict[str, Any] = {
+    "name": str,
+    "seed": Seed | None,
     "n_startup_trials": Whole,
+    "n_ei_candidates": Count,
+    "multivariate": bool,
+    "group": bool,
+    "constant_liar": bool,
+    "deterministic_objective": bool,
+    "sigma0": Positive | None,
+    "popsize": Annotated[Integer, Ge(2)] | None,
+    "consider_pruned_trials": bool,
+    "use_separable_cma": bool,
+    "with_margin": bool,
+    "lr_adapt": bool,
+    "population_size": Annotated[Integer, Ge(2)],
+    "mutation_prob": Share | None,
+    "crossover_prob": Share,
+    "swapping_prob": Share,
+    "qmc_type": Literal["sobol", "halton"],
+    "scramble": bool,
     "n_warmup_steps": Whole,
     "interval_steps": Count,
     "n_min_trials": Count,
+    "percentile": Annotated[Number, Ge(0), Le(100)],
+    "min_resource": Count,
+    "max_resource": Count | None,
+    "reduction_factor": Annotated[Integer, Ge(2)],
+    "bootstrap_count": Whole,
+    "p_threshold": Annotated[Number, Gt(0), Lt(1)],
+    "n_startup_steps": Whole,
 }
-SAMPLERS: dict[str, type] = {
-    "tpe": _part(
-        **_SEEDED,
-        n_startup_trials=Whole,
-        n_ei_candidates=Count,
-        multivariate=bool,
-        group=bool,
-        constant_liar=bool,
-    ),
-    "gp": _part(**_SEEDED, n_startup_trials=Count, deterministic_objective=bool),
-    "cmaes": _part(
-        **_SEEDED,
-        n_startup_trials=Whole,
-        sigma0=Positive | None,
-        popsize=Annotated[Integer, Ge(2)] | None,
-        consider_pruned_trials=bool,
-        use_separable_cma=bool,
-        with_margin=bool,
-        lr_adapt=bool,
-    ),
-    "nsgaii": _part(
-        **_SEEDED,
-        population_size=Annotated[Integer, Ge(2)],
-        mutation_prob=Share | None,
-        crossover_prob=Share,
-        swapping_prob=Share,
-    ),
-    "qmc": _part(**_SEEDED, qmc_type=Literal["sobol", "halton"], scramble=bool),
-    "random": _part(**_SEEDED),
-    "grid": _part(**_SEEDED),
-}
-PRUNERS: dict[str, type] = {
-    "none": _part(),
-    "median": _part(**_PATIENT),
-    "percentile": _part(**_PATIENT, percentile=Annotated[Number, Ge(0), Le(100)]),
-    "hyperband": _part(
-        min_resource=Count,
-        max_resource=Count | None,
-        reduction_factor=Annotated[Integer, Ge(2)],
-        bootstrap_count=Whole,
-    ),
-    "wilcoxon": _part(p_threshold=Annotated[Number, Gt(0), Lt(1)], n_startup_steps=Whole),
-}
+"""What an argument of Optuna's samplers and pruners may be; their files say which has which."""
+
+
+@cache
+def parts(kind: str) -> dict[str, type]:
+    """Every sampler, or pruner, that has a file in conf/: its schema by name."""
+    files = sheets().items()
+    keys = {n.rpartition("/")[2]: f.tree for n, f in files if n.startswith(f"{GROUP}/{kind}/")}
+    return {name: _part({key: ARGUMENTS[key] for key in keys[name]}) for name in keys}
+
+
+def _part(keys: dict[str, Any]) -> type:
+    return strict(type("Part", (), {"__annotations__": keys}))
 
 
 @strict
@@ -183,16 +176,16 @@ def typed(tree: Mapping[str, Any]) -> tuple[Search | None, list[Problem]]:
             tree[key] = [tree[key]]
     search = validation.typed(Search, tree, PATH)
     problems = search if isinstance(search, list) else []
-    parts: dict[str, Any] = {}
-    for key, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        parts[key] = _part(tree.get(key), f"{PATH}.{key}", known)
-        problems = problems + parts[key] if isinstance(parts[key], list) else problems
+    made: dict[str, Any] = {}
+    for key in KINDS:
+        made[key] = _typed_part(tree.get(key), f"{PATH}.{key}", parts(key))
+        problems = problems + made[key] if isinstance(made[key], list) else problems
     if problems or isinstance(search, list):
         return None, problems
-    return dataclasses.replace(search, **parts), []
+    return dataclasses.replace(search, **made), []
 
 
-def _part(tree: Any, path: str, known: Mapping[str, type]) -> Any:  # noqa: ANN401  a list: problems
+def _typed_part(tree: Any, path: str, known: Mapping[str, type]) -> Any:  # noqa: ANN401  a list: problems
     name = tree.get("name") if isinstance(tree, Mapping) else tree
     if not isinstance(tree, Mapping) or not isinstance(name, str) or name not in known:
         near = nearest(str(name), list(known)) or next(iter(known))
@@ -231,8 +224,8 @@ def unknown(key: str) -> str | None:
     if not above.startswith(PATH):
         return None
     having = {f"{PATH}.{known}": "sweep=search" for known in below(Search, "")}
-    for part, table in (("pruner", PRUNERS), ("sampler", SAMPLERS)):
-        for option, schema in table.items():
+    for part in KINDS:
+        for option, schema in parts(part).items():
             having |= {f"{PATH}.{part}.{k}": f"{GROUP}/{part}={option}" for k in below(schema, "")}
     if key in having:
         return f"only a search has it; add {having[key]}"
@@ -288,6 +281,8 @@ def _sampler(search: Search, space: Sequence[Dimension]) -> Broken:
         yield "sampler", f"has one objective; add {GROUP}/sampler=nsgaii"
     if name == "cmaes" and sum(dimension.kind != "choice" for dimension in space) < 2:
         yield "sampler", f"needs two ranges of numbers or more; add {GROUP}/sampler=tpe"
+    if name == "gp" and search.sampler.n_startup_trials == 0:
+        yield "sampler", f"cannot learn from nothing; try {PATH}.sampler.n_startup_trials=1"
     for d in space if name == "grid" else ():
         if d.count is None:
             better = f"try {d.key}=range({d.low:g},{d.high:g},STEP) or choices"

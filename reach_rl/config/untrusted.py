@@ -17,6 +17,7 @@ from reach_rl.config.problems import ConfigError
 MAX_BYTES = 200_000
 """More than any configuration has."""
 _PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
+_SEARCH_PATH = re.compile(r"\+{0,2}hydra\.searchpath=")
 _COMMANDS = ("setup", "additional_parameters")
 
 
@@ -90,9 +91,8 @@ def search_folders(
     for place, entry in _search_path(folders, name, overrides):
         where = f"hydra.searchpath ({place}): {entry}"
         if entry.startswith("pkg://"):
-            raise ConfigError(
-                f"{where} would import a package, which a configuration may not; try file://FOLDER"
-            )
+            refused = "would import a package, which a configuration may not; try file://FOLDER"
+            raise ConfigError(f"{where} {refused}")
         folder = Path(entry.removeprefix("file://"))
         if not folder.is_dir():
             raise ConfigError(f"{where}: no such folder")
@@ -104,25 +104,18 @@ def _search_path(
     folders: Sequence[Path], name: str, overrides: Sequence[str]
 ) -> list[tuple[str, str]]:
     """The entries of hydra.searchpath and who gives them: the command line, else the file."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     place, value = "", None
     path = next((p for f in (conf_dir(), *folders) if (p := f / f"{name}.yaml").is_file()), None)
-    if path is not None and "searchpath" in path.read_text(encoding="utf-8", errors="replace"):
-        with suppress(YAMLError, OmegaConfBaseException):  # told when it is composed
-            place, value = str(path), OmegaConf.select(OmegaConf.load(path), "hydra.searchpath")
-    for text in overrides:
-        if text.lstrip("+").startswith("hydra.searchpath="):
-            try:
-                place, value = "command line", OverridesParser.create().parse_override(text).value()
-            except OverrideParseException:
-                continue  # told with all other overrides
-    entries = value if isinstance(value, Sequence) and not isinstance(value, str) else []
-    return [(place, str(entry)) for entry in entries]
+    given = [text.partition("=")[2] for text in overrides if _SEARCH_PATH.match(text)]
+    with suppress(YAMLError, ValueError, AttributeError):  # told when it is composed
+        if given:
+            place, value = "command line", load_yaml(given[-1])
+        elif path is not None:
+            content = load_yaml(path.read_text(encoding="utf-8"))
+            place, value = str(path), (content.get("hydra") or {}).get("searchpath")
+    return [(place, str(entry)) for entry in (value if isinstance(value, list) else [])]
 
 
 def without_secrets() -> None:

@@ -4,16 +4,14 @@ Pydantic types it; here its errors become lines that say what to type instead. I
 when something is typed: help and completion do without.
 """
 
-import copy
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from reach_rl.config.fields import adapter
-from reach_rl.config.keys import ITEM, Key, find, join, keys, unknown_key, unknown_name
+from reach_rl.config.keys import Key, find, join, unknown_key, unknown_name
 from reach_rl.config.problems import MISSING, NOTHING, Problem, listing, nearest, show
 
 if TYPE_CHECKING:
@@ -67,25 +65,14 @@ def names_code(key: object) -> str | None:
     return f"{key} would name code to run, which a configuration may not" if special else None
 
 
-def lacking(schema: type, tree: Mapping[str, Any]) -> list[str]:
-    """The keys that a tree of an earlier version did not know."""
-    found = []
-    for path in keys(schema):
-        above, _, name = path.rpartition(".")
-        node = _at(tree, above.split(".") if above else [])
-        if name != ITEM and isinstance(node, Mapping) and name not in node:
-            found.append(path)
-    return found
-
-
 def completed(schema: type, tree: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of an earlier version, with the default for each key that it lacks."""
-    out = copy.deepcopy(dict(tree))
-    for path in lacking(schema, tree):
-        *above, name = path.split(".")
-        own = _at(default, above)
-        if isinstance(own, Mapping) and name in own:  # terms are nobody's default
-            _at(out, above)[name] = own[name]
+    """The tree of an earlier version, with the default for each key that it does not know."""
+    out = dict(tree)
+    for name, tp in get_type_hints(schema).items():
+        if name not in out:
+            out[name] = default[name]
+        elif dataclasses.is_dataclass(tp) and isinstance(out[name], Mapping):
+            out[name] = completed(tp, out[name], default[name])
     return out
 
 
@@ -166,15 +153,9 @@ _BOOLEANS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "fa
 
 
 def _mended(text: str) -> str | None:
-    """A number in text with commas, spaces, units or the mark of SB3's schedules."""
-    text = text.removeprefix("lin_")
-    for candidate in (text, text.replace(",", "."), text.replace("'", ""), text.rstrip("smkMK% ")):
-        try:
-            if math.isfinite(float(candidate)):
-                return candidate
-        except ValueError:
-            continue
-    return None
+    """The number at the beginning of text with a unit, or with the mark of SB3's schedules."""
+    found = re.match(r"(?:lin_)?([-+]?\d[\d_.]*(?:e[-+]?\d+)?)[^\d,]*$", text)
+    return found and found.group(1)
 
 
 def _inside(value: float, bounds: Mapping[str, float]) -> str | None:
