@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config import conf_dir
-from reach_rl.config.sheets import Sheet, chosen, composed_files, groups, sheets, values
+from reach_rl.config.sheets import Sheet, chosen, composed_files, flat, groups, sheets, values
 from reach_rl.config.untrusted import without_secrets
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ class Composer:
 
     @cached_property
     def files(self) -> dict[str, Sheet]:
-        """Every file of conf/ and of the user's folders by name."""
-        return sheets(*self.folders)
+        """Every file of conf/, of the user's folders and of plugins by name."""
+        known = {conf_dir(), *(folder.resolve() for folder in self.folders)}
+        places = [Path(s.path) for s in self.loader.get_sources() if s.scheme() == "file"]
+        return sheets(*self.folders, *(place for place in places if place not in known))
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -123,7 +125,7 @@ class Composer:
                 found.pop(key, None)
                 found[key] = label
         for key, value in parsed.items():
-            for leaf in [] if key in self.groups else leaves(value, key):
+            for leaf in [] if key in self.groups else flat(value, key):
                 found.pop(leaf, None)
                 found[leaf] = COMMAND_LINE
         return found
@@ -206,14 +208,3 @@ def plain(cfg: Any) -> dict[str, Any]:  # noqa: ANN401  an OmegaConf container
     tree = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
-
-
-def leaves(tree: object, path: str = "") -> list[str]:
-    """Dotted keys of the leaves of a tree; an empty mapping is a leaf."""
-    if not isinstance(tree, Mapping) or not tree:
-        return [path] if path else []
-    keys: list[str] = []
-    for key, value in tree.items():
-        if path or key not in ("defaults", "hydra"):
-            keys += leaves(value, f"{path}.{key}" if path else str(key))
-    return keys

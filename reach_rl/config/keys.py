@@ -77,28 +77,22 @@ class Key:
     @property
     def words(self) -> str:
         """Its type in words, null included."""
-        return self.kind() + (" or null" if self.optional else "")
+        return self.kind + (" or null" if self.optional else "")
 
-    def kind(self, plural: bool = False) -> str:
+    @property
+    def kind(self) -> str:
         """Its type in words."""
         if self.is_list:
-            item = _key("", typing.get_args(self.type)[0])
-            return f"a list of {item.kind(plural=True)}"
+            return f"a list, each {_key('', typing.get_args(self.type)[0]).kind}"
         if self.is_group:
-            return "groups of keys" if plural else "a group of keys"
+            return "a group of keys"
         if self.is_mapping:
             return "names with values"
-        if self.choices and self.named is None:
-            return listing(self.choices)
-        return _KINDS.get(self.type, ("a value", "values"))[plural]
+        named = self.choices and self.named is None
+        return listing(self.choices) if named else _KINDS.get(self.type, "a value")
 
 
-_KINDS = {
-    bool: ("true or false", "true or false"),
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    str: ("text", "names"),
-}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def _bare(tp: Any) -> tuple[Any, bool, tuple[Any, ...]]:  # noqa: ANN401  a type expression
@@ -187,7 +181,7 @@ def check_key(schema: type, path: str, groups: Iterable[str] = ()) -> str | None
         if find(schema, step) is None:
             if above is None or above.is_group:
                 return unknown_key(schema, done, part, groups)
-            return f"unknown key; {done} holds {above.kind()}, try {done}=..."
+            return f"unknown key; {done} holds {above.kind}, try {done}=..."
         done = step
     return None
 

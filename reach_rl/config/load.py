@@ -108,12 +108,10 @@ class Proof:
         """The problem of a single run that a sweep is chosen for."""
         if self.composed is None:
             return []
-        parsed = map(self.composed.composer.parse, self.composed.overrides)
-        typed = [o for o in parsed if o.key_or_group == "sweep" and o.value() is not None]
-        lines = [f"{override.input_line} ({COMMAND_LINE})" for override in typed]
+        texts = [o for o in self.composed.overrides if o.startswith("sweep=") and o != "sweep=null"]
+        lines = [f"{text} ({COMMAND_LINE})" for text in texts]
         choice = self.composed.choices.get("sweep")
-        if choice and not lines:
-            lines = [f"sweep={choice}"]
+        lines = lines or ([f"sweep={choice}"] if choice else [])
         how = "add -m" if verb.makes_run else f"{verb.name} runs once, so leave it out"
         return [f"{line}: makes several runs; {how}" for line in lines]
 
@@ -142,11 +140,11 @@ def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
     return Proof(config, composed, list(found), overrides, composer.folders)
 
 
-def judge(composed: Composed, verb: Verb, across: bool = True) -> tuple[Any, list[str]]:
-    """The typed configuration (or NOTHING) and its problems; across: with rules across keys."""
+def judge(composed: Composed, verb: Verb) -> tuple[Any, list[str]]:
+    """The typed configuration (or NOTHING) and its problems, a line each."""
     config = typed(verb.schema, composed.tree)
     problems = config if isinstance(config, list) else []
-    if not problems and across:
+    if not problems:
         problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
     lines = [problem.line(composed.source(problem.key)) for problem in problems]
     lines += naming_code(composed.hydra, composed.overrides)

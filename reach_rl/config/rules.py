@@ -102,22 +102,21 @@ def _lengths(c: Config) -> Broken:
 
 
 _SENSED = {
-    "position": ("m", {"tool_position": 1.0, "goal_position": 1.0, "position_error": 1.0}),
+    "position": ("m", "tool_position goal_position position_error"),
     "orientation": (
         "rad",
-        dict.fromkeys(("joint_position", "joint_angle", "orientation_error"), 1.0)
-        | dict.fromkeys(("tool_quaternion", "goal_quaternion"), 2.0),
+        "joint_position joint_angle orientation_error tool_quaternion goal_quaternion",
     ),
 }
-"""Threshold -> its unit, and by what noise of an observation term counts against it."""
+"""Threshold -> its unit, and the observation terms whose noise counts against it."""
 
 
 def _noise(c: Config) -> Broken:
-    for what, (unit, factors) in _SENSED.items():
+    for what, (unit, names) in _SENSED.items():
         key, limit = f"task.{what}_threshold", getattr(c.task, f"{what}_threshold")
-        for name, factor in factors.items():
-            term = c.observation.terms.get(name)
-            noise = factor * term.noise if term is not None else 0.0
+        for name, term in ((name, c.observation.terms.get(name)) for name in names.split()):
+            noise = 0.0 if term is None else term.noise
+            noise *= 2.0 if name.endswith("quaternion") else 1.0  # half an angle
             if noise >= limit:
                 cause = f"observation.terms.{name}.noise {show(noise)} {unit}"
                 better = f"try {key}={show(2 * noise)}"
@@ -318,16 +317,13 @@ class Derived:
 
 def derive(config: Config) -> Derived:
     """The derived numbers of a run."""
-    ppo, task = config.ppo, config.task
+    ppo, task, curriculum = config.ppo, config.task, config.curriculum
     rollout, rollouts = rollout_size(config), updates(config)
-    total = rollouts * rollout
-    minibatches = math.ceil(rollout / ppo.batch_size)
-    episodes = total / task.episode_steps
-    per_episode = (
-        math.ceil(task.episode_steps / task.goal_period)
-        if task.goal_change is GoalChange.TIMER
-        else 1
-    )
+    total, minibatches = rollouts * rollout, math.ceil(rollout / ppo.batch_size)
+    units = {Unit.STEPS: 1, Unit.EPISODES: task.episode_steps, Unit.FRACTION: total}
+    episodes, goals = total / task.episode_steps, 1
+    if task.goal_change is GoalChange.TIMER:
+        goals = math.ceil(task.episode_steps / task.goal_period)
     return Derived(
         rollout=rollout,
         rollouts=rollouts,
@@ -335,21 +331,9 @@ def derive(config: Config) -> Derived:
         minibatches=minibatches,
         gradient_steps=minibatches * ppo.n_epochs,
         episodes=episodes,
-        goals=episodes * per_episode,
-        curriculum_end=_curriculum_end(config, total),
+        goals=episodes * goals,
+        curriculum_end=curriculum.duration * units[curriculum.unit] if curriculum.ramps else None,
     )
-
-
-def _curriculum_end(config: Config, total: int) -> float | None:
-    curriculum = config.curriculum
-    if not curriculum.ramps:
-        return None
-    steps_per_unit = {
-        Unit.STEPS: 1,
-        Unit.EPISODES: config.task.episode_steps,
-        Unit.FRACTION: total,
-    }[curriculum.unit]
-    return curriculum.duration * steps_per_unit
 
 
 def rollout_size(config: Config) -> int:

@@ -59,16 +59,20 @@ class Sheet:
         return sentence.strip(), command.strip()
 
     @cached_property
-    def tree(self) -> dict[str, Any]:
-        """Values as written, without defaults and Hydra's part."""
-        content = yaml.load("\n".join(self.lines), Loader=_LOADER) or {}
-        return {k: _numbers(v) for k, v in content.items() if k not in ("defaults", "hydra")}
+    def content(self) -> dict[str, Any]:
+        """Everything, as YAML reads it."""
+        return yaml.load("\n".join(self.lines), Loader=_LOADER) or {}
 
     @cached_property
+    def tree(self) -> dict[str, Any]:
+        """Values as written, without defaults and Hydra's part."""
+        items = self.content.items()
+        return {k: _numbers(v) for k, v in items if k not in ("defaults", "hydra")}
+
+    @property
     def defaults(self) -> list[Any]:
         """Its defaults list."""
-        content = yaml.load("\n".join(self.lines), Loader=_LOADER) or {}
-        return list(content.get("defaults", []))
+        return list(self.content.get("defaults", []))
 
     @cached_property
     def comments(self) -> dict[str, str]:
@@ -180,7 +184,7 @@ def values(stack: list[Sheet]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for sheet in stack:
         for key, value in sheet.tree.items():
-            found |= _flat(value, f"{sheet.package}.{key}" if sheet.package else key)
+            found |= flat(value, f"{sheet.package}.{key}" if sheet.package else key)
     return {key: _followed(value, found) for key, value in found.items()}
 
 
@@ -190,12 +194,13 @@ def _followed(value: Any, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return known.get(asked.group(1), value) if asked else value
 
 
-def _flat(value: object, path: str) -> dict[str, Any]:
+def flat(value: object, path: str) -> dict[str, Any]:
+    """Dotted key -> value of the leaves below a path; an empty mapping is a leaf."""
     if not isinstance(value, Mapping) or not value:
         return {path: value}
     found: dict[str, Any] = {}
     for key, item in value.items():
-        found |= _flat(item, f"{path}.{key}")
+        found |= flat(item, f"{path}.{key}")
     return found
 
 

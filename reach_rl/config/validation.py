@@ -52,17 +52,12 @@ def _plain(tree: object, path: str, problems: list[Problem]) -> Any:  # noqa: AN
         return tree
     plain = {}
     for key, value in tree.items():
-        if code := names_code(key):
-            problems.append(Problem(join(path, key), value, code))
+        if str(key).startswith("_") and str(key).endswith("_"):  # such as _target_
+            text = f"{key} would name code to run, which a configuration may not"
+            problems.append(Problem(join(path, key), value, text))
         elif value != MISSING:
             plain[str(key)] = _plain(value, join(path, key), problems)
     return plain
-
-
-def names_code(key: object) -> str | None:
-    """Why a key such as `_target_` is refused, or None."""
-    special = str(key).startswith("_") and str(key).endswith("_")
-    return f"{key} would name code to run, which a configuration may not" if special else None
 
 
 def completed(schema: type, tree: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +112,7 @@ def holds(key: Key, path: str) -> str:
 
 def _why(schema: type, key: Key, value: Any, error: str) -> tuple[str, str | None]:  # noqa: ANN401
     """Why a value does not fit its key, and one that would."""
-    words = f"must be {listing(key.choices) if key.choices else key.kind()}"
+    words = f"must be {listing(key.choices) if key.choices else key.kind}"
     if value is None:
         return f"{words}, not null", None
     if key.is_mapping:

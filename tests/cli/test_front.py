@@ -45,7 +45,7 @@ def test_help_fits_two_screens(verb: str, capsys: pytest.CaptureFixture[str]):
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 60
     assert max(map(len, text.splitlines())) <= 80
-    for key in VERBS[verb].keys:
+    for key in VERBS[verb].help["keys"]:
         assert f"  {key}=" in text
     assert text.count(f"  reach-rl {verb}") >= 5
 
