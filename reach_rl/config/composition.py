@@ -87,8 +87,9 @@ class Composer:
     def label(self, name: str) -> str:
         """How a message calls a config file."""
         sheet = self.files.get(name)
-        ours = sheet is None or sheet.path.is_relative_to(conf_dir())
-        return f"conf/{name}.yaml" if ours else str(sheet.path)
+        if sheet is None or sheet.path.is_relative_to(conf_dir()):
+            return f"conf/{name}.yaml"
+        return str(sheet.path)
 
     def parse(self, override: str) -> "Override":
         """One override as Hydra reads it. Raises OverrideParseException."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reach_rl.config.fields import Name, Terms
-from reach_rl.config.problems import listing, nearest, show
+from reach_rl.config.problems import listing, meant, nearest, show
 
 ITEM = "*"
 """Stands in a path for the name of a term or the number of an item."""
@@ -188,9 +188,7 @@ def check_key(schema: type, path: str, groups: Iterable[str] = ()) -> str | None
 
 def unknown_name(key: Key, name: str, path: str) -> str:
     """Why a term is refused, with the nearest known one."""
-    near = nearest(name, key.names)
-    hint = f"did you mean {path}.{near}?" if near else f"there are {listing(key.names)}"
-    return f"unknown term; {hint}"
+    return f"unknown term; {meant(name, key.names, f'{path}.')}"
 
 
 def unknown_key(root: type, path: str, key: str, groups: Iterable[str] = ()) -> str:

@@ -134,8 +134,9 @@ def _refused_of_hydra(composer: Composer, override: "Override", multirun: bool) 
     options, value = composer.options(key), override.value()
     if not options:
         return "no such group of Hydra"
-    wrong = isinstance(value, str) and value not in options
-    return _no_option(key, value, options) if wrong else None
+    if isinstance(value, str) and value not in options:
+        return _no_option(key, value, options)
+    return None
 
 
 def _refused_option(composer: Composer, override: "Override") -> str | None:

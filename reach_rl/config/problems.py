@@ -78,6 +78,12 @@ def nearest(word: str, known: Sequence[str], cutoff: float = 0.66) -> str | None
     return starts[0] if len(starts) == 1 else None
 
 
+def meant(name: str, known: Sequence[str], prefix: str = "") -> str:
+    """What was meant by an unknown name, or else the names that there are."""
+    near = nearest(name, known)
+    return f"did you mean {prefix}{near}?" if near else f"there are {listing(known)}"
+
+
 def listing(names: Iterable[str], limit: int = 20) -> str:
     """Names in words: `a, b or c`."""
     names = list(names)

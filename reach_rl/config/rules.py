@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config import assets_dir
-from reach_rl.config.problems import NOTHING, Problem, listing, nearest, show, word
+from reach_rl.config.problems import NOTHING, Problem, listing, meant, nearest, show, word
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
 from reach_rl.extend import entries
 
@@ -231,9 +231,7 @@ def _also(c: Config, composer: "Composer") -> Broken:
     tasks = composer.options("task")
     for name in c.evaluation.also:
         if name not in tasks:
-            near = nearest(name, tasks)
-            hint = f"did you mean {near}?" if near else f"there are {listing(tasks)}"
-            yield "evaluation.also", f"no task {name}; {hint}"
+            yield "evaluation.also", f"no task {name}; {meant(name, tasks)}"
 
 
 def _folders(c: Config, _: object) -> Broken:

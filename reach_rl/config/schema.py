@@ -31,65 +31,20 @@ from reach_rl.config.fields import (
     strict,
 )
 
-
-class VecEnvKind(StrEnum):
-    """How environments are vectorised."""
-
-    BATCH = "batch"
-    SUBPROC = "subproc"
-    DUMMY = "dummy"
-
-
-class GoalChange(StrEnum):
-    """When an episode gets its next goal."""
-
-    TIMER = "timer"
-    HOLD = "hold"
-    NEVER = "never"
-
-
-class Start(StrEnum):
-    """Where an episode starts."""
-
-    HOME = "home"
-    REGION = "region"
-
-
-class ScheduleKind(StrEnum):
-    """How a value moves over the run."""
-
-    CONSTANT = "constant"
-    LINEAR = "linear"
-    COSINE = "cosine"
-    KL_ADAPTIVE = "kl_adaptive"
-
-
-class Unit(StrEnum):
-    """What a curriculum counts, over all environments together."""
-
-    STEPS = "steps"
-    EPISODES = "episodes"
-    FRACTION = "fraction"
-
-
-class Activation(StrEnum):
-    """Hidden-layer activation of both networks."""
-
-    TANH = "tanh"
-    RELU = "relu"
-    ELU = "elu"
-    SILU = "silu"
-    GELU = "gelu"
-    LEAKY_RELU = "leaky_relu"
-
-
-class WandbMode(StrEnum):
-    """Where W&B records go."""
-
-    AUTO = "auto"
-    ONLINE = "online"
-    OFFLINE = "offline"
-    DISABLED = "disabled"
+VecEnvKind = StrEnum("VecEnvKind", "BATCH SUBPROC DUMMY")
+"""How environments are vectorised."""
+GoalChange = StrEnum("GoalChange", "TIMER HOLD NEVER")
+"""When an episode gets its next goal."""
+Start = StrEnum("Start", "HOME REGION")
+"""Where an episode starts."""
+ScheduleKind = StrEnum("ScheduleKind", "CONSTANT LINEAR COSINE KL_ADAPTIVE")
+"""How a value moves over the run."""
+Unit = StrEnum("Unit", "STEPS EPISODES FRACTION")
+"""What a curriculum counts, over all environments together."""
+Activation = StrEnum("Activation", "TANH RELU ELU SILU GELU LEAKY_RELU")
+"""Hidden-layer activation of both networks."""
+WandbMode = StrEnum("WandbMode", "AUTO ONLINE OFFLINE DISABLED")
+"""Where W&B records go."""
 
 
 @strict

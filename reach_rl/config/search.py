@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from reach_rl.config import validation
 from reach_rl.config.fields import Count, Integer, Number, Positive, Seed, Share, Whole, strict
 from reach_rl.config.keys import below
-from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, nearest, show
+from reach_rl.config.problems import NOTHING, ConfigError, Problem, listing, meant, nearest, show
 from reach_rl.config.rules import Broken
 from reach_rl.config.sheets import sheets
 from reach_rl.extend import entries
@@ -88,39 +88,39 @@ def objectives(early: bool = False) -> list[str]:
     return [SCORE, *found, *(() if early else ("wall_time_s", "steps_per_second"))]
 
 
-ARGUMENTS: dict[str, Any] = {
-    "name": str,
-    "seed": Seed | None,
-    "n_startup_trials": Whole,
-    "n_ei_candidates": Count,
-    "multivariate": bool,
-    "group": bool,
-    "constant_liar": bool,
-    "deterministic_objective": bool,
-    "sigma0": Positive | None,
-    "popsize": Annotated[Integer, Ge(2)] | None,
-    "consider_pruned_trials": bool,
-    "use_separable_cma": bool,
-    "with_margin": bool,
-    "lr_adapt": bool,
-    "population_size": Annotated[Integer, Ge(2)],
-    "mutation_prob": Share | None,
-    "crossover_prob": Share,
-    "swapping_prob": Share,
-    "qmc_type": Literal["sobol", "halton"],
-    "scramble": bool,
-    "n_warmup_steps": Whole,
-    "interval_steps": Count,
-    "n_min_trials": Count,
-    "percentile": Annotated[Number, Ge(0), Le(100)],
-    "min_resource": Count,
-    "max_resource": Count | None,
-    "reduction_factor": Annotated[Integer, Ge(2)],
-    "bootstrap_count": Whole,
-    "p_threshold": Annotated[Number, Gt(0), Lt(1)],
-    "n_startup_steps": Whole,
-}
-"""What an argument of Optuna's samplers and pruners may be; their files say which has which."""
+class _Arguments:
+    """What an argument of Optuna's samplers and pruners may be; their files say which has which."""
+
+    name: str
+    seed: Seed | None
+    n_startup_trials: Whole
+    n_ei_candidates: Count
+    multivariate: bool
+    group: bool
+    constant_liar: bool
+    deterministic_objective: bool
+    sigma0: Positive | None
+    popsize: Annotated[Integer, Ge(2)] | None
+    consider_pruned_trials: bool
+    use_separable_cma: bool
+    with_margin: bool
+    lr_adapt: bool
+    population_size: Annotated[Integer, Ge(2)]
+    mutation_prob: Share | None
+    crossover_prob: Share
+    swapping_prob: Share
+    qmc_type: Literal["sobol", "halton"]
+    scramble: bool
+    n_warmup_steps: Whole
+    interval_steps: Count
+    n_min_trials: Count
+    percentile: Annotated[Number, Ge(0), Le(100)]
+    min_resource: Count
+    max_resource: Count | None
+    reduction_factor: Annotated[Integer, Ge(2)]
+    bootstrap_count: Whole
+    p_threshold: Annotated[Number, Gt(0), Lt(1)]
+    n_startup_steps: Whole
 
 
 @cache
@@ -128,11 +128,12 @@ def parts(kind: str) -> dict[str, type]:
     """Every sampler, or pruner, that has a file in conf/: its schema by name."""
     files = sheets().items()
     keys = {n.rpartition("/")[2]: f.tree for n, f in files if n.startswith(f"{GROUP}/{kind}/")}
-    return {name: _part({key: ARGUMENTS[key] for key in keys[name]}) for name in keys}
+    return {name: _part(keys[name]) for name in keys}
 
 
-def _part(keys: dict[str, Any]) -> type:
-    return strict(type("Part", (), {"__annotations__": keys}))
+def _part(keys: Iterable[str]) -> type:
+    types = {key: _Arguments.__annotations__[key] for key in keys}
+    return strict(type("Part", (), {"__annotations__": types}))
 
 
 @strict
@@ -250,9 +251,7 @@ def _names(search: Search) -> Broken:
     known, key = objectives(), f"{PATH}.objective"
     for name in search.objective:
         if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {key}={near}?" if near else f"there are {listing(known, 40)}"
-            yield "objective", f"there is no {name}; {hint}"
+            yield "objective", f"there is no {name}; {meant(name, known, f'{key}=')}"
     if not re.fullmatch(r"[\w.+-]+", search.study_name):
         yield "study_name", "becomes the name of a folder; use letters, digits and .+-_"
     scheme = re.split(r"[+:]", search.storage or "sqlite:")[0]

@@ -104,18 +104,20 @@ def _search_path(
     folders: Sequence[Path], name: str, overrides: Sequence[str]
 ) -> list[tuple[str, str]]:
     """The entries of hydra.searchpath and who gives them: the command line, else the file."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     place, value = "", None
-    path = next((p for f in (conf_dir(), *folders) if (p := f / f"{name}.yaml").is_file()), None)
+    own = next((p for folder in folders if (p := folder / f"{name}.yaml").is_file()), None)
     given = [text.partition("=")[2] for text in overrides if _SEARCH_PATH.match(text)]
-    with suppress(YAMLError, ValueError, AttributeError):  # told when it is composed
+    with suppress(YAMLError, OmegaConfBaseException, ValueError):  # told when it is composed
         if given:
             place, value = "command line", load_yaml(given[-1])
-        elif path is not None:
-            content = load_yaml(path.read_text(encoding="utf-8"))
-            place, value = str(path), (content.get("hydra") or {}).get("searchpath")
-    return [(place, str(entry)) for entry in (value if isinstance(value, list) else [])]
+        elif own is not None and not (conf_dir() / own.name).is_file():
+            place, value = str(own), OmegaConf.select(OmegaConf.load(own), "hydra.searchpath")
+    entries = value if isinstance(value, Sequence) and not isinstance(value, str) else []
+    return [(place, str(entry)) for entry in entries]
 
 
 def without_secrets() -> None:

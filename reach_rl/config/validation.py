@@ -66,7 +66,9 @@ def completed(schema: type, tree: Mapping[str, Any], default: Mapping[str, Any])
     for name, tp in get_type_hints(schema).items():
         if name not in out:
             out[name] = default[name]
-        elif dataclasses.is_dataclass(tp) and isinstance(out[name], Mapping):
+        elif (
+            isinstance(tp, type) and dataclasses.is_dataclass(tp) and isinstance(out[name], Mapping)
+        ):
             out[name] = completed(tp, out[name], default[name])
     return out
 

@@ -18,19 +18,10 @@ if TYPE_CHECKING:
     from reach_rl.config.composition import Composer
 
 
-class Viewer(StrEnum):
-    """Where a policy is played with."""
-
-    BROWSER = "browser"
-    NATIVE = "native"
-
-
-class ExportFormat(StrEnum):
-    """What export writes."""
-
-    ONNX = "onnx"
-    SB3 = "sb3"
-    HUB = "hub"
+Viewer = StrEnum("Viewer", "BROWSER NATIVE")
+"""Where a policy is played with."""
+ExportFormat = StrEnum("ExportFormat", "ONNX SB3 HUB")
+"""What export writes."""
 
 
 @strict

@@ -103,8 +103,13 @@ def test_the_same_from_a_shell(canary):
 
 def test_a_package_is_not_imported_to_search_it(canary):
     own = (ROOT / "conf" / "train.yaml").read_text()
-    files = {"theirs": own.replace("hydra:\n", "hydra:\n  searchpath: [pkg://canary_package]\n")}
-    for more in ([QUICK], ["--cfg", "job"], ["-m", "seed=1,2", QUICK]):
+    for key, more in (
+        ("searchpath", [QUICK]),
+        ('"search\\x70ath"', ["--cfg", "job"]),  # YAML's other way to write it
+        ("searchpath", ["-m", "seed=1,2", QUICK]),
+    ):
+        text = own.replace("hydra:\n", f"hydra:\n  {key}: [pkg://canary_package]\n")
+        files = {"theirs": text}
         code, said = run(canary, "--config-name", "theirs", *more, files=files)
         assert code == 2
         assert "would import a package, which a configuration may not" in said
