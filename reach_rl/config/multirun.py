@@ -43,8 +43,8 @@ def prove_jobs(
     params = (first.hydra.get("sweeper") or {}).get("params") or {}
     searched = _searched(grid, first, {k: v for k, v in params.items() if k not in given})
     columns = [column for column in map(values, (*sweeps, *searched)) if column]
-    search = first.hydra["runtime"]["choices"].get("hydra/sweeper") == OPTUNA
-    if search:
+    searches = first.hydra["runtime"]["choices"].get("hydra/sweeper") == OPTUNA
+    if searches:
         ranges = [o for o in (*sweeps, *searched) if o.is_sweep_override()]
         settings, problems = prove_search(verb, first, ranges)
         columns += [settings.each] if settings is not None and settings.each else []
@@ -52,7 +52,7 @@ def prove_jobs(
         ranges = [o.input_line for o in sweeps if o.is_interval_sweep()]
         problems = [f"{o} ({COMMAND_LINE}): needs a search; add sweep=search" for o in ranges]
     grid.note(problems)
-    for job in _jobs(columns, each=search):
+    for job in _jobs(columns, each=searches):
         grid.check(fixed, job)
     return list(grid.found), _replaced(overrides, [given[key] for key in params if key in given])
 
@@ -192,12 +192,13 @@ def prove_search(
     dimensions, lines = space(verb, sweeps)
     if not sweeps:
         lines.append("nothing to search; give a range, such as ppo.gamma='interval(0.9,0.99)'")
-    typed, problems = search.typed(first.hydra["sweeper"])
-    if typed is not None:
+    found = search.typed(first.hydra["sweeper"])
+    settings, problems = (None, found) if isinstance(found, list) else (found, [])
+    if settings is not None:
         launcher = str(first.hydra["runtime"]["choices"].get("hydra/launcher"))
-        problems = list(rules(typed, dimensions, launcher))
-        each = check(first.composer, verb.schema, typed.each).problems
+        problems = list(rules(settings, dimensions, launcher))
+        each = check(first.composer, verb.schema, settings.each).problems
         lines += [line.replace(f"({COMMAND_LINE})", "(hydra.sweeper.each)", 1) for line in each]
-        typed = None if each else typed
+        settings = None if each else settings
     lines += [problem.line(first.source(problem.key)) for problem in problems]
-    return typed, lines
+    return settings, lines

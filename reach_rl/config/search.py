@@ -169,21 +169,18 @@ class Search:
         return self.pruner.name not in ("none", "wilcoxon")
 
 
-def typed(tree: Mapping[str, Any]) -> tuple[Search | None, list[Problem]]:
-    """The typed `hydra.sweeper` (None if wrong) and what is wrong with single keys."""
+def typed(tree: Mapping[str, Any]) -> Search | list[Problem]:
+    """The typed `hydra.sweeper`, or what is wrong with single keys."""
     tree = {key: value for key, value in tree.items() if key != "_target_"}
     for key in ("objective", "direction"):
         if isinstance(tree.get(key), str):
             tree[key] = [tree[key]]
     search = validation.typed(Search, tree, PATH)
-    problems = search if isinstance(search, list) else []
-    made: dict[str, Any] = {}
-    for key in KINDS:
-        made[key] = _typed_part(tree.get(key), f"{PATH}.{key}", parts(key))
-        problems = problems + made[key] if isinstance(made[key], list) else problems
+    made = {key: _typed_part(tree.get(key), f"{PATH}.{key}", parts(key)) for key in KINDS}
+    problems = [p for part in (search, *made.values()) if isinstance(part, list) for p in part]
     if problems or isinstance(search, list):
-        return None, problems
-    return dataclasses.replace(search, **made), []
+        return problems
+    return dataclasses.replace(search, **made)
 
 
 def _typed_part(tree: Any, path: str, known: Mapping[str, type]) -> Any:  # noqa: ANN401  a list: problems
@@ -197,9 +194,9 @@ def _typed_part(tree: Any, path: str, known: Mapping[str, type]) -> Any:  # noqa
 
 def read(tree: Mapping[str, Any]) -> Search:
     """The typed `hydra.sweeper`. Raises ConfigError."""
-    search, problems = typed(tree)
-    if search is None:
-        raise ConfigError([problem.line() for problem in problems])
+    search = typed(tree)
+    if isinstance(search, list):
+        raise ConfigError([problem.line() for problem in search])
     return search
 
 
