@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reach_rl.cli.front_door import front
 from reach_rl.config.load import ConfigError, compose, load_run, to_tree
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,8 @@ def touch(path):
     return {"_target_": "os.system", "command": f"touch {path}"}
 
 
-def run(canary, *arguments, files, verb="train", env=None):
-    """Runs a verb on a folder of configuration files; its exit code and what it printed."""
+def write(canary, files):
+    """Configuration files beside the canary; the folder of them."""
     folder = canary.parent / "conf"
     for name, content in files.items():
         path = folder / f"{name}.yaml"
@@ -43,17 +44,26 @@ def run(canary, *arguments, files, verb="train", env=None):
         text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
         glob = "" if "/" not in name or name.startswith("hydra") else "# @package _global_\n"
         path.write_text(glob + text)
-    modules = str(canary.parent / "modules")
-    done = subprocess.run(
-        [sys.executable, "-m", f"reach_rl.{verb}", "--config-dir", str(folder), *arguments],
-        cwd=canary.parent,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), modules]), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
+    return str(folder)
+
+
+def never(*job):
+    raise AssertionError("no job may start")
+
+
+@pytest.fixture
+def run(canary, monkeypatch, capsys):
+    """Runs train on a folder of configuration files; its exit code and what it printed."""
+    monkeypatch.chdir(canary.parent)
+    monkeypatch.syspath_prepend(str(canary.parent / "modules"))
+
+    def run(*arguments, files):
+        code = front("train", never, ["--config-dir", write(canary, files), *arguments])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return code, printed.out + printed.err
+
+    return run
 
 
 def hydra(canary):
@@ -78,30 +88,32 @@ KINDS = ("callbacks", "logging", "environment", "sweep", "launcher", "sweeper")
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("group", ["experiment", "sweep"])
-def test_a_preset_or_search_space_cannot_run_code(canary, kind, group):
-    """One after the other in this process; the whole path is in the test below."""
-    from reach_rl.cli.front_door import front
-
-    folder = canary.parent / "conf"
-    (folder / group).mkdir(parents=True)
-    text = "# @package _global_\n" + yaml.safe_dump({"hydra": hydra(canary)[kind]})
-    (folder / group / "theirs.yaml").write_text(text)
+def test_a_preset_or_search_space_cannot_run_code(run, canary, kind, group):
     many = ["-m"] if group == "sweep" else []
-    argv = [*many, "--config-dir", str(folder), f"{group}=theirs", "wandb=disabled"]
-    ran = []
-    assert front("train", lambda *job: ran.append(job), argv) == 2
-    assert ran == []
+    files = {f"{group}/theirs": {"hydra": hydra(canary)[kind]}}
+    code, _ = run(*many, f"{group}=theirs", "wandb=disabled", files=files)
+    assert code == 2
 
 
 def test_the_same_from_a_shell(canary):
     """The canary would be left: the modules are on the path, and Hydra really composes."""
-    files = {"experiment/theirs": {"hydra": hydra(canary)["callbacks"]}}
-    code, said = run(canary, "experiment=theirs", files=files)
-    assert code == 2 and "would name code to run" in said
-    code, _ = run(canary, "experiment=theirs", "--cfg", "job", files=files)
+    folder = write(canary, {"experiment/theirs": {"hydra": hydra(canary)["callbacks"]}})
+    modules = str(canary.parent / "modules")
+    command = [sys.executable, "-m", "reach_rl.train", "--config-dir", folder, "experiment=theirs"]
+    for more in ([], ["--cfg", "job"]):
+        done = subprocess.run(
+            [*command, *more],
+            cwd=canary.parent,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), modules])},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 2 and "would name code to run" in done.stderr
 
 
-def test_a_package_is_not_imported_to_search_it(canary):
+def test_a_package_is_not_imported_to_search_it(run):
     own = (ROOT / "conf" / "train.yaml").read_text()
     for key, more in (
         ("searchpath", [QUICK]),
@@ -110,39 +122,37 @@ def test_a_package_is_not_imported_to_search_it(canary):
     ):
         text = own.replace("hydra:\n", f"hydra:\n  {key}: [pkg://canary_package]\n")
         files = {"theirs": text}
-        code, said = run(canary, "--config-name", "theirs", *more, files=files)
+        code, said = run("--config-name", "theirs", *more, files=files)
         assert code == 2
         assert "would import a package, which a configuration may not" in said
 
 
-def test_shell_commands_of_a_launcher_are_typed_or_not_there(canary):
+def test_shell_commands_of_a_launcher_are_typed_or_not_there(run, canary):
     launcher = {
         "defaults": ["submitit_slurm"],
         "setup": [f"touch {canary}"],
         "additional_parameters": {"export": "LD_PRELOAD=/tmp/x.so"},
     }
     files = {"hydra/launcher/theirs": launcher}
-    code, said = run(canary, "-m", "seed=1,2", "hydra/launcher=theirs", files=files)
+    code, said = run("-m", "seed=1,2", "hydra/launcher=theirs", files=files)
     assert code == 2
     for key in ("setup", "additional_parameters"):
         assert f"hydra.launcher.{key}: commands are taken from the command line only" in said
 
 
-SECRET = {"REACH_RL_TEST_TOKEN": "do-not-tell-anybody"}
-
-
-def test_a_credential_cannot_be_read_into_a_configuration(canary):
+def test_a_credential_cannot_be_read_into_a_configuration(run, monkeypatch):
+    monkeypatch.setenv("REACH_RL_TEST_TOKEN", "do-not-tell-anybody")
     files = {"experiment/theirs": {"wandb": {"notes": "${oc.env:REACH_RL_TEST_TOKEN}"}}}
     for more in (["experiment=theirs"], ["-m", "seed=1,2", "experiment=theirs"]):
-        code, said = run(canary, *more, files=files, env=SECRET)
+        code, said = run(*more, files=files)
         assert code == 2
         assert "would read a credential into a configuration" in said
         assert "do-not-tell" not in said
 
 
-def test_other_variables_may_be_read(canary):
+def test_other_variables_may_be_read(run, canary):
     files = {"experiment/theirs": {"wandb": {"group": "${oc.env:REACH_RL_TEST_GROUP,mine}"}}}
-    code, _ = run(canary, "experiment=theirs", "--cfg", "job", files=files)
+    code, _ = run("experiment=theirs", "--cfg", "job", files=files)
     assert code == 0
     config = compose(["experiment=theirs"], config_dir=canary.parent / "conf")
     assert config.wandb.group == "mine"
