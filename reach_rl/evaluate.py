@@ -69,7 +69,7 @@ class Judge:
     def one(self) -> dict[str, Any]:
         """A run's policy, beside the yardstick where that is wanted."""
         from reach_rl.training.snapshot import load
-        from reach_rl.viz.video.filming import film_judgement, tracks
+        from reach_rl.viz.films import film_judgement, tracks
 
         trained = load(Path(self.wanted.run or ""), self.wanted.checkpoint, self.say)
         subject = trained.on(self.wanted.task, self.wanted.servo_lag)

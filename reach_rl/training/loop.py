@@ -35,7 +35,7 @@ from reach_rl.training.saving import Save, Saver, learning_rate_factor
 from reach_rl.training.snapshot import acting
 from reach_rl.training.stopping import StopRequest
 from reach_rl.training.verdict import score_of
-from reach_rl.viz.video.filming import TrainingFilms
+from reach_rl.viz.films import TrainingFilms
 
 
 @dataclass(slots=True)

@@ -17,12 +17,21 @@ from reach_rl.config.load import compose
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import load_robot
 from reach_rl.robots.render import RenderError, backend
-from reach_rl.viz.video import shoot as drawing
-from reach_rl.viz.video.encode import VideoError, encoder, ffmpeg
-from reach_rl.viz.video.film import film_of, load, save
-from reach_rl.viz.video.filmer import MOST_WAITING, Filmer
-from reach_rl.viz.video.filming import TrainingFilms
-from reach_rl.viz.video.shoot import DRAWN, SIDES, SIZE, STRIP, FilmSet, _model, cameras, shoot
+from reach_rl.viz import shoot as drawing
+from reach_rl.viz.films import MOST_WAITING, Filmer, TrainingFilms, film_of, load_film
+from reach_rl.viz.shoot import (
+    DRAWN,
+    SIDES,
+    SIZE,
+    STRIP,
+    VideoError,
+    _model,
+    cameras,
+    encoder,
+    ffmpeg,
+    frames,
+    shoot,
+)
 
 STEPS = 60
 
@@ -70,26 +79,26 @@ def probe(path):
 def test_a_film_is_an_mp4_that_plays_everywhere(tmp_path):
     film = a_film(speed=4.0, frames_per_second=10)
     shoot(film, tmp_path / "new" / "a.mp4")
-    line, frames = probe(tmp_path / "new" / "a.mp4")
+    line, count = probe(tmp_path / "new" / "a.mp4")
     assert "yuv420p" in line and f"{SIZE[0]}x{SIZE[1]}" in line and "10 fps" in line
-    assert frames == len(film.steps(film.episodes[0])) + 6
+    assert count == len(film.steps(film.episodes[0])) + 6
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.usefixtures("draws")
-def test_pictures_follow_the_arm_and_show_the_goal():
+def test_pictures_follow_the_arm_and_show_the_goal(monkeypatch):
     film = a_film(speed=20.0)
-    with FilmSet(_model(film), film) as stage:
-        frames = list(stage.frames(film.episodes[0]))
-        (there,) = film.episodes
-        away = replace(there, goal_position=there.goal_position - (0, 0, 50.0))
-        without = next(stage.frames(away))
-    assert frames[0].shape == (SIZE[1], SIZE[0], 3) and frames[0].dtype == np.uint8
+    views = cameras(_model(film), film, DRAWN)
+    monkeypatch.setattr(drawing, "cameras", lambda *_: views)
+    (there,) = film.episodes
+    hidden = replace(there, worst=True, qpos=there.qpos[:1], goal_position=np.array([0, 0, -50.0]))
+    pictures = [picture for picture, _ in frames(replace(film, episodes=[there, hidden]))]
+    assert pictures[0].shape == (SIZE[1], SIZE[0], 3) and pictures[0].dtype == np.uint8
     middle = SIZE[0] // 2
     for view in (slice(0, middle), slice(middle, None)):
-        first, last = frames[0][:-STRIP, view], frames[-1][:-STRIP, view]
-        assert (np.abs(first.astype(int) - last).max(axis=2) > 40).mean() > 0.02
-        goal = np.abs(first.astype(int) - without[:-STRIP, view]).max(axis=2) > 60
+        first, last, without = (pictures[k][:-STRIP, view].astype(int) for k in (0, -2, -1))
+        assert (np.abs(first - last).max(axis=2) > 40).mean() > 0.02
+        goal = np.abs(first - without).max(axis=2) > 60
         assert 0.0003 < goal.mean() < 0.05
 
 
@@ -144,8 +153,8 @@ def test_success_ends_an_episode_soon_and_failure_is_shown_to_the_end():
 
 def test_a_film_travels_in_a_file(tmp_path):
     film = a_film()
-    save(film, tmp_path / "job.npz")
-    back = load(tmp_path / "job.npz")
+    film.save(tmp_path / "job.npz")
+    back = load_film(tmp_path / "job.npz")
     assert (back.robot, back.title, back.speed) == (film.robot, film.title, film.speed)
     ours, theirs = film.episodes[0], back.episodes[0]
     np.testing.assert_array_equal(ours.qpos, theirs.qpos)
@@ -165,27 +174,34 @@ def test_a_film_appears_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.usefixtures("draws")
-def test_films_are_made_behind_and_the_newest_first(tmp_path, monkeypatch):
+def test_nobody_waits_for_films_and_the_newest_are_made_first(tmp_path):
     said = []
-    filmer = Filmer(tmp_path / "videos", said.append)
+    filmer = Filmer(tmp_path / "videos", said.append, behind=False)
     film = a_film(speed=8.0, frames_per_second=5)
     started = time.monotonic()
     for step in range(1, 6):
         filmer.order(film, step, "best")
     assert time.monotonic() - started < 5.0
     assert filmer.pending == MOST_WAITING + 1 and filmer.left_out == 2
-    assert filmer._process is not None
-    session = Path(f"/proc/{filmer._process.pid}/autogroup")
-    while session.is_file() and not session.read_text().endswith("nice 19\n"):
-        assert time.monotonic() - started < 30.0, "the session of the films does not stand back"
-        time.sleep(0.05)
-    nice = os.getpriority(os.PRIO_PROCESS, filmer._process.pid)
     made = filmer.finish(120.0)
     assert [order.step for order in made] == [1, 5, 4]
-    assert nice in (0, 19)  # 0 until the process has got to it
     for order in made:
         assert probe(order.out)[1] > 3 and order.out.with_suffix(".gif").is_file()
     assert not list((tmp_path / "videos").glob(".*")) and said == []
+
+
+def test_who_films_leaves_the_processor_to_others_and_nothing_behind(tmp_path):
+    filmer = Filmer(tmp_path, print)
+    filmer.order(a_film(), 1, "best")
+    process = filmer._busy[1]
+    started, session = time.monotonic(), Path(f"/proc/{process.pid}/autogroup")
+    while session.is_file() and not session.read_text().endswith("nice 19\n"):
+        assert time.monotonic() - started < 60.0, "the session of the films does not stand back"
+        time.sleep(0.05)
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) in (0, 19)  # 0 until it has got to it
+    filmer.close()
+    assert process.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("draws")
@@ -193,7 +209,7 @@ def test_a_process_that_dies_ends_the_films_and_nothing_else(tmp_path):
     said = []
     filmer = Filmer(tmp_path, said.append)
     filmer.order(a_film(), 1, "best")
-    os.kill(filmer._process.pid, signal.SIGKILL)
+    os.kill(filmer._busy[1].pid, signal.SIGKILL)
     assert filmer.finish(30.0) == []
     filmer.order(a_film(), 2, "best")
     assert len(said) == 1 and "no films, all else goes on" in said[0]
@@ -207,10 +223,7 @@ def test_without_a_way_to_draw_it_says_what_to_install(tmp_path, monkeypatch):
     (hidden / "OpenGL").mkdir(parents=True)
     (hidden / "OpenGL" / "__init__.py").write_text("raise ImportError('no OpenGL here')")
     said = []
-    filmer = Filmer(tmp_path / "videos", said.append)
-    monkeypatch.setattr(
-        "reach_rl.viz.video.filmer.reach_rl", type("P", (), {"__file__": str(hidden / "x" / "y")})
-    )
+    filmer = Filmer(tmp_path / "videos", said.append, behind=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(hidden), *filter(None, sys.path)]))
     filmer.order(a_film(), 1, "best")
     assert filmer.finish(60.0) == []

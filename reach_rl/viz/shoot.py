@@ -1,7 +1,15 @@
-"""Draw a film frame by frame: two cameras that stand still, and a strip of words under them."""
+"""Draw a film: two cameras that stand still, a strip of words under them, an MP4 of it all.
+
+This module is also the process that does so: python -m reach_rl.viz.shoot JOB OUT [--behind], where
+JOB is what Film.save wrote and OUT an .mp4. What goes wrong is the last line of its output.
+"""
 
 import math
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import display_spec
-from reach_rl.robots.render import Offscreen, place_goal
-from reach_rl.viz.video.encode import encoder
-from reach_rl.viz.video.film import Film
+from reach_rl.robots.render import Offscreen, RenderError, place_goal
+from reach_rl.viz.films import NO_FILMS, Film, load_film
 
 STRIP = 90
 PAPER, INK, FAINT = (250, 250, 251), (32, 40, 48), (112, 122, 132)
@@ -39,56 +46,79 @@ FREEZE = 0.6
 """The last picture of an episode stands for this long (s)."""
 
 
+class VideoError(RuntimeError):
+    """A film cannot be encoded."""
+
+
+def main() -> int:
+    """Make one film, and a small GIF beside it for where films cannot be shown."""
+    job, out = map(Path, sys.argv[1:3])
+    if "--behind" in sys.argv[3:]:
+        _stand_back()
+    try:
+        shoot(load_film(job), out)
+        with suppress(VideoError, OSError):
+            preview(out)
+    except (ImportError, RenderError) as error:
+        print(" ".join(str(error).split()))
+        return NO_FILMS
+    except Exception as error:
+        print(" ".join(str(error).split()) or type(error).__name__)
+        return 1
+    return 0
+
+
+def _stand_back() -> None:
+    """Run only where the processor has nothing else to do.
+
+    Linux shares the processor among sessions first and heeds niceness within each, so that of a
+    session of its own, as this process has, the whole has to stand back.
+    """
+    os.nice(19)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def shoot(film: Film, out: Path) -> None:
     """Make the film as an MP4, SIZE pixels large.
 
     Raises:
         RenderError: nothing on this machine can draw.
-        VideoError: nothing on this machine can encode, or encoding failed.
+        ImportError: nothing on this machine can encode; the message says what to install.
+        VideoError: encoding failed.
         ConfigError: the robot's model is missing.
         OSError: the file cannot be written.
     """
+    with encoder(out, SIZE, film.frames_per_second) as add:
+        for frame, times in frames(film):
+            add(frame, times)
+
+
+def frames(film: Film) -> Iterator[tuple[np.ndarray, int]]:
+    """The pictures (h, w, 3) uint8 of a film, and how many times each is shown."""
     model = _model(film)
-    with FilmSet(model, film) as stage, encoder(out, SIZE, film.frames_per_second) as add:
-        for episode in film.episodes:
-            frame = None
-            for frame in stage.frames(episode):
-                add(frame)
-            if frame is not None:
-                add(frame, round(FREEZE * film.frames_per_second))
+    data, views = mujoco.MjData(model), cameras(model, film, DRAWN)
+    screen = Offscreen(model, DRAWN)
 
-
-class FilmSet:
-    """The scene of a film, its cameras and its screen; a context manager."""
-
-    def __init__(self, model: mujoco.MjModel, film: Film) -> None:
-        """Place the cameras and open the screen. Raises RenderError."""
-        self.model, self.film = model, film
-        self.data = mujoco.MjData(model)
-        self.cameras = cameras(model, film, DRAWN)
-        self.screen = Offscreen(model, DRAWN)
-
-    def frames(self, episode: Episode) -> Iterator[np.ndarray]:
-        """The pictures (h, w, 3) uint8 of an episode."""
-        place_goal(self.model, self.data, (episode.goal_position, episode.goal_quaternion))
-        for step in self.film.steps(episode).tolist():
-            self.data.qpos[:] = episode.qpos[step]
-            mujoco.mj_forward(self.model, self.data)
-            views = np.hstack([self._view(camera) for camera in self.cameras])
-            views[:, SHOWN[0] - 1 : SHOWN[0] + 1] = PAPER
-            yield np.vstack([views, strip(self.film, episode, step, SIZE[0])])
-
-    def _view(self, camera: mujoco.MjvCamera) -> np.ndarray:
-        picture = Image.fromarray(self.screen.frame(self.data, camera))
+    def seen(camera: mujoco.MjvCamera) -> np.ndarray:
+        picture = Image.fromarray(screen.frame(data, camera))
         return np.asarray(picture.resize(SHOWN, Image.Resampling.BOX))
 
-    def __enter__(self) -> "FilmSet":
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give the screen back."""
-        self.screen.close()
+    try:
+        for episode in film.episodes:
+            place_goal(model, data, (episode.goal_position, episode.goal_quaternion))
+            steps = film.steps(episode).tolist()
+            for step in steps:
+                data.qpos[:] = episode.qpos[step]
+                mujoco.mj_forward(model, data)
+                picture = np.hstack([seen(camera) for camera in views])
+                picture[:, SHOWN[0] - 1 : SHOWN[0] + 1] = PAPER
+                stands = 1 + (step == steps[-1]) * round(FREEZE * film.frames_per_second)
+                yield np.vstack([picture, strip(film, episode, step, SIZE[0])]), stands
+    finally:
+        screen.close()
 
 
 def _model(film: Film) -> mujoco.MjModel:
@@ -233,3 +263,99 @@ def _column(
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
+
+
+def ffmpeg() -> str:
+    """Path of the program: that of imageio-ffmpeg, or the system's. Raises ImportError."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        hint = "pip install imageio-ffmpeg, or apt-get install ffmpeg"
+        raise ImportError(f"no ffmpeg: {hint}") from error
+
+
+@contextmanager
+def encoder(
+    out: Path, size: tuple[int, int], frames_per_second: int
+) -> Iterator[Callable[..., None]]:
+    """Encode the frames that are handed over within the block to a file, which appears at its end.
+
+    Args:
+        out: an .mp4 (H.264, yuv420p, plays everywhere); its folder is made if missing.
+        size: even width and height (pixels).
+        frames_per_second: of the film.
+
+    Yields:
+        A function that appends a frame (h, w, 3) uint8; how many times, 1 if not given.
+
+    Raises:
+        ImportError: there is no ffmpeg.
+        VideoError: it failed.
+        OSError: the file cannot be written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        ffmpeg(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{size[0]}x{size[1]}", "-r", str(frames_per_second), "-i", "-", "-an",
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p",
+        "-threads", "1", "-movflags", "+faststart",
+    ]  # fmt: skip
+    pipe = subprocess.PIPE
+    with (
+        _published(out) as part,
+        subprocess.Popen([*command, str(part)], stdin=pipe, stderr=pipe) as process,
+    ):
+        assert process.stdin is not None
+
+        def add(frame: np.ndarray, times: int = 1) -> None:
+            process.stdin.write(np.ascontiguousarray(frame).tobytes() * times)  # type: ignore[union-attr]
+
+        try:
+            with suppress(BrokenPipeError):  # it says why
+                yield add
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        _check(process.wait(), process.stderr.read())  # type: ignore[union-attr]
+
+
+def preview(film: Path) -> Path:
+    """A small GIF beside a film, for where films cannot be shown. Raises VideoError or OSError."""
+    out = film.with_suffix(".gif")
+    small = (
+        "fps=8,scale=480:-1:flags=area,split[a][b];"
+        "[a]palettegen=max_colors=64:stats_mode=diff[p];[b][p]paletteuse=dither=none"
+    )
+    with _published(out) as part:
+        command = [ffmpeg(), "-y", "-loglevel", "error", "-i", str(film), "-vf", small, str(part)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        _check(done.returncode, done.stderr)
+    return out
+
+
+def _check(code: int, said: bytes) -> None:
+    if code:
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise VideoError(f"ffmpeg failed: {lines[-1] if lines else code}")
+
+
+@contextmanager
+def _published(out: Path) -> Iterator[Path]:
+    """A neighbour to write to, which becomes the file if nothing goes wrong."""
+    part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
