@@ -14,7 +14,7 @@ from reach_rl.config.keys import find
 from reach_rl.config.schema import Config
 from reach_rl.dashboard import job
 from reach_rl.monitoring.metrics import CATALOGUE, FAMILIES, describe
-from reach_rl.viz.workspace import FILMS, SEARCHED
+from reach_rl.viz.workspace import PANELS
 
 SECTIONS = [
     "Success",
@@ -109,19 +109,19 @@ def test_everything_is_against_the_global_step(sections):
 def test_the_sweep_shows_what_sweeps_vary(sections):
     kinds = [panel["viewType"] for panel in sections["Sweep"]]
     assert kinds[:2] == ["Parallel Coordinates Plot", "Parameter Importance"]
-    for key in SEARCHED:
+    for key in PANELS["searched"]:
         assert find(Config, key) is not None
     for path in conf_dir().glob("sweep/*.yaml"):
         params = (yaml.safe_load(path.read_text()).get("hydra") or {}).get("sweeper") or {}
         searched = [k for k in params.get("params") or {} if k.startswith("ppo.")]
-        assert set(searched) <= set(SEARCHED), path
+        assert set(searched) <= set(PANELS["searched"]), path
     axes = [column["accessor"] for column in sections["Sweep"][0]["config"]["columns"]]
     assert "config:ppo.value.learning_rate" in axes
 
 
 def test_films_are_those_that_training_makes(sections):
     (panel,) = sections["Videos"]
-    assert panel["config"]["mediaKeys"] == list(FILMS) == ["video/best", "video/periodic"]
+    assert panel["config"]["mediaKeys"] == PANELS["films"] == ["video/best", "video/periodic"]
 
 
 def test_a_missing_package_is_one_line(monkeypatch, capsys):
