@@ -73,7 +73,7 @@ def test_goals_of_the_region_are_reachable(config, robot):
     world, reachable = World(config, still, robot), Reachable(robot)
     for _ in range(20):
         world.random_goal()
-        assert reachable(*world.goal).reachable
+        assert reachable(*world.goal) == ""
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,4 @@ def test_goals_of_the_region_are_reachable(config, robot):
     ],
 )
 def test_goals_out_of_reach_say_why(robot, position, quaternion, reason):
-    answer = Reachable(robot)(np.array(position), np.array(quaternion))
-    assert not answer.reachable
-    assert reason in answer.reason
+    assert reason in Reachable(robot)(np.array(position), np.array(quaternion))

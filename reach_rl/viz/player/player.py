@@ -1,11 +1,10 @@
 """The player on a page: real time, what the user asks for, and what everybody sees."""
 
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +14,7 @@ import viser.transforms as vtf
 from viser import uplot
 
 from reach_rl.config.schema import Config, TaskConfig
-from reach_rl.robots import RobotModel, load_robot
+from reach_rl.robots import load_robot
 from reach_rl.viz.player.drawing import Drawing
 from reach_rl.viz.player.world import Policy, Reachable, Reading, World
 
@@ -31,25 +30,11 @@ LATE = 0.25
 TEXT_EVERY, PLOT_EVERY = 0.1, 0.2
 """Time between two updates of the readings and of the plots (s)."""
 
+SAME = 1e-6
+"""A goal that was dragged by less was not (m, or in the quaternion)."""
+
 IDLE_WAIT = 0.05
 """While time stands still, look for what the user wants this often (s)."""
-
-
-@dataclass(slots=True)
-class _Clock:
-    """When the next step is due; drift-free."""
-
-    due: float = 0.0
-
-    def wait(self, period: float) -> float:
-        """Sleep until the next step is due; by how much it is late (s)."""
-        now = time.perf_counter()
-        self.due += period
-        if self.due < now - LATE or self.due > now + LATE + period:
-            self.due = now
-            return LATE
-        time.sleep(max(0.0, self.due - now))
-        return max(0.0, now - self.due)
 
 
 class Player:
@@ -75,40 +60,54 @@ class Player:
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._paused, self._speed = False, 1.0
         self._note, self._late = "", 0
-        self._questions = _Questions()
+        self._asking = ThreadPoolExecutor(1, "reachable")
+        self._asked: Future[str] | None = None
+        self._unreachable = ""
         self._page = Page(server, list(sources), chosen, self._act)
         self._load(chosen)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Play until asked to stop."""
-        clock = _Clock(time.perf_counter())
+        self._due = time.perf_counter()
         text = plot = 0.0
         reading = self.world.reading()
         while not stop():
-            self._grant()
+            while not self._wishes.empty():
+                self._wishes.get()()
             if self._paused:
                 time.sleep(IDLE_WAIT)
                 reading = self.world.reading(reading.reward)
             else:
-                late = clock.wait(self.world.period / self._speed)
-                self._late = self._late + 1 if late >= LATE else 0
+                self._wait(self.world.period / self._speed)
                 reading = self.world.step()
                 self._page.record(reading)
-            unreachable = self._questions.answer
+            if self._asked is not None and self._asked.done():
+                self._unreachable = self._asked.result()
             now = time.perf_counter()
             with self.server.atomic():
                 self._drawing.show(self.world.qpos)
-                self._drawing.light(reading.success, unreachable)
+                self._drawing.light(reading.success, self._unreachable)
                 if now - text > TEXT_EVERY:
                     text = now
-                    self._page.show(reading, self.world.config.task, unreachable, self._remark())
+                    self._page.show(
+                        reading, self.world.config.task, self._unreachable, self._remark()
+                    )
                 if now - plot > PLOT_EVERY and not self._paused:
                     plot = now
                     self._page.plot()
 
     def close(self) -> None:
-        """Stop answering questions."""
-        self._questions.close()
+        """Stop answering whether goals can be reached."""
+        self._asking.shutdown(cancel_futures=True)
+
+    def _wait(self, period: float) -> None:
+        """Sleep until the next step is due; without drift."""
+        now = time.perf_counter()
+        self._due += period
+        late = not now - LATE <= self._due <= now + LATE + period
+        self._due = now if late else self._due
+        self._late = self._late + 1 if late else 0
+        time.sleep(max(0.0, self._due - now))
 
     def _remark(self) -> str:
         if self._late > 10:
@@ -120,14 +119,6 @@ class Player:
         action: Callable[..., None] = getattr(self, f"_do_{name}")
         self._wishes.put(action if value is None else lambda: action(value))
 
-    def _grant(self) -> None:
-        """Do what was wished for since the last step."""
-        while True:
-            try:
-                self._wishes.get_nowait()()
-            except queue.Empty:
-                return
-
     def _load(self, name: str) -> None:
         config, policy = self.sources[name]()
         robot = load_robot(config.robot, config.task.physics_step)
@@ -135,7 +126,7 @@ class Player:
         with self.server.atomic():
             self._drawing = Drawing(self.server, config.robot, robot.reach)
             self._drawing.gizmo.on_update(lambda _: self._act("drag"))
-            self._questions.about(robot)
+            self._reachable = Reachable(robot)
             self._page.forget()
             self._goal_moved(gizmo=True)
             self._drawing.show(self.world.qpos)
@@ -148,7 +139,9 @@ class Player:
         if fields:
             rpy = vtf.SO3(quaternion).as_rpy_radians()
             self._page.show_goal(position, np.degrees([rpy.roll, rpy.pitch, rpy.yaw]))
-        self._questions.ask(position, quaternion)
+        if self._asked is not None:
+            self._asked.cancel()  # the newest question counts
+        self._asked = self._asking.submit(self._reachable, position, quaternion)
 
     def _do_random_goal(self) -> None:
         self.world.random_goal()
@@ -178,10 +171,10 @@ class Player:
     def _do_drag(self) -> None:
         gizmo = self._drawing.gizmo
         position, quaternion = np.asarray(gizmo.position), np.asarray(gizmo.wxyz)
-        if _same(self.world.goal, (position, quaternion)):
-            return
-        self.world.set_goal(position, quaternion)
-        self._goal_moved(gizmo=False)
+        moved = np.concatenate([position, quaternion]) - np.concatenate(self.world.goal)
+        if np.abs(moved).max() > SAME:
+            self.world.set_goal(position, quaternion)
+            self._goal_moved(gizmo=False)
 
     def _do_position(self, position: np.ndarray) -> None:
         self.world.set_goal(position, self.world.goal[1])
@@ -192,47 +185,6 @@ class Player:
         rotation = vtf.SO3.from_rpy_radians(roll, pitch, yaw)
         self.world.set_goal(self.world.goal[0], rotation.wxyz)
         self._goal_moved(gizmo=True, fields=False)
-
-
-def _same(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
-    return bool(np.allclose(a[0], b[0], atol=1e-6) and np.allclose(a[1], b[1], atol=1e-6))
-
-
-class _Questions:
-    """Asks in the background whether a goal can be reached; only the newest question counts."""
-
-    def __init__(self) -> None:
-        self.answer = ""
-        """Why the goal is out of reach; empty if it is within, or not known yet."""
-        self._newest: queue.SimpleQueue[tuple[Reachable, np.ndarray, np.ndarray] | None] = (
-            queue.SimpleQueue()
-        )
-        self._reachable: Reachable | None = None
-        self._thread = threading.Thread(target=self._work, name="reachable", daemon=True)
-        self._thread.start()
-
-    def about(self, robot: RobotModel) -> None:
-        """Answer for this arm from here on."""
-        self._reachable = Reachable(robot)
-
-    def ask(self, position: np.ndarray, quaternion: np.ndarray) -> None:
-        """Find out about a goal."""
-        if self._reachable is not None:
-            self._newest.put((self._reachable, position, quaternion))
-
-    def close(self) -> None:
-        """End the thread."""
-        self._newest.put(None)
-        self._thread.join(timeout=5.0)
-
-    def _work(self) -> None:
-        while (question := self._newest.get()) is not None:
-            while not self._newest.empty():
-                question = self._newest.get()
-                if question is None:
-                    return
-            reachable, position, quaternion = question
-            self.answer = reachable(position, quaternion).reason
 
 
 GREEN, AMBER, RED = "#22a05e", "#d99a12", "#d63a3a"
