@@ -1,6 +1,6 @@
 """Pictures of a run: its learning curve, its goals by outcome, its robustness."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,34 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reach_rl.monitoring.metrics import describe
+from reach_rl.monitoring.record import read_records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
+    from reach_rl.viz.report.subject import Curve
+
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
 BAND = "#009E73"
 
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#999999",
-    "axes.grid": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-}
+_STYLE = Path(__file__).with_suffix(".mplstyle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +63,11 @@ _PANELS = (
 @contextmanager
 def _picture(out_png: Path, size: tuple[float, float], title: str, dpi: int) -> "Iterator[Figure]":
     """A figure to draw into, which is then written; nothing of Matplotlib's state changes."""
-    import matplotlib as mpl
+    from matplotlib import style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with style.context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", size=13, weight="bold")
@@ -97,10 +83,12 @@ def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
         out_png: file to write, 1500 x 1500 pixels.
         title: such as robot, region and seed.
     """
-    series = _series(metrics_jsonl)
+    from reach_rl.viz.report.subject import curves_of
+
+    curves = curves_of(read_records(metrics_jsonl)) if metrics_jsonl.exists() else {}
     with _picture(out_png, (10, 10), title or "Learning curve", 150) as figure:
         for axes, panel in zip(figure.subplots(3, 2, sharex=True).flat, _PANELS, strict=True):
-            _draw(axes, panel, series)
+            _draw(axes, panel, curves)
         for axes in figure.axes[-2:]:
             axes.set_xlabel("environment steps")
 
@@ -167,32 +155,15 @@ def _factor(axes: "Axes", factor: Mapping[str, Any]) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
-def _series(path: Path) -> dict[str, np.ndarray]:
-    """Metric name -> (k, 2) array of step and value, in order of steps."""
-    collected: dict[str, list[tuple[float, float]]] = {}
-    for record in _records(path):
-        step = record.get("global_step")
-        for name, value in record.items():
-            if isinstance(value, (int, float)) and isinstance(step, (int, float)):
-                collected.setdefault(name, []).append((step, value))
-    return {name: np.asarray(sorted(points)) for name, points in collected.items()}
-
-
-def _records(path: Path) -> Iterable[Mapping[str, Any]]:
-    from reach_rl.monitoring.record import read_records
-
-    return read_records(path) if path.exists() else ()
-
-
-def _draw(axes: "Axes", panel: _Panel, series: Mapping[str, np.ndarray]) -> None:
+def _draw(axes: "Axes", panel: _Panel, curves: "Mapping[str, Curve]") -> None:
     from matplotlib.ticker import EngFormatter, LogFormatter, NullFormatter, PercentFormatter
 
     axes.set_title(panel.title)
     axes.set_yscale(panel.scale)
-    drawn = [name for name in panel.lines if len(series.get(name, ()))]
+    drawn = [name for name in panel.lines if name in curves and curves[name].last is not None]
     for name in drawn:
         label, colour = panel.lines[name]
-        _draw_line(axes, series[name], label, colour, marked=name.startswith("eval/"))
+        _draw_line(axes, curves[name], label, colour, marked=name.startswith("eval/"))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if panel.scale == "log":
         axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
@@ -208,8 +179,9 @@ def _draw(axes: "Axes", panel: _Panel, series: Mapping[str, np.ndarray]) -> None
         axes.legend(loc="lower right" if panel.share else "best")
 
 
-def _draw_line(axes: "Axes", points: np.ndarray, label: str, colour: str, *, marked: bool) -> None:
-    steps, values = points.T
+def _draw_line(axes: "Axes", curve: "Curve", label: str, colour: str, *, marked: bool) -> None:
+    known = np.isfinite(curve.values)
+    steps, values = curve.steps[known], curve.values[known]
     if axes.get_yscale() == "log":
         values = np.where(values > 0, values, np.nan)
     style = {"marker": "o", "markersize": 3.5} if marked or len(values) < 3 else {}

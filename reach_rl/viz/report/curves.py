@@ -27,23 +27,8 @@ from reach_rl.viz.report.subject import (
 POINTS = 120
 """Points of a curve over seeds."""
 
-_ERRORS = {
-    "position_error_mm": ("Final position error", "position_threshold", 1000.0),
-    "orientation_error_deg": ("Final orientation error", "orientation_threshold", 57.29578),
-}
-"""Metric -> title, key of its threshold in the task, and the factor to the metric's unit."""
-
-_HEALTH = {
-    "train/approx_kl": ("Divergence of an update", "Spikes mean that updates are too large."),
-    "train/clip_fraction": ("Clipped samples", "High: updates too large; near zero: too timid."),
-    "train/entropy_loss": ("Entropy loss", "Should rise slowly as the policy grows surer."),
-    "train/std": ("Exploration", "Should shrink slowly; growing without success is a bad sign."),
-    "train/value_loss": ("Value loss", "Should fall, or settle after the reward has."),
-    "train/explained_variance": ("Explained variance", "Near zero: the critic knows nothing yet."),
-    "train/grad_norm": ("Gradient norm", "Should not keep growing."),
-    "train/learning_rate": ("Learning rate", "What the schedule made of it."),
-}
-"""Metric -> title, and what to look for."""
+_ERRORS: dict[str, list[Any]] = draw.SHEET["errors"]
+_HEALTH: dict[str, list[str]] = draw.SHEET["health"]
 
 _OF_STAGES = {
     f"curriculum/{name}"
@@ -89,7 +74,7 @@ def health(groups: Groups) -> Iterator[draw.Figure | None]:
     """PPO's own numbers, with healthy bands and warnings."""
     sound = [metric.name for metric in CATALOGUE.values() if metric.healthy is not None]
     for name in dict.fromkeys([*_HEALTH, *sound]):
-        usual = name.rpartition("/")[2].replace("_", " ").capitalize(), ""
+        usual = [name.rpartition("/")[2].replace("_", " ").capitalize()]
         yield metric_figure(groups, name, *_HEALTH.get(name, usual), alerts=True)
 
 

@@ -26,30 +26,11 @@ class Measure(NamedTuple):
     array: str
     """Of the evaluation."""
     factor: float
+    threshold: str
+    """Of the evaluation's conditions, in the array's unit; or empty."""
+    log: bool
     caption: str
-    threshold: str = ""
-    """Of the evaluation's conditions, in the array's unit."""
-    log: bool = True
 
-
-MEASURES = (
-    Measure(
-        "position", "Final position error", "mm", "position_error", 1000.0,
-        "Distance from tool to goal at the end of an episode.", "position_threshold",
-    ),
-    Measure(
-        "orientation", "Final orientation error", "deg", "orientation_error", 57.29578,
-        "Angle between tool and goal at the end.", "orientation_threshold",
-    ),
-    Measure(
-        "time", "Time to success", "s", "time_to_success", 1.0,
-        "From the start until the goal had been held.", log=False,
-    ),
-    Measure(
-        "speed", "Joint speed at the end", "rad/s", "final_joint_speed", 1.0,
-        "Norm of the joint speeds; small is still.",
-    ),
-)  # fmt: skip
 
 _Judged = Sequence[tuple[Group, Sequence[Evaluation]]]
 
@@ -60,10 +41,11 @@ def _judged(groups: Groups) -> _Judged:
 
 
 @draw.figure("goals")
-def histograms(groups: Groups) -> list[draw.Figure]:
+def histograms(groups: Groups) -> Iterator[draw.Figure]:
     """Errors and times over goals, all seeds pooled."""
     found = _judged(groups)
-    return [_histogram(found, measure) for measure in MEASURES] if found else []
+    for name, (facts, caption) in draw.SHEET["goals"].items() if found else ():
+        yield _histogram(found, Measure(name, *facts, caption))
 
 
 def _histogram(found: _Judged, measure: Measure) -> draw.Figure:

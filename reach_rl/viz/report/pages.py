@@ -14,7 +14,7 @@ from reach_rl.config.untrusted import redact
 from reach_rl.evaluation.statistics import Estimate, over_goals, over_seeds
 from reach_rl.viz.report import goal_figures, shares  # noqa: F401  their figures register
 from reach_rl.viz.report.curves import alerts_of
-from reach_rl.viz.report.plotting import figures
+from reach_rl.viz.report.plotting import SHEET, figures
 from reach_rl.viz.report.rendering import interval, render
 from reach_rl.viz.report.subject import Groups, RunData, at, grouped, members, number
 
@@ -139,30 +139,16 @@ class Quantity(NamedTuple):
     """A figure of an evaluation: where it is in the summary, and how it is shown."""
 
     label: str
-    path: tuple[str, ...]
+    path: Sequence[str]
     unit: str
     array: str = ""
     """Of the evaluation, whose median it is."""
     factor: float = 1.0
 
 
-SUCCESS = Quantity("Success", ("success_rate",), "%")
-SPREADS = (
-    Quantity("Position error", ("position_error_mm", "median"), "mm", "position_error", 1000.0),
-    Quantity(
-        "Orientation error", ("orientation_error_deg", "median"), "deg", "orientation_error",
-        57.29578,
-    ),
-    Quantity("Time to success", ("time_to_success_s", "median"), "s", "time_to_success"),
-    Quantity(
-        "Speed at the end", ("final_joint_speed_rad_s", "median"), "rad/s", "final_joint_speed"
-    ),
-)  # fmt: skip
+SUCCESS, *SPREADS = (Quantity(*row) for row in SHEET["headline"].values())
 MAIN = (SUCCESS, *SPREADS[:2])
-CONTACTS = {
-    Quantity("Self-contact", ("self_collision_rate",), "%"): "itself",
-    Quantity("Table contact", ("table_collision_rate",), "%"): "the table",
-}
+CONTACTS = {what: Quantity(*row) for what, row in SHEET["contacts"].items()}
 """What the arm touched in a share of the episodes."""
 
 
@@ -193,7 +179,7 @@ def _so_far(run: RunData) -> Iterator[tuple[Quantity, float, str]]:
 def _group_cards(groups: Groups) -> list[tuple[Quantity, Estimate, list[float]]]:
     """Interquartile means over all runs with stratified bootstrap intervals, and all values."""
     found = []
-    for quantity in (SUCCESS, *SPREADS, *CONTACTS):
+    for quantity in (SUCCESS, *SPREADS, *CONTACTS.values()):
         values = [number(run.verdict, *quantity.path) for run in members(groups)]
         estimate = _over_groups(groups, quantity)
         if estimate is not None:

@@ -10,32 +10,21 @@ Colours are those of the light page. The page itself exchanges them where it is 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import ArrayLike
 
 from reach_rl.mdp.arrays import Array
 
-PALETTE = {
-    "bg": ("#ffffff", "#121417"),
-    "surface": ("#f6f7f9", "#1a1d22"),
-    "line": ("#e3e6ea", "#2c3138"),
-    "grid": ("#eceef1", "#262b31"),
-    "ink": ("#16191d", "#e9ecef"),
-    "muted": ("#5d6673", "#9aa4b0"),
-    "accent": ("#0062a8", "#6cb8f0"),
-    "blue": ("#0072b2", "#5ab0e8"),
-    "orange": ("#c84e00", "#f08a4b"),
-    "green": ("#00805c", "#45c79d"),
-    "purple": ("#9a4f86", "#d08fc0"),
-    "gold": ("#b07d00", "#e3b341"),
-    "sky": ("#3d94cf", "#8fd0f5"),
-    "red": ("#b3262e", "#ef767a"),
-    "brown": ("#7a5c3a", "#c2a17a"),
-    "teal": ("#2c7f86", "#6cc5cc"),
-    "pink": ("#c2608a", "#ee9dbf"),
-}
+SHEET: dict[str, Any] = yaml.safe_load(
+    (files("reach_rl.viz.report") / "figures.yaml").read_text(encoding="utf-8")
+)
+"""figures.yaml: titles, captions and colours."""
+
+PALETTE: dict[str, tuple[str, str]] = SHEET["palette"]
 """Name -> colour on a light and on a dark page."""
 
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
