@@ -133,9 +133,11 @@ def _model(film: Film) -> mujoco.MjModel:
 def cameras(
     model: mujoco.MjModel, film: Film, size: tuple[int, int]
 ) -> tuple[mujoco.MjvCamera, ...]:
-    """A camera for each of SIDES; `size` is the width and height of its picture."""
+    """The nearest camera for each of SIDES that sees all of a film in a picture of a size."""
     points, radii = _occupied(model, film)
-    return tuple(_fit(model, points, radii, size, *side) for side in SIDES)
+    half = np.tan(np.radians(model.vis.global_.fovy / 2)) * MARGIN
+    slopes = np.array([half * size[0] / size[1], half])
+    return tuple(_camera(points, radii, slopes, *side) for side in SIDES)
 
 
 def _occupied(model: mujoco.MjModel, film: Film) -> tuple[np.ndarray, np.ndarray]:
@@ -161,43 +163,22 @@ def _occupied(model: mujoco.MjModel, film: Film) -> tuple[np.ndarray, np.ndarray
     return np.concatenate(centres), np.concatenate(radii)
 
 
-def _fit(
-    model: mujoco.MjModel,
-    points: np.ndarray,
-    radii: np.ndarray,
-    size: tuple[int, int],
-    azimuth: float,
-    elevation: float,
+def _camera(
+    points: np.ndarray, radii: np.ndarray, slopes: np.ndarray, azimuth: float, elevation: float
 ) -> mujoco.MjvCamera:
-    """The nearest camera of that direction that sees all spheres."""
+    """It looks at the middle of the spheres; `slopes` are half its picture's sides at 1 m (2,)."""
     a, e = np.radians(azimuth), np.radians(elevation)
     forward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
     right = np.array([np.sin(a), -np.cos(a), 0.0])
     axes = np.stack([right, np.cross(right, forward), forward])
-    half = np.tan(np.radians(model.vis.global_.fovy / 2)) * MARGIN
-    slopes = np.array([half * size[0] / size[1], half])
-    places = points @ axes.T
-    low, high = places - radii[:, None], places + radii[:, None]
-    centre = (low.min(axis=0) + high.max(axis=0)) / 2
-    for _ in range(8):  # shift towards the side that asks for more
-        depth = _distance(places, radii, centre, slopes) + places[:, 2] - centre[2]
-        for axis in (0, 1):
-            most = ((high[:, axis] - centre[axis]) / depth).max()
-            least = ((low[:, axis] - centre[axis]) / depth).min()
-            centre[axis] += 0.5 * (most + least) * depth.mean()
+    places, reach = points @ axes.T, radii[:, None]
+    centre = ((places - reach).min(axis=0) + (places + reach).max(axis=0)) / 2
+    away = np.abs(places - centre) + reach
     camera = mujoco.MjvCamera()
     camera.lookat[:] = axes.T @ centre
-    camera.distance = _distance(places, radii, centre, slopes)
+    camera.distance = (away[:, :2] / slopes - (places - centre)[:, 2:]).max()
     camera.azimuth, camera.elevation = azimuth, elevation
     return camera
-
-
-def _distance(
-    places: np.ndarray, radii: np.ndarray, centre: np.ndarray, slopes: np.ndarray
-) -> float:
-    """How far from the centre a camera has to be."""
-    away = np.abs(places[:, :2] - centre[:2]) + radii[:, None]
-    return float((away / slopes - (places[:, 2:] - centre[2])).max())
 
 
 def strip(film: Film, episode: Episode, step: int, width: int) -> np.ndarray:

@@ -15,9 +15,6 @@ TOOL_AXES = 0.10
 GIZMO = 0.36
 """Sizes of the tool's axes and of the gizmo, as fractions of the arm's reach."""
 
-MOVED = 1e-5
-"""Frames that moved less (m, or in the quaternion) are not sent again."""
-
 FIELD_OF_VIEW = 0.7
 """Of the camera, from top to bottom (rad)."""
 
@@ -41,7 +38,6 @@ class Drawing:
         self.data = mujoco.MjData(self.model)
         self._tool = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, config.tcp_site)
         self._bodies: dict[int, viser.FrameHandle] = {}
-        self._sent: dict[int, np.ndarray] = {}
         scene = server.scene
         scene.reset()
         scene.set_up_direction("+z")
@@ -67,14 +63,15 @@ class Drawing:
         self._note = scene.add_label("/goal/note", "", visible=False)
 
     def show(self, qpos: np.ndarray) -> None:
-        """Move the arm to (nq,) positions."""
+        """Move the arm to (nq,) positions; viser sends what has moved."""
         self.data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self.data)
         for body, frame in self._bodies.items():
-            self._move(body, frame, self.data.xpos[body], self.data.xquat[body])
+            frame.position, frame.wxyz = self.data.xpos[body], self.data.xquat[body]
         quaternion = np.empty(4)
         mujoco.mju_mat2Quat(quaternion, self.data.site_xmat[self._tool])
-        self._move(-1, self._tool_axes, self.data.site_xpos[self._tool], quaternion)
+        self._tool_axes.position = self.data.site_xpos[self._tool]
+        self._tool_axes.wxyz = quaternion
 
     def place_goal(self, position: np.ndarray, quaternion: np.ndarray) -> None:
         """Move the gizmo to position (3,) and quaternion (4,)."""
@@ -96,15 +93,6 @@ class Drawing:
         camera.fov = FIELD_OF_VIEW
         camera.position = (2.1 * reach, -2.1 * reach, 1.5 * reach)
         camera.look_at = (0.2 * reach, 0.0, 0.3 * reach)
-
-    def _move(
-        self, key: int, frame: viser.FrameHandle, position: np.ndarray, quaternion: np.ndarray
-    ) -> None:
-        pose = np.concatenate([position, quaternion])
-        before = self._sent.get(key)
-        if before is None or np.abs(pose - before).max() > MOVED:
-            self._sent[key] = pose
-            frame.position, frame.wxyz = position, quaternion
 
     def _draw(self, geom: int) -> None:
         """Add the mesh of a geom to the frame of its body."""

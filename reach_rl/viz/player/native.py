@@ -4,8 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import mujoco
 import numpy as np
@@ -45,45 +44,26 @@ def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) ->
     data = mujoco.MjData(model)
     goal = int(model.body(GOAL).mocapid[0])
     keys: list[int] = []
+    does = {SPACE: world.random_goal, BACKSPACE: world.reset, ENTER: world.push}
+    before = set(threading.enumerate())
     print(HELP, flush=True)
-    with (
-        _threads_ended(),
-        mujoco.viewer.launch_passive(model, data, key_callback=keys.append) as window,
-    ):
+    with mujoco.viewer.launch_passive(model, data, key_callback=keys.append) as window:
         _place(data, goal, world)
         due = time.perf_counter()
         while window.is_running() and not stop():
             with window.lock():
                 _take_goal(data, goal, world)
                 while keys:
-                    _press(keys.pop(0), data, goal, world)
+                    does.get(keys.pop(0), lambda: None)()
+                    _place(data, goal, world)
                 world.step()
                 data.qpos[:] = world.qpos
                 mujoco.mj_forward(model, data)
             window.sync()
             due = max(due + world.period, time.perf_counter() - world.period)
             time.sleep(max(0.0, due - time.perf_counter()))
-
-
-@contextmanager
-def _threads_ended() -> Iterator[None]:
-    """Wait in the end for the threads begun within: one that still draws at exit crashes."""
-    before = set(threading.enumerate())
-    try:
-        yield
-    finally:
-        for thread in set(threading.enumerate()) - before:
-            thread.join(CLOSING)
-
-
-def _press(key: int, data: mujoco.MjData, goal: int, world: World) -> None:
-    if key == SPACE:
-        world.random_goal()
-    elif key == BACKSPACE:
-        world.reset()
-    elif key == ENTER:
-        world.push()
-    _place(data, goal, world)
+    for thread in set(threading.enumerate()) - before:  # one that still draws at exit crashes
+        thread.join(CLOSING)
 
 
 def _place(data: mujoco.MjData, goal: int, world: World) -> None:

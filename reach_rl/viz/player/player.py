@@ -13,7 +13,7 @@ import viser
 import viser.transforms as vtf
 from viser import uplot
 
-from reach_rl.config.schema import Config, TaskConfig
+from reach_rl.config.schema import Config
 from reach_rl.robots import load_robot
 from reach_rl.viz.player.drawing import Drawing
 from reach_rl.viz.player.world import Policy, Reachable, Reading, World
@@ -89,9 +89,8 @@ class Player:
                 self._drawing.light(reading.success, self._unreachable)
                 if now - text > TEXT_EVERY:
                     text = now
-                    self._page.show(
-                        reading, self.world.config.task, self._unreachable, self._remark()
-                    )
+                    hold = self.world.config.task.hold_time
+                    self._page.show(reading, hold, self._unreachable, self._remark())
                 if now - plot > PLOT_EVERY and not self._paused:
                     plot = now
                     self._page.plot()
@@ -187,7 +186,6 @@ class Player:
         self._goal_moved(gizmo=True, fields=False)
 
 
-GREEN, AMBER, RED = "#22a05e", "#d99a12", "#d63a3a"
 SPEEDS = {"real time": 1.0, "half speed": 0.5, "a quarter": 0.25, "a tenth": 0.1}
 """Choices of the slow-motion field: simulated seconds per second."""
 
@@ -202,7 +200,7 @@ BUTTONS: tuple[tuple[str, str, Literal["gray"] | None, str], ...] = (
 PLOTS = (
     ("position error (mm)", "#2276be", 0.0),
     ("orientation error (deg)", "#c2571a", 0.0),
-    ("reward per step", GREEN, None),
+    ("reward per step", "#22a05e", None),
 )
 """Title, colour and lower end of the axis."""
 
@@ -282,9 +280,10 @@ class Page:
         """What the pause button does next."""
         self._pause.label = "Go on" if paused else "Pause"
 
-    def show(self, reading: Reading, task: TaskConfig, unreachable: str, note: str) -> None:
+    def show(self, reading: Reading, hold_time: float, unreachable: str, note: str) -> None:
         """Readings as text; `note` is a line on how the player fares, or empty."""
-        self._status.content = status_html(reading, task, unreachable, note)
+        told = {"hold_time": hold_time, "unreachable": unreachable, "note": note}
+        self._status.content = _status().render(told, reading=reading)
 
     def plot(self) -> None:
         """Draw the plots anew."""
@@ -318,26 +317,6 @@ def _theme(gui: viser.GuiApi, dark: bool) -> None:
         show_share_button=False,
         brand_color=(34, 118, 190),
     )
-
-
-def status_html(reading: Reading, task: TaskConfig, unreachable: str, note: str) -> str:
-    """The light and the figures under it; the template escapes what is in them."""
-    if reading.success:
-        color, word = GREEN, "reached and held"
-    elif unreachable:
-        color, word = RED, f"out of reach: {unreachable}"
-    elif reading.inside:
-        color, word = AMBER, f"there, held {reading.held:.1f} of {task.hold_time:g} s"
-    else:
-        color, word = AMBER, "on its way"
-    after = reading.reached_after
-    rows = (
-        ("position error", f"{1e3 * reading.position_error:.1f} mm"),
-        ("orientation error", f"{np.degrees(reading.orientation_error):.1f} deg"),
-        ("fastest joint", f"{reading.joint_speed:.2f} rad/s"),
-        ("reached and held after", "not yet" if after is None else f"{after:.2f} s"),
-    )
-    return _status().render(reading=reading, color=color, word=word, rows=rows, note=note)
 
 
 @cache

@@ -24,7 +24,7 @@ def write_report(paths: Sequence[str], out: Path, video_mb: float = 16.0) -> Non
 
 def page_of(paths: Sequence[str], video_mb: float = 16.0) -> str:
     """The page as text; as write_report."""
-    from reach_rl.viz.report.pages import run_page, runs_page
+    from reach_rl.viz.report.pages import runs_page
     from reach_rl.viz.report.subject import folder_of, is_run, read_run, runs_in
 
     folders = [folder_of(text) for text in paths]
@@ -36,6 +36,4 @@ def page_of(paths: Sequence[str], video_mb: float = 16.0) -> str:
             return sweep_page(open_study(folders[0]), folders[0])
     found = dict.fromkeys(run for folder in folders for run in runs_in(folder))
     runs = [read_run(folder) for folder in found]
-    if len(runs) == 1:
-        return run_page(runs[0], video_mb)
     return runs_page(runs, ", ".join(map(str, folders)), video_mb)

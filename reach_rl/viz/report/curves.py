@@ -1,9 +1,8 @@
 """Figures over environment steps: learning, health, the curriculum, and all other metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +39,7 @@ _ELSEWHERE = ("reward/", "curriculum/", "time/", "health/alert", "final/", "eval
 _SHOWN = {f"rollout/{name}" for name in ("success_rate", "ep_rew_mean", *_ERRORS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(NamedTuple):
     """A curve over seeds: (k,) steps, the interquartile mean and the ends of its interval."""
 
     steps: Array
@@ -85,7 +83,7 @@ def curriculum(groups: Groups) -> Iterator[draw.Figure | None]:
     for name in dict.fromkeys(name for run in staged for name in run.curves):
         if name.startswith("curriculum/") and name != "curriculum/progress":
             title = name.removeprefix("curriculum/").replace("_", " ").capitalize()
-            yield metric_figure(groups, name, title, stepped=True, height=220)
+            yield metric_figure(groups, name, title, stepped=True)
 
 
 @draw.figure("others")
@@ -107,7 +105,6 @@ def metric_figure(
     *,
     alerts: bool = False,
     stepped: bool = False,
-    height: int = 280,
 ) -> draw.Figure | None:
     """One metric over environment steps; None if no run recorded it.
 
@@ -118,10 +115,9 @@ def metric_figure(
         caption: what to look for, after the metric's meaning.
         alerts: mark warnings.
         stepped: it changes at once and then stays; else it is smoothed.
-        height: pixels.
     """
     metric = _meaning(name)
-    chart = draw.Chart(height, draw.steps_axis(), draw.unit_axis(metric.unit))
+    chart = draw.Chart(280, draw.steps_axis(), draw.unit_axis(metric.unit))
     for group, color in zip(groups, draw.cycle(len(groups)), strict=False):
         _draw(chart, group, group.curves(name), metric.unit, color, stepped)
     if not chart.traces:
@@ -323,16 +319,13 @@ def curriculum_zones(chart: draw.Chart, groups: Groups) -> None:
 def has_curriculum(run: RunData) -> bool:
     """Whether something changes while the run goes on."""
     group = at(run.config, "curriculum")
-    if at(group, "stages") or at(group, "ramps"):
-        return True
-    curve = run.curves.get("curriculum/stage")
-    return curve is not None and bool((np.diff(curve.values) != 0).any())
+    return bool(at(group, "stages") or at(group, "ramps"))
 
 
 def _stages(run: RunData) -> list[tuple[float, float]]:
     """First and last step of each stage of a run's curriculum."""
     curve = run.curves.get("curriculum/stage")
-    if curve is None or not np.isfinite(curve.values).any() or not has_curriculum(run):
+    if curve is None or curve.last is None or not at(run.config, "curriculum", "stages"):
         return []
     changes = np.flatnonzero(np.diff(curve.values) != 0) + 1
     return list(pairwise([0.0, *curve.steps[changes].tolist(), float(curve.steps[-1])]))

@@ -22,51 +22,31 @@ _SECTIONS = ("learning", "goals", "health", "rewards", "curriculum", "time", "ot
 _TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 
 
-def run_page(run: RunData, video_mb: float) -> str:
-    """The page of one run.
-
-    Args:
-        run: what its folder holds.
-        video_mb: most megabytes of video in the page.
-    """
-    title = f"{run.robot}, {run.region}"
-    return _page(grouped([run]), video_mb, run.state, kicker="Training run", title=title)
-
-
 def runs_page(runs: Sequence[RunData], name: str, video_mb: float) -> str:
-    """The page of several runs: seeds of one configuration, or several configurations.
+    """The page of a run, of seeds of one configuration, or of several configurations.
 
     Args:
         runs: what their folders hold, at least one.
         name: of the set, such as its folder.
         video_mb: most megabytes of video in the page.
     """
-    groups = grouped(runs)
-    states = [run.state for run in runs]
-    many = f"{len(runs)} runs of {len(groups)} configurations"
+    groups, states = grouped(runs), [run.state for run in runs]
+    kicker = f"{len(runs)} runs of {len(groups)} configurations"
+    if len(groups) == 1:
+        kicker = f"{len(runs)} seeds" if len(runs) > 1 else "Training run"
     robots, regions = _together(run.robot for run in runs), _together(run.region for run in runs)
     rates = [number(run.verdict, "success_rate") for run in runs]
-    return _page(
-        groups,
-        video_mb,
-        states[0] if len(set(states)) == 1 else "",
-        kicker=f"{len(runs)} seeds" if len(groups) == 1 else many,
+    videos, too_large = _videos(runs, video_mb)
+    return render(
+        "runs.html",
+        kicker=kicker,
         title=f"{robots}, {regions}",
+        state="" if len(set(states)) > 1 or states[0] == "unknown" else states[0],
         folder=name,
         states=", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         overrides=_common(runs),
         rates=[rate for rate in rates if rate is not None],
-    )
-
-
-def _page(groups: Groups, video_mb: float, state: str, **head: Any) -> str:  # noqa: ANN401
-    runs = members(groups)
-    videos, too_large = _videos(runs, video_mb)
-    return render(
-        "runs.html",
-        **head,
-        state="" if state == "unknown" else state,
-        runs=runs,
+        runs=members(groups),
         groups=groups,
         figures={name: figures(name, groups) for name in _SECTIONS},
         alerts=alerts_of(groups),

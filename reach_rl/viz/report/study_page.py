@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+_SECTIONS = ("search", "importance", "settings", "slices", "pruning")
 _OURS = re.compile(r"&lt;(br|extra|/extra)&gt;")
 _OUTCOMES = {"complete": draw.faded(draw.BLUE, 0.5), "pruned": draw.faded(draw.ORANGE, 0.7)}
 _SHADES = [[0.0, draw.faded(draw.BLUE, 0.2)], [1.0, draw.BLUE]]
@@ -43,34 +44,27 @@ def sweep_page(study: "Study", folder: Path) -> str:
         study: what was searched, and how far.
         folder: of the sweep.
     """
-    head = results.header(study)
-    best = head["best"]
-    aim = " and ".join(f"{name} was {how}d" for name, how in head["objectives"].items())
-    names = ("search", "importance", "settings", "slices", "pruning")
+    head, winner = results.header(study), read_json(folder / "winner.json")
+    best, objectives = head["best"], head["objectives"]
+    aim = " and ".join(f"{name} was {how}d" for name, how in objectives.items())
+    settings = best["params"].items() if best else ()
     return render(
         "sweep.html",
         kicker="Sweep",
         title=str(head["study"]),
         state="running" if head["trials"].get("running") else "",
         folder=str(folder),
-        space=_line(head.get("space")),
-        overrides=_line(head.get("overrides")),
-        failed=head["trials"].get("failed", 0),
-        counts=_counts(head),
-        fresh=_fresh(best, read_json(folder / "winner.json")),
-        env_steps=head["env_steps"],
-        seconds=head["seconds"],
+        head=head,
+        said={key: _line(head.get(key)) for key in ("space", "overrides", "command")},
+        counts=", ".join(f"{count} {state}" for state, count in head["trials"].items()),
+        fresh=winner.get("fresh") if best and winner.get("trial") == best["number"] else None,
         aim=f"{aim}.".capitalize(),
-        aims=head["objectives"],
         best=best,
-        best_folder=Path(best["folder"]).name if best and best["folder"] else "",
-        best_command=command("train", *_overrides(best)),
-        front=head["front"],
-        objectives=list(head["objectives"]),
+        best_command=command("train", *(override(key, value) for key, value in settings)),
+        objectives=list(objectives),
         keys=results.searched(study),
         trials=results.rows(study),
-        command=_line(head.get("command")),
-        figures={name: draw.figures(name, study) for name in names},
+        figures={name: draw.figures(name, study) for name in _SECTIONS},
     )
 
 
@@ -79,20 +73,6 @@ def _line(value: object) -> str:
     if isinstance(value, Mapping):
         return "  ".join(f"{name} {text}" for name, text in value.items())
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
-
-
-def _fresh(best: Mapping[str, Any] | None, winner: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the best trial's settings give on seeds that the search never saw."""
-    found = winner.get("fresh") if best and winner.get("trial") == best["number"] else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _overrides(best: Mapping[str, Any] | None) -> list[str]:
-    return [override(key, value) for key, value in best["params"].items()] if best else []
-
-
-def _counts(head: Mapping[str, Any]) -> str:
-    return ", ".join(f"{number} {state}" for state, number in head["trials"].items())
 
 
 def _targets(study: "Study") -> Iterator[tuple[str, dict[str, Any]]]:
