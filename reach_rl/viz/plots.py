@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import yaml
 
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.record import read_records
@@ -20,44 +20,17 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
-BAND = "#009E73"
+COLOURS = {"blue": BLUE, "orange": ORANGE, "grey": GREY}
 
-_STYLE = Path(__file__).with_suffix(".mplstyle")
+_STYLE, _PANELS = (Path(__file__).with_suffix(suffix) for suffix in (".mplstyle", ".yaml"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Panel:
+class _Panel(NamedTuple):
     title: str
     lines: Mapping[str, tuple[str, str]]
     """Metric -> name and colour; those of evaluations have their points marked."""
     scale: str = "linear"
     share: bool = False
-    """Whether the axis runs from 0 to 100 %."""
-
-
-def _errors(name: str) -> dict[str, tuple[str, str]]:
-    return {
-        f"rollout/{name}": ("training, median", GREY),
-        f"eval/{name}_p95": ("evaluation, 95th percentile", ORANGE),
-        f"eval/{name}_median": ("evaluation, median", BLUE),
-    }
-
-
-_PANELS = (
-    _Panel(
-        "Success rate",
-        {
-            "rollout/success_rate": ("training, exploring", GREY),
-            "eval/success_rate": ("evaluation", BLUE),
-        },
-        share=True,
-    ),
-    _Panel("Return per episode", {"rollout/ep_rew_mean": ("training", BLUE)}),
-    _Panel("Final position error (mm)", _errors("position_error_mm"), "log"),
-    _Panel("Final orientation error (deg)", _errors("orientation_error_deg"), "log"),
-    _Panel("KL divergence of an update", {"train/approx_kl": ("", BLUE)}),
-    _Panel("Clip fraction", {"train/clip_fraction": ("", BLUE)}),
-)
 
 
 @contextmanager
@@ -86,9 +59,10 @@ def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
     from reach_rl.viz.report.subject import curves_of
 
     curves = curves_of(read_records(metrics_jsonl)) if metrics_jsonl.exists() else {}
+    panels = yaml.safe_load(_PANELS.read_text(encoding="utf-8"))
     with _picture(out_png, (10, 10), title or "Learning curve", 150) as figure:
-        for axes, panel in zip(figure.subplots(3, 2, sharex=True).flat, _PANELS, strict=True):
-            _draw(axes, panel, curves)
+        for axes, panel in zip(figure.subplots(3, 2, sharex=True).flat, panels, strict=True):
+            _draw(axes, _Panel(**panel), curves)
         for axes in figure.axes[-2:]:
             axes.set_xlabel("environment steps")
 
@@ -163,7 +137,7 @@ def _draw(axes: "Axes", panel: _Panel, curves: "Mapping[str, Curve]") -> None:
     drawn = [name for name in panel.lines if name in curves and curves[name].last is not None]
     for name in drawn:
         label, colour = panel.lines[name]
-        _draw_line(axes, curves[name], label, colour, marked=name.startswith("eval/"))
+        _draw_line(axes, curves[name], label, COLOURS[colour], marked=name.startswith("eval/"))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if panel.scale == "log":
         axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
@@ -215,7 +189,7 @@ def _healthy_band(axes: "Axes", panel: _Panel) -> None:
     low, high = healthy
     data = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
     top = max((np.nanpercentile(values, 99) for values in data if len(values)), default=high)
-    axes.axhspan(low, high, color=BAND, alpha=0.12, linewidth=0, label="healthy")
+    axes.axhspan(low, high, color=GREEN, alpha=0.12, linewidth=0, label="healthy")
     axes.set_ylim(0.0, 1.25 * max(float(top), high))
 
 

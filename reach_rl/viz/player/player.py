@@ -175,14 +175,9 @@ class Player:
             self.world.set_goal(position, quaternion)
             self._goal_moved(gizmo=False)
 
-    def _do_position(self, position: np.ndarray) -> None:
-        self.world.set_goal(position, self.world.goal[1])
-        self._goal_moved(gizmo=True, fields=False)
-
-    def _do_angles(self, angles: np.ndarray) -> None:
-        roll, pitch, yaw = np.radians(angles)
-        rotation = vtf.SO3.from_rpy_radians(roll, pitch, yaw)
-        self.world.set_goal(self.world.goal[0], rotation.wxyz)
+    def _do_typed(self) -> None:
+        position, angles = self._page.typed()
+        self.world.set_goal(position, vtf.SO3.from_rpy_radians(*angles).wxyz)
         self._goal_moved(gizmo=True, fields=False)
 
 
@@ -225,7 +220,7 @@ class Page:
             policies: what the user can switch between.
             chosen: which of them is shown first.
             act: called from other threads with the name of an action and its value: random_goal,
-                reset, push, pause, speed, policy, position, angles.
+                reset, push, pause, speed, policy, typed.
         """
         self._plots: list[viser.GuiUplotHandle] = []
         self._history: deque[tuple[float, float, float, float]] = deque(maxlen=PLOT_POINTS)
@@ -244,13 +239,9 @@ class Page:
         policy.on_update(lambda _: act("policy", policy.value))
         with gui.add_folder("Goal"):
             self._position = gui.add_vector3("Position (m)", (0.0, 0.0, 0.0), step=0.01)
-            self._position.on_update(
-                lambda event: event.client and act("position", np.array(self._position.value))
-            )
             self._angles = gui.add_vector3("Roll, pitch, yaw (deg)", (0.0, 0.0, 0.0), step=1.0)
-            self._angles.on_update(
-                lambda event: event.client and act("angles", np.array(self._angles.value))
-            )
+            for field in (self._position, self._angles):
+                field.on_update(lambda event: event.client and act("typed"))
         with gui.add_folder("Errors and reward"):
             self._add_plots(gui)
         dark = gui.add_checkbox("Dark", False)
@@ -262,14 +253,12 @@ class Page:
 
     def record(self, reading: Reading) -> None:
         """Remember a reading for the plots."""
-        self._history.append(
-            (
-                reading.time,
-                1e3 * reading.position_error,
-                float(np.degrees(reading.orientation_error)),
-                reading.reward,
-            )
-        )
+        degrees = float(np.degrees(reading.orientation_error))
+        self._history.append((reading.time, 1e3 * reading.position_error, degrees, reading.reward))
+
+    def typed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Goal pose of the number fields: position (3,) m; roll, pitch, yaw (3,) rad."""
+        return np.array(self._position.value), np.radians(self._angles.value)
 
     def show_goal(self, position: np.ndarray, angles: np.ndarray) -> None:
         """Goal pose in the number fields: position (3,) m; roll, pitch, yaw (3,) in degrees."""
