@@ -10,7 +10,7 @@ from reach_rl.config.load import compose
 from reach_rl.monitoring.record import open_record
 from reach_rl.training.session import train
 from reach_rl.viz.report import write_report
-from reach_rl.viz.video.encode import encoder
+from reach_rl.viz.shoot import encoder
 
 TINY = (
     "vec_env.n_envs=8",
