@@ -187,7 +187,7 @@ def test_a_journal_without_a_study_is_one_line(content, tmp_path, capsys):
     assert front("report", job, [f"path={tmp_path}"]) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1
-    assert "there is no study" in error[0] or "cannot be read" in error[0]
+    assert "no study of its own" in error[0] or "cannot be read" in error[0]
 
 
 def test_what_fresh_seeds_made_of_the_best_trial(sweep, tmp_path):
