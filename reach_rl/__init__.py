@@ -7,17 +7,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-ROBOTS = {
-    "UR3e": "ur3e",
-    "UR5e": "ur5e",
-    "UR7e": "ur7e",
-    "UR10e": "ur10e",
-    "UR12e": "ur12e",
-    "UR15": "ur15",
-    "UR16e": "ur16e",
-    "UR20": "ur20",
-    "UR30": "ur30",
-}
+TITLES = ("UR3e", "UR5e", "UR7e", "UR10e", "UR12e", "UR15", "UR16e", "UR20", "UR30")
+ROBOTS = {title: title.lower() for title in TITLES}
 """Name in a Gymnasium id -> robot option."""
 
 

@@ -1,6 +1,5 @@
 """Build the project's W&B workspace: python -m reach_rl.dashboard entity=NAME dry_run=true."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -44,21 +43,19 @@ def job(wanted: DashboardConfig) -> dict[str, Any]:
 
 def _write(made: Any, out: str | None) -> str | None:  # noqa: ANN401  a Workspace
     """The workspace as JSON, into a file or onto the terminal."""
+    from reach_rl.rundir.atomic import json_text, reason
+
     view = made._to_model()
-    content = {
-        "entity": view.entity,
-        "project": view.project,
-        "name": view.display_name,
-        "spec": view.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-    }
-    text = json.dumps(content, indent=2) + "\n"
+    spec = view.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    names = {"entity": view.entity, "project": view.project, "name": view.display_name}
+    text = json_text({**names, "spec": spec})
     if out is None:
         print(text, end="")
         return None
     try:
         Path(out).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"out={out}: cannot be written, {error.strerror or error}") from error
+        raise ConfigError(f"out={out}: cannot be written, {reason(error)}") from error
     print(f"workspace in {out}")
     return out
 

@@ -4,7 +4,6 @@ A control period has several physics steps; the targets move through them in a s
 robot's controller interpolates, so that no joint is asked for a jump of its speed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,6 @@ from reach_rl.extend import action_kind, entries, onnx_form
 from reach_rl.mdp.arrays import Array, clipped
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm
-
-Kind = Callable[["Limits", Array, Array, Array, Array], Array]
 
 
 @dataclass(frozen=True, slots=True)

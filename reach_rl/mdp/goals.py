@@ -129,26 +129,20 @@ def rejected(region: RegionConfig, poses: Poses, base: Base) -> dict[str, Bools]
     return out
 
 
-_BECAUSE = {
-    "joint_range": "the arm touches itself",
-    "clearance": "it is nearer to what it stands by",
-}
-
-
 def _too_few(region: RegionConfig, kept: int, tried: int, gone: dict[str, int]) -> ConfigError:
     """Which condition rejected what share, and what to set."""
+    because = {
+        "joint_range": " (the arm touches itself)",
+        "clearance": " (it is nearer to what it stands by)",
+    }
     most = sorted((key for key in gone if gone[key]), key=lambda key: -gone[key])
-    shares = ", ".join(
-        f"{gone[key] / tried:.0%} by task.region.{key}"
-        + (f" ({_BECAUSE[key]})" if key in _BECAUSE else "")
-        for key in most
-    )
+    shares = [f"{gone[key] / tried:.0%} by task.region.{key}{because.get(key, '')}" for key in most]
     lower = most[0] in ("clearance", "pan_distance", "box_low", "joint_range")
     value = getattr(region, most[0])
     what = f"{'less' if lower else 'more'} than {value}" if value is not None else "a number"
     return ConfigError(
         f"task.region={region.name}: only {kept} of {tried} sampled arm configurations fit, which "
-        f"is too few; rejected are {shares}; set task.region.{most[0]} to {what}"
+        f"is too few; rejected are {', '.join(shares)}; set task.region.{most[0]} to {what}"
     )
 
 

@@ -15,8 +15,6 @@ from reach_rl.mdp.arrays import Array, Bools, canonical, cross, norm
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State, nearest_way
 
-Term = Callable[[State, Arm], Array]
-
 
 @observation_term
 def joint_position(state: State, arm: Arm) -> Array:

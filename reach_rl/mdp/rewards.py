@@ -5,12 +5,11 @@ A term is not weighted here. Its keyword-only arguments are its keys in the conf
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from reach_rl.config.schema import RewardConfig, RewardTerm
+from reach_rl.config.schema import RewardConfig
 from reach_rl.extend import entries, keys_of, reward_term
 from reach_rl.mdp.arrays import Array, Bools, total
 from reach_rl.mdp.compiled import compiled
@@ -180,7 +179,12 @@ class Reward:
         self.arm = arm
         terms = {name: term for name, term in config.terms.items() if term is not None}
         self.names = tuple(terms)
-        self._terms = [_term(name, term) for name, term in terms.items()]
+        self._terms = []
+        for name, config_of in terms.items():
+            term, arguments = entries("reward_term")[name], dict(config_of.arguments)
+            if "scales" in keys_of(term):
+                arguments["scales"] = np.asarray(config_of.scales or [1.0])
+            self._terms.append(partial(term, **arguments) if arguments else term)
         self.weights = np.array([term.weight for term in terms.values()])
 
     def __call__(self, state: State) -> tuple[Array, Array]:
@@ -191,12 +195,3 @@ class Reward:
                 shares[:, i] = term(state, self.arm)
         shares *= self.weights
         return total(shares), shares
-
-
-def _term(name: str, config: RewardTerm) -> Callable[[State, Arm], Array]:
-    """A term with its keys filled in."""
-    term = entries("reward_term")[name]
-    arguments = dict(config.arguments)
-    if "scales" in keys_of(term):
-        arguments["scales"] = np.asarray(config.scales or [1.0])
-    return partial(term, **arguments) if arguments else term
