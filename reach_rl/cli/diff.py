@@ -75,7 +75,7 @@ def _results(a: Path, b: Path) -> list[str]:
         x, y, parts = one.get(key), two.get(key), key.split(".")
         told = not _DETAILS & set(parts) and (parts[0] != "also" or key.endswith(_ALSO))
         if told and x != y:
-            numbers = [v for v in (x, y) if type(v) in (int, float)]
+            numbers = [v for v in (x, y) if isinstance(v, int | float) and not isinstance(v, bool)]
             change = f"  ({numbers[1] - numbers[0]:+.4g})" if len(numbers) == 2 else ""
             rows.append(f"{key}: {_figure(x)} -> {_figure(y)}{change}")
     return rows
