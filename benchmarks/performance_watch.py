@@ -89,6 +89,7 @@ def first_step(out: Path, begin: float, overrides: list[str]) -> None:
     ledger.rename("the rest")
     ledger.watch_imports()
     from reach_rl.cli import front_door as app
+    from reach_rl.cli import jobs
     from reach_rl.config import load
     from reach_rl.envs import pool
     from reach_rl.envs.batch import ReachBatch
@@ -99,7 +100,7 @@ def first_step(out: Path, begin: float, overrides: list[str]) -> None:
     configuration = "configuration"
     watched: list[tuple[Any, str, str]] = [
         (load, "prove", configuration),
-        (app, "_hand_over", "Hydra and the run's folder"),
+        (jobs, "new_folder", "the run's folder"),
         (model, "load_robot", "compiling the arm"),
         (pool, "goal_pool", "sampling goals"),
         (build, "make_model", "networks"),
