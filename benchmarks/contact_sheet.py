@@ -41,7 +41,7 @@ def _tile(name: str) -> np.ndarray:
     import mujoco
 
     from reach_rl.robots import display_spec
-    from reach_rl.robots.render import Camera
+    from reach_rl.robots.display import Camera
 
     model = display_spec(_robot(name)).compile()
     data = mujoco.MjData(model)

@@ -10,7 +10,7 @@ from reach_rl.config.load import load_run
 from reach_rl.config.schema import GoalChange
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.robots import display_spec
-from reach_rl.robots.render import Camera
+from reach_rl.robots.display import Camera
 from reach_rl.rundir import checkpoint
 from reach_rl.training.snapshot import policy_of
 

@@ -194,13 +194,14 @@ class Judge:
         """Sweep, tell, and write robustness.json and robustness.png."""
         from reach_rl.evaluation import perturbations
         from reach_rl.monitoring.tables import robustness_table
-        from reach_rl.robots.family import rated_payload
+        from reach_rl.robots.family import own_arm
         from reach_rl.rundir.atomic import write_json
         from reach_rl.viz import plots
 
         (robot, goals), config = scene, subject.config
         goals = perturbations.some(goals, self.wanted.robustness_goals)
-        payload = rated_payload(robot.name)
+        arm = own_arm(robot.name)
+        payload = arm.payload if arm else None
         factors = perturbations.factors(perturbations.nominal(config), robot, payload)
         points = sum(len(factor.values) for factor in factors)
         with self._bar(points * len(goals) * config.task.episode_steps, "robustness") as bar:

@@ -74,13 +74,8 @@ class Graph:
 
     def model(self, name: str, doc: str) -> onnx.ModelProto:
         """The graph as a checked model."""
-        graph = helper.make_graph(
-            self.nodes,
-            name,
-            list(self.inputs.values()),
-            self.outputs,
-            list(self.constants.values()),
-        )
+        inputs, constants = list(self.inputs.values()), list(self.constants.values())
+        graph = helper.make_graph(self.nodes, name, inputs, self.outputs, constants)
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

@@ -37,8 +37,6 @@ class Contract:
     """Time between two calls of the policy (s)."""
     path_times: np.ndarray
     """(s,) times after the call for which the joint path is (s)."""
-    inputs: Mapping[str, tuple[int, ...]]
-    """Name of an input -> its shape without the leading n."""
     outputs: tuple[str, ...]
     state: Mapping[str, str]
     """Input -> the output of the call before that it takes."""
@@ -151,7 +149,6 @@ def _contract(tree: Mapping[str, Any]) -> Contract:
             checkpoint=tree["policy"]["checkpoint"],
             period=float(tree["control"]["period_s"]),
             path_times=np.asarray(tree["control"]["path_times_s"], float),
-            inputs={entry["name"]: tuple(entry["shape"][1:]) for entry in tree["inputs"]},
             outputs=tuple(entry["name"] for entry in tree["outputs"]),
             state=dict(tree["state"]),
             in_base_frame="base_in_world" in tree["robot"],

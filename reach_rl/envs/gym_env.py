@@ -114,7 +114,7 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             return None
         if self._renderer is None:
             from reach_rl.robots import display_spec
-            from reach_rl.robots.render import Camera
+            from reach_rl.robots.display import Camera
 
             self._renderer = Camera(display_spec(self.batch.config.robot))
         state = self.batch.state

@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from reach_rl.evaluation import statistics
 from reach_rl.evaluation.result import Evaluation
-from reach_rl.evaluation.statistics import (
-    CONFIDENCE,
-    Difference,
-    holm,
-    median_shift,
-    paired_difference,
-    unpaired_difference,
-)
 from reach_rl.mdp.arrays import Array
 
 FIGURES: dict[str, tuple[str, str, Callable[[Evaluation], Array]]] = {
@@ -30,7 +23,7 @@ FIGURES: dict[str, tuple[str, str, Callable[[Evaluation], Array]]] = {
 """Figure -> its words, unit and values per goal; less is better."""
 
 
-NOISE = 1.0 - CONFIDENCE
+NOISE = 1.0 - statistics.CONFIDENCE
 """Probability from which on a difference may be noise."""
 
 
@@ -47,24 +40,15 @@ def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """
     pairs = list(combinations(evaluations, 2))
     differences = [_success(evaluations[a], evaluations[b]) for a, b in pairs]
-    adjusted = holm([difference.p_value for difference in differences])
+    adjusted = statistics.holm([difference.p_value for difference in differences])
     found = []
     for (a, b), difference, p_value in zip(pairs, differences, adjusted, strict=True):
         shifts = _shifts(evaluations[a], evaluations[b])
-        found.append(
-            {
-                "first": a,
-                "second": b,
-                "paired": difference.paired,
-                "success": {
-                    **asdict(difference),
-                    "p_value_adjusted": p_value,
-                    "more_than_noise": p_value < NOISE,
-                },
-                "median": shifts,
-                "words": _words(a, b, difference, p_value, shifts),
-            }
-        )
+        judged = {"p_value_adjusted": p_value, "more_than_noise": p_value < NOISE}
+        pair = {"first": a, "second": b, "paired": difference.paired, "median": shifts}
+        pair["success"] = asdict(difference) | judged
+        pair["words"] = _words(a, b, difference, p_value, shifts)
+        found.append(pair)
     return {"pairs": found}
 
 
@@ -75,10 +59,10 @@ def same_goals(one: Evaluation, other: Evaluation) -> bool:
     )
 
 
-def _success(one: Evaluation, other: Evaluation) -> Difference:
+def _success(one: Evaluation, other: Evaluation) -> statistics.Difference:
     if same_goals(one, other):
-        return paired_difference(one.success, other.success)
-    return unpaired_difference(
+        return statistics.paired_difference(one.success, other.success)
+    return statistics.unpaired_difference(
         (int(one.success.sum()), len(one)), (int(other.success.sum()), len(other))
     )
 
@@ -87,7 +71,7 @@ def _shifts(one: Evaluation, other: Evaluation) -> dict[str, dict[str, Any] | No
     paired = same_goals(one, other)
     shifts = {}
     for name, (_, _, values) in FIGURES.items():
-        shift = median_shift(values(one), values(other), paired=paired)
+        shift = statistics.median_shift(values(one), values(other), paired=paired)
         shifts[name] = None if shift is None else {**asdict(shift), "more_than_noise": shift.real}
     return shifts
 
@@ -95,7 +79,7 @@ def _shifts(one: Evaluation, other: Evaluation) -> dict[str, dict[str, Any] | No
 def _words(
     a: str,
     b: str,
-    difference: Difference,
+    difference: statistics.Difference,
     p_value: float,
     shifts: Mapping[str, Mapping[str, Any] | None],
 ) -> list[str]:

@@ -159,15 +159,15 @@ def _steps(most: float, count: int) -> tuple[float, ...]:
 def _lags(config: Config, nominal: float) -> tuple[float, ...]:
     """From an industrial servo's to twice nominal, as far as the joints' own damping allows."""
     wanted = {INDUSTRIAL, *(round(nominal * share, 6) for share in _GAINS)}
-    return tuple(lag for lag in sorted(wanted) if lag == nominal or _can_be(config, lag))
-
-
-def _can_be(config: Config, lag: float) -> bool:
-    try:
-        load_robot(replace(config.robot, servo_lag=lag), config.task.physics_step)
-    except ConfigError:
-        return False
-    return True
+    found = []
+    for lag in sorted(wanted):
+        try:
+            if lag != nominal:
+                load_robot(replace(config.robot, servo_lag=lag), config.task.physics_step)
+            found.append(lag)
+        except ConfigError:
+            continue
+    return tuple(found)
 
 
 def _ranges(name: str, kind: type = float) -> Callable[[Changed, float], Changed]:

@@ -115,16 +115,12 @@ def evaluate(
     conditions = _conditions(config, robot, seed, physics_records)
     results = []
     for first in range(0, len(goals), chunk):
+        own = seeds[first : first + chunk]
         batch = JudgedBatch(
-            config,
-            seeds[first : first + chunk],
-            goals,
-            robot,
-            threads=threads,
-            physics_records=physics_records,
+            config, own, goals, robot, threads=threads, physics_records=physics_records
         )
-        told = _later(progress, results, goals)
-        results.append(_judge(driver, batch, first, conditions, told, watcher))
+        reached = sum(int(part.success.sum()) for part in results)
+        results.append(_judge(driver, batch, first, conditions, reached, progress, watcher))
     return joined(results)
 
 
@@ -133,10 +129,11 @@ def _judge(
     batch: JudgedBatch,
     first: int,
     conditions: Conditions,
+    before: int,
     progress: Progress | None,
     watcher: Watcher,
 ) -> Evaluation:
-    """One episode of the batch with the goals from `first` on."""
+    """One episode of the batch with the goals from `first` on; so many were reached before."""
     task, state = batch.task, batch.state
     reached_at = np.full(batch.n, np.nan)
     action_rate = np.zeros(batch.n)
@@ -150,19 +147,11 @@ def _judge(
         action_rate += np.square(state.action - state.last_action).sum(axis=1)
         watcher.look()
         if progress is not None:
-            progress(step * batch.n, float(state.reached.sum()))
+            done = first * task.episode_steps + step * batch.n
+            progress(done, (before + float(state.reached.sum())) / len(batch.goals))
     result = _result(batch, first, conditions, reached_at, action_rate / task.episode_steps)
     watcher.end(result)
     return result
-
-
-def _later(progress: Progress | None, before: list[Evaluation], goals: Goals) -> Progress | None:
-    """What one chunk tells (its own steps and number of goals reached), counted over all."""
-    if progress is None:
-        return None
-    steps = sum(len(part) for part in before) * (before[0].conditions.steps if before else 0)
-    reached = sum(int(part.success.sum()) for part in before)
-    return lambda step, count: progress(steps + step, (reached + count) / len(goals))
 
 
 def _result(

@@ -1,11 +1,20 @@
-"""The scene that people look at: the arm with its looks, a table, lights, cameras, a goal marker.
+"""The scene that people look at, and pictures of it without a window.
 
-Its joints, and so qpos, are those of the training scene.
+It has the arm with its looks, a table, lights, cameras and a goal marker; its joints, and so qpos,
+are those of the training scene. MuJoCo draws through EGL, OSMesa or GLX, whichever this machine
+has. Each is tried first with a picture in a process of its own, for a broken driver may take its
+process down. Set MUJOCO_GL to choose.
 """
+
+import importlib
+import os
+import subprocess
+import sys
+from functools import cache
+from typing import Any
 
 import mujoco
 import numpy as np
-from jinja2 import Environment, PackageLoader
 
 from reach_rl.config.schema import RobotConfig
 from reach_rl.robots import training_scene as scene
@@ -14,9 +23,6 @@ from reach_rl.robots.model_file import compile_spec, model_path, read_spec
 
 GOAL = "goal"
 """Name of the mocap body that marks the goal pose with red, green and blue axes."""
-
-MOST_POINTS = 800
-"""A region is drawn with at most this many of its points."""
 
 FLOOR_HEIGHT = -0.72
 
@@ -27,12 +33,8 @@ CAMERAS = {"front": (1.62, -1.55, 1.05), "side": (0.26, -2.5, 0.5)}
 """Places per reach: from the front and its right, and square from its right."""
 
 
-def display_spec(cfg: RobotConfig, region: np.ndarray | None = None) -> mujoco.MjSpec:
+def display_spec(cfg: RobotConfig) -> mujoco.MjSpec:
     """The arm as it looks, with cameras `front` and `side` and a mocap body `goal`.
-
-    Args:
-        cfg: the robot.
-        region: (k, 3) sampled goal positions to show as a cloud (m, world frame), or None.
 
     Raises:
         ConfigError: the model or a part of it is missing.
@@ -49,19 +51,7 @@ def display_spec(cfg: RobotConfig, region: np.ndarray | None = None) -> mujoco.M
         spec.delete(light)
     _add_scenery(spec, size, furnished)
     _set_daylight(spec, size)
-    if region is not None:
-        add_region(spec, region, size)
     return spec
-
-
-def add_region(spec: mujoco.MjSpec, points: np.ndarray, size: float = 1.0) -> None:
-    """Show where goals lie: a translucent dot at each of the points (k, 3), in the world frame."""
-    step = max(1, -(-len(points) // MOST_POINTS))
-    for point in np.asarray(points, float)[::step]:
-        spec.worldbody.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_SPHERE, pos=point, size=[0.006 * size, 0, 0],
-            rgba=[0.1, 0.62, 0.42, 0.45], contype=0, conaffinity=0, group=2, castshadow=False,
-        )  # fmt: skip
 
 
 def _size(model: mujoco.MjModel, cfg: RobotConfig) -> float:
@@ -88,6 +78,8 @@ def _add_scenery(spec: mujoco.MjSpec, size: float, furnished: bool) -> None:
         for name, place in CAMERAS.items()
         if name not in taken
     ]
+    from jinja2 import Environment, PackageLoader
+
     template = Environment(loader=PackageLoader("reach_rl.robots"), autoescape=False)
     text = template.get_template("scenery.xml").render(
         size=size, furnished=furnished, sky=not spec.textures, lit=not spec.lights,
@@ -121,3 +113,178 @@ def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, np.stack([right, np.cross(back, right), back], axis=1).ravel())
     return quat
+
+
+BACKENDS = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glx": "mujoco.glfw"}
+TRIAL = """
+import mujoco, sys
+from reach_rl.robots import display
+display.backend = lambda: {!r}
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+data, camera = mujoco.MjData(model), mujoco.MjvCamera()
+mujoco.mj_forward(model, data)
+camera.distance = 3.0
+sys.exit(None if display.Offscreen(model, (32, 32)).frame(data, camera).any() else "draws nothing")
+"""
+TRIAL_TIMEOUT = 60.0
+
+Pose = tuple[np.ndarray, np.ndarray]
+"""Position (3,) in m and quaternion (4,) w, x, y, z, in the world frame."""
+
+
+class RenderError(RuntimeError):
+    """No picture can be drawn on this machine; the message says what to install."""
+
+
+@cache
+def backend() -> str:
+    """Name of the first way to draw that works here. Raises RenderError if none does."""
+    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
+    chosen = {"glfw": "glx"}.get(chosen, chosen)
+    names = [chosen] if chosen in BACKENDS else list(BACKENDS)
+    reasons = {}
+    for name in names:
+        reason = _trial(name)
+        if reason is None:
+            return name
+        reasons[name] = reason
+    raise RenderError(
+        "cannot draw pictures here: no OpenGL library works ("
+        + "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        + "). On Debian or Ubuntu: apt-get install libegl1 libgl1 (or libosmesa6)"
+    )
+
+
+def _trial(name: str) -> str | None:
+    """Why a way to draw does not work, or None if it does."""
+    command = [sys.executable, "-c", TRIAL.format(name)]
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, "MUJOCO_GL": "disable"}, capture_output=True, text=True,
+            timeout=TRIAL_TIMEOUT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return " ".join(lines[-1].split())[:120] if done.returncode else None
+
+
+def _gl_context(width: int, height: int) -> Any:  # noqa: ANN401  a class of the chosen backend
+    return importlib.import_module(BACKENDS[backend()]).GLContext(width, height)
+
+
+class Offscreen:
+    """Draws frames of one model, until it is closed.
+
+    Args:
+        model: what to draw.
+        size: width and height (pixels).
+        supersample: draw this many times finer along each edge and average, for smooth shadows.
+
+    Raises:
+        RenderError: nothing on this machine can draw.
+    """
+
+    def __init__(
+        self, model: mujoco.MjModel, size: tuple[int, int] = (640, 480), supersample: int = 1
+    ) -> None:
+        """Open a drawing context and upload the model."""
+        width, height = size[0] * supersample, size[1] * supersample
+        model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
+        model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+        self.model, self.size, self._finer = model, (width, height), supersample
+        self._gl = _gl_context(width, height)
+        self._open = True
+        self._gl.make_current()
+        self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True
+        self._option = mujoco.MjvOption()
+
+    def frame(self, data: mujoco.MjData, camera: str | mujoco.MjvCamera = "front") -> np.ndarray:
+        """(h, w, 3) uint8: the scene as it is in data, of which kinematics must be current."""
+        width, height = self.size
+        rect = mujoco.MjrRect(0, 0, width, height)
+        pixels = np.empty((height, width, 3), np.uint8)
+        self._gl.make_current()
+        mujoco.mjv_updateScene(
+            self.model, data, self._option, None, self._camera(camera),
+            mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
+        )  # fmt: skip
+        mujoco.mjr_render(rect, self._scene, self._context)
+        mujoco.mjr_readPixels(pixels, None, rect, self._context)
+        return _shrink(pixels[::-1], self._finer)
+
+    def close(self) -> None:
+        """Give the drawing context back."""
+        if self._open:
+            self._gl.make_current()
+            self._context.free()
+            self._gl.free()
+            self._open = False
+
+    def _camera(self, camera: str | mujoco.MjvCamera) -> mujoco.MjvCamera:
+        if not isinstance(camera, str):
+            return camera
+        view = mujoco.MjvCamera()
+        view.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
+        view.fixedcamid = self.model.camera(camera).id
+        return view
+
+
+def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Average squares of factor x factor pixels."""
+    if factor == 1:
+        return pixels.copy()
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    squares = pixels.reshape(height, factor, width, factor, 3)
+    return (squares.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
+
+
+class Camera:
+    """Pictures of one scene through one camera, for as long as it is open.
+
+    Args:
+        scene: a display scene, compiled or not.
+        camera: name of a camera of the scene, or a free camera.
+        size: width and height (pixels).
+
+    Raises:
+        RenderError: nothing on this machine can draw.
+    """
+
+    def __init__(
+        self,
+        scene: mujoco.MjSpec | mujoco.MjModel,
+        camera: str | mujoco.MjvCamera = "front",
+        size: tuple[int, int] = (640, 480),
+    ) -> None:
+        """Compile the scene and open a drawing context."""
+        self._model = scene.compile() if isinstance(scene, mujoco.MjSpec) else scene
+        self._data = mujoco.MjData(self._model)
+        self._camera = camera
+        self._screen = Offscreen(self._model, size, supersample=2)
+
+    def picture(self, qpos: np.ndarray, goal: Pose | None = None) -> np.ndarray:
+        """(h, w, 3) uint8 of the arm at qpos (nq,), with the goal marker if there is a goal."""
+        self._data.qpos[:] = qpos
+        place_goal(self._model, self._data, goal)
+        mujoco.mj_forward(self._model, self._data)
+        return self._screen.frame(self._data, self._camera)
+
+    def close(self) -> None:
+        """Give the drawing context back."""
+        self._screen.close()
+
+
+def place_goal(model: mujoco.MjModel, data: mujoco.MjData, goal: Pose | None) -> None:
+    """Move the goal marker to a pose, or out of sight; kinematics must be run afterwards."""
+    body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "goal")
+    if body < 0 or model.body_mocapid[body] < 0:
+        return
+    mocap = model.body_mocapid[body]
+    data.mocap_pos[mocap] = (0.0, 0.0, -100.0) if goal is None else goal[0]
+    if goal is not None:
+        data.mocap_quat[mocap] = goal[1]

@@ -59,12 +59,6 @@ def own_arm(name: str) -> PublishedArm | None:
     return read_family(assets_dir() / "ur_family.yaml")[0][name]
 
 
-def rated_payload(name: str) -> float | None:
-    """Heaviest load at the tool of one of the project's arms (kg); None of any other."""
-    arm = own_arm(name)
-    return arm.payload if arm else None
-
-
 def _arm(name: str, robots: Numbers) -> PublishedArm:
     hardware = robots[name].get("same_as", name)
     numbers = robots[hardware] | robots[name]

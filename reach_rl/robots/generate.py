@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--assets", type=Path, default=None, help="folder of ur_family.yaml")
     arguments = parser.parse_args(argv)
     wanted = documents(arguments.assets or assets_dir())
-    stale = [path for path, text in wanted.items() if _read(path) != text]
+    stale = [p for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
     if arguments.check:
         for path in stale:
             print(f"{path} is out of step with ur_family.yaml; run: make assets", file=sys.stderr)
@@ -43,10 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.write_text(wanted[path], encoding="utf-8")
         print(f"wrote {path}")
     return 0
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def arm_xml(arm: PublishedArm, colours: Numbers) -> str:

@@ -150,15 +150,15 @@ def _balls(robot: RobotModel, data: mujoco.MjData, dh: DenavitHartenberg, base: 
         for along in np.linspace(-half, half, 1 + 2 * int(np.ceil(half / radius))):
             rows.append((link, geom, radius, pose[:3, :3] @ (0.0, 0.0, along) + pose[:3, 3]))
     rows.sort(key=lambda row: row[0])
-    geoms, radius = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
+    links, geoms, radius, centres = (np.array(column) for column in zip(*rows, strict=True))
     listed = np.zeros((m.ngeom, m.ngeom), bool)
     listed[m.pair_geom1, m.pair_geom2] = listed[m.pair_geom2, m.pair_geom1] = True
     apart = radius[:, None] + radius + SELF_MARGIN
     tables = np.flatnonzero(m.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
     on_table = listed[geoms[:, None], tables].any(axis=1)
     return Balls(
-        link=np.array([row[0] for row in rows]),
-        centre=np.array([row[3] for row in rows]),
+        link=links,
+        centre=centres,
         lowest=np.where(on_table, radius + TABLE_MARGIN, -np.inf),
         nearest=np.where(listed[geoms[:, None], geoms], apart**2, -1.0),
     )

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import display_spec
-from reach_rl.robots.render import Offscreen, RenderError, place_goal
+from reach_rl.robots.display import Offscreen, RenderError, place_goal
 from reach_rl.viz.films import NO_FILMS, Film, load_film
 
 STRIP = 90

@@ -14,7 +14,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 import reach_rl
 from reach_rl.config.schema import Config
 from reach_rl.envs.gym_env import ReachEnv
-from reach_rl.robots.render import RenderError, backend
+from reach_rl.robots.display import RenderError, backend
 
 Make = Callable[..., Config]
 IDS = [f"ReachRL/{title}-v0" for title in reach_rl.ROBOTS]

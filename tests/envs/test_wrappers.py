@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import (
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.vec_env import BatchVecEnv
-from reach_rl.robots.render import RenderError, backend
+from reach_rl.robots.display import RenderError, backend
 
 Make = Callable[..., Config]
 STEPS = 40

@@ -101,6 +101,16 @@ def test_without_physics_records_the_rest_is_the_same(yardstick, result):
     assert coarse.summary()["max_joint_speed_of_limit"] is None
 
 
+def test_a_verdict_on_an_arm_without_torque_limits_has_no_shares_of_them(yardstick):
+    strong = replace(yardstick.robot, torque_limits=np.full(6, np.inf))
+    found = evaluate(
+        yardstick.policy, yardstick.config, yardstick.goals, threads=1, robot=strong, seed=7
+    )
+    summary = json.loads(json.dumps(found.summary(), allow_nan=False))
+    assert summary["max_torque_of_limit"] is None and summary["share_at_torque_limit"] is None
+    assert summary["max_joint_speed_of_limit"] > 0.1 and summary["success_rate"] > 0.5
+
+
 def test_seed_gives_the_starts(yardstick, result):
     other = judge(yardstick, seed=8)
     assert (other.position_error != result.position_error).all()

@@ -30,17 +30,3 @@ def test_scene_has_what_the_viewers_use(robot_config: Make) -> None:
     trained.qpos[:] = robot.home_qpos
     mujoco.mj_forward(robot.model, trained)
     assert np.allclose(data.site("tcp").xpos, trained.site_xpos[robot.tcp_site])
-
-
-def test_region_is_drawn_and_touches_nothing(robot_config: Make) -> None:
-    """A dot for each point, thinned when there are very many."""
-    points = np.random.default_rng(0).uniform(-0.5, 0.5, (5000, 3))
-    plain = display_spec(robot_config()).compile()
-    few = display_spec(robot_config(), region=points[:50]).compile()
-    many = display_spec(robot_config(), region=points).compile()
-    assert few.ngeom - plain.ngeom == 50
-    assert 300 < many.ngeom - plain.ngeom <= 800
-    data = mujoco.MjData(many)
-    data.qpos[:] = load_robot(robot_config()).home_qpos
-    mujoco.mj_forward(many, data)
-    assert data.ncon == 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
+from reach_rl.robots import display as module
 from reach_rl.robots import display_spec, load_robot
-from reach_rl.robots import render as module
-from reach_rl.robots.render import Camera, RenderError, backend
+from reach_rl.robots.display import Camera, RenderError, backend
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_broken_backend_does_not_take_the_process_down() -> None:
     """OSMesa is mostly missing, and its trial says so instead of raising; MUJOCO_GL chooses."""
     code = (
         "import os; os.environ['MUJOCO_GL'] = 'osmesa'\n"
-        "from reach_rl.robots.render import RenderError, backend\n"
+        "from reach_rl.robots.display import RenderError, backend\n"
         "try: print(backend())\n"
         "except RenderError as e: print('RenderError', e)\n"
     )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,10 @@ def test_an_arm_that_is_at_its_goal_succeeds_after_the_hold_time(config, robot):
     assert world.step().reached_after is None
 
 
-def test_a_push_moves_the_arm_and_then_lets_go(config, robot):
+@pytest.mark.parametrize("limited", [True, False], ids=["torque limits", "none"])
+def test_a_push_moves_the_arm_and_then_lets_go(config, robot, limited):
+    if not limited:
+        robot = replace(robot, torque_limits=np.full(6, np.inf))
     world = World(config, still, robot)
     before = world.qpos
     world.push()

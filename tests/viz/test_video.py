@@ -16,7 +16,7 @@ import pytest
 from reach_rl.config.load import compose
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import load_robot
-from reach_rl.robots.render import RenderError, backend
+from reach_rl.robots.display import RenderError, backend
 from reach_rl.viz import shoot as drawing
 from reach_rl.viz.films import MOST_WAITING, Filmer, TrainingFilms, film_of, load_film
 from reach_rl.viz.shoot import (
