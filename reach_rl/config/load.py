@@ -132,12 +132,12 @@ class Proof:
 
 def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
     """Compose and check one run; every problem is in the proof, none is raised."""
-    checked = check(composer, verb.schema, overrides)
-    found = dict.fromkeys(checked.problems)
-    shipped = not checked.good and not composer.folders and issubclass(verb.schema, Config)
+    problems, good = check(composer, verb.schema, overrides)
+    found = dict.fromkeys(problems)
+    shipped = not good and not composer.folders and issubclass(verb.schema, Config)
     if found and shipped:  # what is left is right, and takes most of the time to be composed
         return Proof(problems=list(found))
-    composed = compose_kept(composer, verb, checked.lines, found)
+    composed = compose_kept(composer, verb, [str(o.input_line) for o in good], found)
     config, problems = (NOTHING, []) if composed is None else judge(composed, verb)
     found |= dict.fromkeys(problems)
     return Proof(config, composed, list(found), overrides, composer.folders)

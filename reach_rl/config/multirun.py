@@ -32,14 +32,14 @@ def prove_jobs(
     line gives replaces what a file lets the sweeper vary; Hydra alone would multiply the two.
     """
     overrides = [_plainly(text) for text in overrides]
-    checked = check(composer, verb.schema, overrides, multirun=True)
-    grid = _Grid(composer, verb, dict.fromkeys([*checked.problems, *_misfits(checked.good)]))
-    sweeps = [o for o in checked.sweeps if values(o)]
-    fixed = [str(o.input_line) for o in checked.good if not o.is_sweep_override()]
+    problems, good = check(composer, verb.schema, overrides, multirun=True)
+    grid = _Grid(composer, verb, dict.fromkeys([*problems, *_misfits(good)]))
+    sweeps = [o for o in good if o.is_sweep_override() and values(o)]
+    fixed = [str(o.input_line) for o in good if not o.is_sweep_override()]
     first = grid.base([*fixed, *(values(sweep)[0] for sweep in sweeps)])
     if first is None:
         return list(grid.found), overrides
-    given = {override.key_or_group: override for override in checked.good}
+    given = {override.key_or_group: override for override in good}
     params = (first.hydra.get("sweeper") or {}).get("params") or {}
     searched = _searched(grid, first, {k: v for k, v in params.items() if k not in given})
     columns = [column for column in map(values, (*sweeps, *searched)) if column]
@@ -138,9 +138,9 @@ def _searched(grid: _Grid, first: Composed, varied: Mapping[str, str]) -> list["
     place = grid.composer.label(f"sweep/{choice}") if choice else _PARAMS
     grid.places = dict.fromkeys(varied, place)
     lines = [f"{key}={value}" for key, value in varied.items()]
-    checked = check(grid.composer, grid.verb.schema, lines, multirun=True)
-    grid.note(checked.problems)
-    return checked.good
+    problems, good = check(grid.composer, grid.verb.schema, lines, multirun=True)
+    grid.note(problems)
+    return good
 
 
 def _jobs(columns: list[list[str]], each: bool) -> Iterator[Sequence[str]]:
@@ -197,7 +197,7 @@ def prove_search(
     if settings is not None:
         launcher = str(first.hydra["runtime"]["choices"].get("hydra/launcher"))
         problems = list(rules(settings, dimensions, launcher))
-        each = check(first.composer, verb.schema, settings.each).problems
+        each = check(first.composer, verb.schema, settings.each)[0]
         lines += [line.replace(f"({COMMAND_LINE})", "(hydra.sweeper.each)", 1) for line in each]
         settings = None if each else settings
     lines += [problem.line(first.source(problem.key)) for problem in problems]

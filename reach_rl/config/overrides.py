@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composer
@@ -13,24 +12,6 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 HYDRA_PREFIXES = ("hydra.", "hydra/", "hydra@")
-
-
-@dataclass(slots=True)
-class Checked:
-    """Overrides after the check: problems as lines, the good ones, and those that sweep."""
-
-    problems: list[str] = field(default_factory=list)
-    good: list["Override"] = field(default_factory=list)
-
-    @property
-    def sweeps(self) -> list["Override"]:
-        """The overrides with several values."""
-        return [override for override in self.good if override.is_sweep_override()]
-
-    @property
-    def lines(self) -> list[str]:
-        """The good overrides as they were typed."""
-        return [str(override.input_line) for override in self.good]
 
 
 def understood(text: str) -> str:
@@ -56,18 +37,18 @@ def understood(text: str) -> str:
 
 def check(
     composer: Composer, schema: type, overrides: Sequence[str], multirun: bool = False
-) -> Checked:
-    """Check keys, groups and options; values are judged once composed."""
-    checked = Checked()
+) -> tuple[list[str], list["Override"]]:
+    """Check keys, groups and options: problems as lines, and the good overrides."""
+    problems, good = [], []
     for text in map(understood, overrides):
         parsed = _parse(composer, text)
         why = parsed if isinstance(parsed, str) else _refused(composer, schema, parsed, multirun)
         if why:
             shown = text.replace("\r", "")
-            checked.problems.append(f"{shown} ({COMMAND_LINE}): {why}")
+            problems.append(f"{shown} ({COMMAND_LINE}): {why}")
         elif not isinstance(parsed, str):
-            checked.good.append(parsed)
-    return checked
+            good.append(parsed)
+    return problems, good
 
 
 def _parse(composer: Composer, text: str) -> "Override | str":

@@ -168,15 +168,15 @@ def composed_files(files: Mapping[str, Sheet], name: str, choices: Mapping[str, 
         name: of the primary config, which is stronger than its groups and weaker than presets.
         choices: the option that was chosen for each group, or several.
     """
-    options = [f"{group}/{o}" for group, given in choices.items() for o in _listed(given)]
+    options = [
+        f"{group}/{o}"
+        for group, given in choices.items()
+        for o in (given if isinstance(given, list) else [given])
+    ]
     stack = [sheet for option in options for sheet in chain(files, option)]
     primary = [sheet for sheet in chain(files, name) if "/" not in sheet.name]
     parts = ([s for s in stack if s.package], primary, [s for s in stack if not s.package])
     return [sheet.name for part in parts for sheet in part]
-
-
-def _listed(given: object) -> list[str]:
-    return list(map(str, given)) if isinstance(given, list) else [str(given)]
 
 
 def values(stack: list[Sheet]) -> dict[str, Any]:

@@ -162,15 +162,15 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
     """
     if not any(text.lstrip("+").startswith("resume=") for text in overrides):
         return None
-    checked = check(composer, verb.schema, overrides)
-    where = [str(o.input_line) for o in checked.good if o.key_or_group in (*OWN, "sweep")]
+    wrong, good = check(composer, verb.schema, overrides)
+    where = [str(o.input_line) for o in good if o.key_or_group in (*OWN, "sweep")]
     asked = compose_kept(composer, verb, where, {})
     folder = _folder(asked.tree) if asked is not None else None
     saved = _saved(folder) if folder is not None else None
     if asked is None or folder is None or saved is None:
         return None
-    found = dict.fromkeys([*checked.problems, *Proof(composed=asked).sweeps(verb)])
-    keys = [o for o in checked.good if not o.key_or_group.startswith("hydra")]
+    found = dict.fromkeys([*wrong, *Proof(composed=asked).sweeps(verb)])
+    keys = [o for o in good if not o.key_or_group.startswith("hydra")]
     tree = _changed(saved, composer, verb, keys, found)
     tree["resume"] = asked.tree["resume"]
     if tree["resume"] == "auto":
@@ -192,12 +192,12 @@ def prove_own_task(composer: Composer, verb: Verb, overrides: Sequence[str]) -> 
 
     Of several runs it is the task of the first.
     """
-    checked = check(composer, verb.schema, overrides)
-    keys = [override for override in checked.good if override.key_or_group.startswith("task.")]
-    if not keys or any(override.key_or_group == "task" for override in checked.good):
+    wrong, good = check(composer, verb.schema, overrides)
+    keys = [override for override in good if override.key_or_group.startswith("task.")]
+    if not keys or any(override.key_or_group == "task" for override in good):
         return None
-    found = dict.fromkeys(checked.problems)
-    rest = [str(override.input_line) for override in checked.good if override not in keys]
+    found = dict.fromkeys(wrong)
+    rest = [str(override.input_line) for override in good if override not in keys]
     asked = compose_kept(composer, verb, rest, found)
     if asked is None:
         return Proof(problems=list(found))
