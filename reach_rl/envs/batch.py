@@ -9,7 +9,7 @@ from gymnasium import spaces
 from mujoco.batch import Batch
 
 from reach_rl.config.schema import Config, Start
-from reach_rl.envs.episodes import Episodes
+from reach_rl.envs.episodes import Episodes, Finished
 from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import NONE, RANDOMIZED, VEL, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool, seen_form
@@ -176,6 +176,10 @@ class ReachBatch:
         for name, weight in setting.weights.items():
             if name in self.reward.names:
                 self.reward.weights[self.reward.names.index(name)] = weight
+
+    def drain(self) -> Finished:
+        """What has finished since the last call."""
+        return self.episodes.drain()
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of everything that a later process needs to go on exactly here."""

@@ -1,15 +1,13 @@
 """The batch with n = 1 as a Gymnasium environment."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from reach_rl.config.load import compose
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
-from reach_rl.envs.episodes import Finished
-from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 
 
@@ -39,14 +37,16 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         Raises:
             ConfigError: the robot or the region cannot be made.
         """
-        config = _default(robot) if config is None else config
-        first = config.seed if seed is None else seed
-        self.batch = ReachBatch(config, 1, np.array([first]), goals=goals, autoreset=False)
-        self.observation_space = self.batch.observation_space
-        self.action_space = self.batch.action_space
+        made: Config = compose([f"robot={robot}"]) if config is None else config
+        first = made.seed if seed is None else seed
+        self.batch = batch = ReachBatch(made, 1, np.array([first]), goals=goals, autoreset=False)
+        self.observation_space, self.action_space = batch.observation_space, batch.action_space
         self.render_mode = render_mode
-        self.metadata = {**self.metadata, "render_fps": round(1.0 / config.task.control_period)}
+        self.metadata = {**self.metadata, "render_fps": round(1.0 / made.task.control_period)}
         self._renderer: Any = None
+        # what a vectorised environment asks of each of its own
+        self.apply, self.drain, self.bad_terms = batch.apply, batch.drain, batch.bad_terms
+        self.snapshot, self.restore = batch.snapshot, batch.restore
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -84,26 +84,6 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Time spent stepping physics so far (s)."""
         return self.batch.seconds_physics
 
-    def apply(self, setting: Setting) -> None:
-        """Take over the curriculum's setting."""
-        self.batch.apply(setting)
-
-    def drain(self) -> Finished:
-        """What has finished since the last call."""
-        return self.batch.episodes.drain()
-
-    def bad_terms(self) -> list[str]:
-        """Reward terms that gave a number which is not finite."""
-        return self.batch.bad_terms()
-
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """Copies of everything that a later process needs to go on exactly here."""
-        return self.batch.snapshot()
-
-    def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
-        """Go on where a snapshot was taken."""
-        self.batch.restore(snapshot)
-
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """Arm and goal from the front camera, (480, 640, 3) uint8, with render_mode="rgb_array".
 
@@ -126,9 +106,3 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
-
-
-def _default(robot: str) -> Config:
-    from reach_rl.config.load import compose
-
-    return compose([f"robot={robot}"])

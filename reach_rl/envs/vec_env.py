@@ -123,6 +123,7 @@ class BatchVecEnv(VecEnv):
         self.truncate_at_goal_change = truncate_at_goal_change and timer
         self._stagger = stagger
         self._action = np.zeros((batch.n, batch.joints))
+        self.apply, self.drain, self.snapshot = batch.apply, batch.drain, batch.snapshot
         super().__init__(batch.n, batch.observation_space, batch.action_space)
 
     def physics_seconds(self) -> float:
@@ -166,18 +167,6 @@ class BatchVecEnv(VecEnv):
             for row, sums in zip(*self.batch.episodes.latest, strict=True):
                 infos[row]["episode"] = {"r": float(sums[0]), "l": int(sums[1])}
         return step.observation, step.reward.astype(np.float32), done, infos
-
-    def apply(self, setting: Setting) -> None:
-        """Take over the curriculum's setting."""
-        self.batch.apply(setting)
-
-    def drain(self) -> Finished:
-        """What has finished since the last call."""
-        return self.batch.episodes.drain()
-
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """Copies of everything that a later process needs to go on exactly here."""
-        return self.batch.snapshot()
 
     def restore(self, arrays: Arrays) -> None:
         """Go on where a snapshot was taken, with the ages that it has."""

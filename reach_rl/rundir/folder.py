@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ class Lock:
             there, ours = (self.folder / _LOCK).stat(), os.fstat(file)
         except FileNotFoundError:
             return False
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return os.path.samestat(there, ours)
 
 
 def _me() -> dict[str, object]:
@@ -198,18 +199,14 @@ def new_folder(config: Config) -> tuple[Path, Path | None]:
             ) from error
         return folder, made
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    base = Path("runs").absolute() / config.robot.name / stamp
-    number = 1
-    while True:
-        folder = base if number == 1 else base.with_name(f"{stamp}_{number}")
+    folder = base = Path("runs").absolute() / config.robot.name / stamp
+    for number in count(2):
         made = _first_missing(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder, made
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+        folder = base.with_name(f"{stamp}_{number}")
+    return folder, made
 
 
 def _first_missing(folder: Path) -> Path | None:

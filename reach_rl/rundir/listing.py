@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def find_runs(folder: Path, depth: int = _DEPTH) -> list[Path]:
         return [folder]
     if depth == 0 or not folder.is_dir():
         return []
-    below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    return [run for p in below if p.name not in _SKIPPED for run in find_runs(p, depth - 1)]
+    below = (path for path in sorted(folder.iterdir()) if path.name not in _SKIPPED)
+    return [run for path in below for run in find_runs(path, depth - 1)]
 
 
 def listed(folder: Path) -> Listed:
@@ -51,13 +52,16 @@ def listed(folder: Path) -> Listed:
     status, summary = read_status(folder), read_json(folder / "summary.json")
     last = last_record(folder)
     success = (summary.get("evaluation") or {}).get("success_rate")
+    started = None
+    with suppress(ValueError):
+        started = datetime.datetime.fromisoformat(str(status.get("started")))
     return Listed(
         folder=folder,
         state=str(status.get("state", "unknown")),
         robot=str(config_values(folder).get("robot.name", "?")),
         steps=last.get("global_step", summary.get("total_timesteps")),
         success=success if success is not None else last.get("rollout/success_rate"),
-        started=_time(status.get("started")),
+        started=started,
     )
 
 
@@ -81,11 +85,8 @@ def last_record(folder: Path) -> dict[str, Any]:
         lines = file.read().decode("utf-8", "replace").splitlines()
     found: dict[str, Any] = {}
     for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        found |= record if isinstance(record, dict) else {}
+        with suppress(ValueError, TypeError):  # a piece of a line, or no record
+            found |= json.loads(line)
     return found
 
 
@@ -105,10 +106,3 @@ def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         name = f"{path}.{key}" if path else str(key)
         found |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
     return found
-
-
-def _time(text: object) -> datetime.datetime | None:
-    try:
-        return datetime.datetime.fromisoformat(str(text))
-    except ValueError:
-        return None

@@ -68,18 +68,16 @@ class DivergenceWatch:
         first = [_first_bad(array) for array in (seen, buffer.values, buffer.rewards)]
         if min(first) == model.n_steps:
             return
-        match first.index(min(first)):
-            case 0:
-                terms = self._bad_observations(seen[min(first)])
-                what, hint = f"observation term {listing(terms)}", f"observation.terms.{terms[0]}"
-            case 1:
-                what, hint = "the value of the networks", ""
-            case _:
-                terms = sorted({t for found in env.env_method("bad_terms") for t in found})
-                what = f"reward term {listing(terms)}" if terms else "the reward"
-                hint = f"reward.terms.{terms[0]}" if terms else "reward.terms"
-        text = f"{what} is not finite"
-        raise self._diverged(text, model, f"see {hint}" if hint else self._slower())
+        kind = ("observation", "value of the networks", "reward")[first.index(min(first))]
+        terms: list[str] = []
+        if kind == "observation":
+            terms = self._bad_observations(seen[min(first)])
+        elif kind == "reward":
+            terms = sorted({t for found in env.env_method("bad_terms") for t in found})
+        if terms:
+            text, hint = f"{kind} term {listing(terms)}", f"see {kind}.terms.{terms[0]}"
+            raise self._diverged(f"{text} is not finite", model, hint)
+        raise self._diverged(f"the {kind} is not finite", model, self._slower())
 
     def check_update(self, model: FastPPO, env: VecNormalize) -> None:
         """After an update. Raises Diverged: something of the learner is not finite."""

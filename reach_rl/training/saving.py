@@ -42,28 +42,21 @@ class NotSaved(Exception):
 class Saver:
     """Writes checkpoints; what the disk refuses waits, and training goes on."""
 
-    def __init__(
-        self,
-        checkpoints: Path,
-        keep: int,
-        disk: Disk,
-        before: Callable[[], object] = lambda: None,
-        after: Callable[[int, Path, Sequence[str]], object] = lambda step, folder, pointers: None,
-    ) -> None:
+    def __init__(self, checkpoints: Path, keep: int, disk: Disk) -> None:
         """Save to a folder.
 
         Args:
             checkpoints: the run's checkpoints/ folder, made if missing.
             keep: how many of the newest stay.
             disk: is told of trouble.
-            before: called before each is written; an OSError from it is trouble with the disk.
-            after: told of each that is written: step, folder, pointers.
         """
         self.checkpoints = checkpoints
         self.keep = keep
         self.disk = disk
-        self.before = before
-        self.after = after
+        self.before: Callable[[], object] = lambda: None
+        """Called before each is written; an OSError from it is trouble with the disk."""
+        self.after: Callable[[int, Path, Sequence[str]], object] = lambda *written: None
+        """Told of each that is written: step, folder, pointers."""
         self.step = -1
         """Of the newest checkpoint that is on the disk; -1: none."""
         self.newest = -1
@@ -86,29 +79,22 @@ class Saver:
             self._waiting.pop(0)
         return True
 
-    def finish(
-        self, more: Callable[[], bool] = lambda: True, patience: float | None = None
-    ) -> None:
+    def finish(self, more: Callable[[], bool] = lambda: True) -> None:
         """Write what waits, waiting for the disk.
 
         Args:
             more: does what else is to be written; says whether all of it is.
-            patience: how long to wait (s); PATIENCE by default.
 
         Raises:
             NotSaved: the disk still refuses.
         """
-        patience = PATIENCE if patience is None else patience
-        end = time.monotonic() + patience
+        end = time.monotonic() + PATIENCE
         while not (self.retry() and more()):
             if time.monotonic() > end:
-                what = (
-                    f"the last checkpoint is of step {self.step:,}"
-                    if self.step >= 0
-                    else ("no checkpoint was saved")
-                )
+                last = f"the last checkpoint is of step {self.step:,}"
+                what = last if self.step >= 0 else "no checkpoint was saved"
                 raise NotSaved(f"the disk takes no more ({self.disk.reason}); {what}")
-            time.sleep(min(1.0, patience / 10))
+            time.sleep(min(1.0, PATIENCE / 10))
 
     def _write(self, save: Save) -> None:
         self.before()
