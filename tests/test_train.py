@@ -282,19 +282,19 @@ def test_sigterm_to_the_whole_group_is_survived_and_saved(tmp_path, kind):
 
 
 def test_a_stop_while_judging_is_a_stop(tmp_path, monkeypatch):
-    from reach_rl.training import verdict
+    from reach_rl.training.session import Session
 
-    plain = verdict.judge
+    plain = Session._judge
 
     def judge(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return plain(*arguments)
 
-    monkeypatch.setattr(verdict, "judge", judge)
+    monkeypatch.setattr(Session, "_judge", judge)
     assert train(f"run_dir={tmp_path}", "picture=false") == 143
     assert read_status(tmp_path)["state"] == "stopped"
     assert not (tmp_path / "summary.json").exists()
-    monkeypatch.setattr(verdict, "judge", plain)
+    monkeypatch.setattr(Session, "_judge", plain)
     assert front("train", job, [f"resume={tmp_path}"]) == 0
     steps = [record["global_step"] for record in read_records(tmp_path / "metrics.jsonl")]
     assert steps == [256, 512, 512]

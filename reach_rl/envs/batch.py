@@ -183,38 +183,33 @@ class ReachBatch:
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of everything that a later process needs to go on exactly here."""
-        out = {name: getattr(self, name).copy() for name in _OWN}
-        out |= {f"state.{name}": getattr(self.state, name).copy() for name in _KEPT}
+        out = {name: view.copy() for name, view in self._views().items()}
         out |= {f"statistics.{k}": v for k, v in self.episodes.snapshot().items()}
-        out |= {f"streams.{k}": getattr(self.streams, k).copy() for k in ("keys", "counters")}
-        out["physics"] = self.batch.state.copy()
-        for name in RANDOMIZED:
-            values = self.batch.expanded(name)
-            if values is not None:
-                out[f"model.{name}"] = values.copy()
-        return out
+        models = {f"model.{name}": self.batch.expanded(name) for name in RANDOMIZED}
+        return out | {k: values.copy() for k, values in models.items() if values is not None}
 
     def restore(self, snapshot: Mapping[str, np.ndarray]) -> None:
         """Go on where a snapshot of an equally configured batch was taken."""
-        for name in _OWN:
-            getattr(self, name)[:] = snapshot[name]
-        for name in _KEPT:
-            if name != "joint_progress":  # made anew in each step; older snapshots have none
-                getattr(self.state, name)[:] = snapshot[f"state.{name}"]
+        for name in RANDOMIZED:
+            if f"model.{name}" in snapshot:
+                self.batch.expand(name)[:] = snapshot[f"model.{name}"]
+        if "model.body_mass" in snapshot:
+            self.batch.set_const()
+        for name, view in self._views().items():
+            if name != "state.joint_progress":  # made anew in each step; older snapshots have none
+                view[:] = snapshot[name]
         self.state.goal_ways[:] = self._seen_ways[self.goal_index]
         self.episodes.restore(
             {k.removeprefix("statistics."): v for k, v in snapshot.items() if "statistics." in k}
         )
-        for name in ("keys", "counters"):
-            getattr(self.streams, name)[:] = snapshot[f"streams.{name}"]
-        models = {name: snapshot.get(f"model.{name}") for name in RANDOMIZED}
-        for name, values in models.items():
-            if values is not None:
-                self.batch.expand(name)[:] = values
-        if models["body_mass"] is not None:
-            self.batch.set_const()
-        self.batch.state[:] = snapshot["physics"]
         self.guard.forgive(slice(None))
+
+    def _views(self) -> dict[str, np.ndarray]:
+        """What a snapshot holds beside the sums of the episodes and the models' own fields."""
+        own = {name: getattr(self, name) for name in _OWN}
+        state = {f"state.{name}": getattr(self.state, name) for name in _KEPT}
+        streams = {f"streams.{name}": getattr(self.streams, name) for name in ("keys", "counters")}
+        return own | state | streams | {"physics": self.batch.state}
 
     def step(self, action: np.ndarray, targets: Array | None = None) -> Step:
         """Advance all environments by one control period.

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from reach_rl.config.rules import derive
 from reach_rl.config.schema import Config, VecEnvKind
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.envs.vec_env import WorkerLost, make_vec_env, threads_of
-from reach_rl.evaluation.protocol import evaluate
+from reach_rl.evaluation.protocol import Evaluation, evaluate
 from reach_rl.learning.build import make_model
 from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
@@ -34,8 +35,15 @@ from reach_rl.training.rollout_metrics import Window, learner_metrics
 from reach_rl.training.saving import Save, Saver, learning_rate_factor
 from reach_rl.training.snapshot import acting
 from reach_rl.training.stopping import StopRequest
-from reach_rl.training.verdict import score_of
 from reach_rl.viz.films import TrainingFilms
+
+
+def score_of(evaluation: Evaluation, config: Config) -> float:
+    """Success rate, less a twentieth of the median errors in units of their thresholds."""
+    task = config.task
+    position = float(np.median(evaluation.position_error)) / task.position_threshold
+    angle = float(np.median(evaluation.orientation_error)) / task.orientation_threshold
+    return float(evaluation.success.mean()) - 0.05 * (min(position, 10.0) + min(angle, 10.0))
 
 
 @dataclass(slots=True)

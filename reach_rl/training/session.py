@@ -1,32 +1,37 @@
 """A run in its folder: lock, console, record and status around the learning and the verdict."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config.load import ConfigError
+from reach_rl.config.load import ConfigError, compose
 from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
 from reach_rl.envs.vec_env import WorkerLost
 from reach_rl.evaluation import result
-from reach_rl.evaluation.protocol import Evaluation
+from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
 from reach_rl.monitoring.record import Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
 from reach_rl.monitoring.terminal import Progress, TeeConsole, open_console
+from reach_rl.robots import load_robot
 from reach_rl.robots.model_file import model_path, model_sources
-from reach_rl.rundir import provenance, resume
+from reach_rl.rundir import checkpoint, provenance, resume
 from reach_rl.rundir.atomic import Disk, json_text, read_json, reason
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.rundir.folder import RunFolder
 from reach_rl.rundir.status import Status
-from reach_rl.training import saving, verdict
+from reach_rl.training import saving
 from reach_rl.training.divergence import Diverged
 from reach_rl.training.loop import Observer, TrainingLoop
 from reach_rl.training.profiling import profiled
 from reach_rl.training.saving import NotSaved
+from reach_rl.training.snapshot import policy_of
 from reach_rl.training.stopping import Stopped, StopRequest, listening
+from reach_rl.viz import plots
 
 FAILED = 1
 """Exit code of a run that something outside of it has ended, after saving."""
@@ -190,7 +195,7 @@ class Session:
         self.home.hold("config.yaml", "provenance.json")
 
     def _learn_and_judge(self, run: TrainingLoop, record: Record) -> Outcome:
-        regions = verdict.regions(run.config, self.say)
+        regions = self._regions(run.config)
         with profiled(run.folder, run.config.profile) as tick:
             run.learn(record, self.stop, tick)
         if self.stop.pruned and self.stop.signal is None:
@@ -199,7 +204,7 @@ class Session:
         try:
             self.stop.check()
             best = run.best()
-            evaluations = verdict.judge(best, run.threads, regions, self.say, self._bar)
+            evaluations = self._judge(best, run.threads, regions)
         except Stopped:
             self.say(
                 f"stopped by {self.stop.name} at step {run.step:,}; everything is "
@@ -207,6 +212,55 @@ class Session:
             )
             return self.stop.exit_code
         return self._conclude(run, record, best.name, evaluations)
+
+    def _regions(self, config: Config) -> dict[str, Config]:
+        """The regions to judge on: the run's own, then the others that fit the robot."""
+        own, joints = config.task.region, len(config.robot.joints)
+        found = {own.name: config}
+        for name in config.evaluation.also:
+            region = compose([f"task={name}"]).task.region
+            width = region.joint_range
+            if width is not None and len(width) not in (1, joints):
+                self.say(
+                    f"evaluation.also: {name} is left out, its joint range has {len(width)} items "
+                    f"for {joints} joints"
+                )
+            elif region.name != own.name:
+                found[region.name] = replace(config, task=replace(config.task, region=region))
+        return found
+
+    def _judge(
+        self, folder: Path, threads: int, regions: Mapping[str, Config]
+    ) -> dict[str, Evaluation]:
+        """A checkpoint on the held-out goals of each region, the run's own first.
+
+        Raises:
+            ConfigError: the run's own region cannot be reached.
+            Stopped: somebody asked to stop.
+        """
+        saved, evaluations = checkpoint.read(folder), {}
+        for region, config in regions.items():
+            count, seed = config.evaluation.goals, config.evaluation.seed
+            self.say(f"judging {folder.name} on {count:,} goals of {region}")
+            robot = load_robot(config.robot, config.task.physics_step)
+            policy = policy_of(saved, deterministic=config.evaluation.deterministic)
+            try:
+                goals = held_out_goals(config, robot, count, seed, threads)
+                with self._bar(config) as progress:
+                    evaluations[region] = evaluate(
+                        policy,
+                        config,
+                        goals,
+                        threads=threads,
+                        robot=robot,
+                        seed=seed,
+                        progress=progress,
+                    )
+            except ConfigError as error:
+                if region == next(iter(regions)):
+                    raise
+                self.say(f"evaluation.also: {region} is left out, {error}")
+        return evaluations
 
     @contextmanager
     def _bar(self, config: Config) -> Iterator[Callable[[int, float], None]]:
@@ -237,12 +291,31 @@ class Session:
         disk, path = self.home.disk, run.folder / result.FILE
         disk.attempt(path.name, lambda: result.save(path, next(iter(evaluations.values()))))
         if run.config.picture:
-            disk.attempt("a picture", lambda: verdict.draw(run.folder, run.config, evaluations))
-        summary = verdict.summary(run.config, run.step, seconds, summaries)
+            disk.attempt("a picture", lambda: draw(run.folder, run.config, evaluations))
+        own, *others = summaries
+        summary = {
+            "robot": run.config.robot.name,
+            "seed": run.config.seed,
+            "total_timesteps": run.step,
+            "wall_time_s": seconds,
+            "steps_per_second": run.step / seconds,
+            "evaluation": summaries[own],
+            "also": {region: summaries[region] for region in others},
+            "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
         self.home.put("summary.json", json_text(summary))  # last: a run that has it is complete
         run.films.finish(record, self.stop)
         self.say(f"everything is in {run.folder}")
         return summary
+
+
+def draw(folder: Path, config: Config, evaluations: Mapping[str, Evaluation]) -> None:
+    """learning_curve.png and goals.png, of a run and its verdict."""
+    robot, region = config.robot.name, next(iter(evaluations))
+    title = f"{robot}, {config.task.region.name}, seed {config.seed}"
+    plots.learning_curve(folder / "metrics.jsonl", folder / "learning_curve.png", title)
+    own, title = evaluations[region], f"{robot}: held-out goals of {region}"
+    plots.goals(own.goal_position, own.success, folder / "goals.png", title)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -154,15 +155,12 @@ def measure(config: Config, seconds: float, told: Callable[[int, int], None]) ->
         ConfigError: the robot or the region cannot be made.
     """
     bare = BarePhysics(config)
-    learning = Learning(config)
-    try:
+    with closing(Learning(config)) as learning:
         for turn in range(ROUNDS):
             told(2 * turn, 2 * ROUNDS)
             bare.go_on(seconds / ROUNDS)
             told(2 * turn + 1, 2 * ROUNDS)
             learning.go_on(seconds / ROUNDS)
-    finally:
-        learning.close()
     told(2 * ROUNDS, 2 * ROUNDS)
     rate, bare_rate = learning.steps_per_second, bare.steps / bare.seconds
     return {
@@ -280,19 +278,15 @@ def tune(config: Config, seconds: float, told: Callable[[dict[str, Any]], None])
 def _measured(several: list[Config], bare: BarePhysics, seconds: float) -> list[dict[str, Any]]:
     """Sizes and speed of some runs in turns, on the machine that bare physics meets as well."""
     part = seconds * _SHARE / _TURNS
-    learners: list[Learning] = []
-    try:
-        learners += [Learning(config) for config in several]
+    with ExitStack() as stack:
+        learners = [stack.enter_context(closing(Learning(config))) for config in several]
         steps, before = bare.steps, bare.seconds
         for _ in range(_TURNS):
             bare.go_on(_BARE * part)
             for learner in learners:
                 learner.go_on(part)
-        rate = (bare.steps - steps) / (bare.seconds - before)
-        speeds = [learner.steps_per_second for learner in learners]
-    finally:
-        for learner in learners:
-            learner.close()
+    rate = (bare.steps - steps) / (bare.seconds - before)
+    speeds = [learner.steps_per_second for learner in learners]
     return [
         sizes_of(config) | {"steps_per_second": speed, "ratio": speed / rate}
         for config, speed in zip(several, speeds, strict=True)

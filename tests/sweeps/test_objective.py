@@ -10,7 +10,7 @@ from reach_rl.config.composition import Composer
 from reach_rl.config.load import compose
 from reach_rl.config.search import objectives
 from reach_rl.sweeps.results import combined, figure, score
-from reach_rl.training.verdict import score_of
+from reach_rl.training.loop import score_of
 
 
 @pytest.fixture(scope="module")
