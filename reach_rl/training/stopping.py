@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
-from reach_rl.cli.termination import ECHO, NOTED, SIGNALS, code_of, restore
+from reach_rl.cli.termination import ECHO, NOTED, code_of, listen, restore
 
-REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
+REQUEUE = signal.SIGUSR2
 
 
 class Stopped(Exception):
@@ -36,11 +35,7 @@ class StopRequest:
     @property
     def exit_code(self) -> int:
         """130 after SIGINT, 143 after any other; 0 if nobody asked."""
-        return 0 if self.signal is None else code_of(self.signal)
-
-    def echoes(self, number: int) -> bool:
-        """Whether a signal now is the first one once more, as a group of processes gets it."""
-        return number == self.signal and time.monotonic() - self.since < ECHO
+        return code_of(self.signal)
 
     def check(self) -> None:
         """Raise Stopped if somebody asked to stop."""
@@ -61,25 +56,21 @@ def listening() -> Iterator[StopRequest]:
     that handler is called in the end, when everything is saved.
     """
     stop = StopRequest(NOTED.signal)
-    before: dict[int, Any] = {}
     late: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
+        # the first one once more, as a group of processes gets it
+        echo = number == stop.signal and time.monotonic() - stop.since < ECHO
         if number == REQUEUE:
             late.append(number)
         if stop.signal is None:
             stop.signal, stop.since = number, time.monotonic()
-        elif number != REQUEUE and not stop.echoes(number):
+        elif number != REQUEUE and not echo:
             _at_once(number)
 
-    try:
-        for number in SIGNALS:
-            before[number] = signal.signal(number, note)
-        if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
-            before[REQUEUE] = signal.signal(REQUEUE, note)
-    except ValueError:  # not the main thread: the launcher's own handling holds
-        restore(before)
-        before.clear()
+    before = listen(note)
+    if before and callable(signal.getsignal(REQUEUE)):
+        before[REQUEUE] = signal.signal(REQUEUE, note)
     try:
         yield stop
     finally:
