@@ -115,12 +115,12 @@ def test_dummy_is_the_batch(case: Case) -> None:
 
 
 def test_subproc_is_dummy(make: Make) -> None:
-    """Bit for bit; two environments of each case in one, for processes are slow to start."""
+    """Bit for bit; two environments of each case in one, for each costs a process."""
     mixed = []
     for config in configs(make).values():
         goals = goal_pool(config, load_robot(config.robot, config.task.physics_step))
         mixed += makers(config, goals)[:2]
-    same(play(SubprocVecEnv(mixed)), play(DummyVecEnv(mixed)), 0.0)
+    same(play(SubprocVecEnv(mixed, start_method="fork")), play(DummyVecEnv(mixed)), 0.0)
 
 
 def test_gymnasium_is_the_batch(case: Case) -> None:
