@@ -141,7 +141,7 @@ class Node(NDArrayOperatorsMixin):
         bounds = part.start or 0, _END if part.stop is None else part.stop, axis
         return self.graph.op("Slice", self, *(np.array([bound]) for bound in bounds))
 
-    def _reduced(self, kind: str, axis: int | tuple[int, ...], keepdims: bool = False) -> Value:
+    def _reduced(self, kind: str, axis: int | tuple[int, ...], keepdims: int = False) -> Value:
         axes = np.atleast_1d(axis)
         if kind == "ReduceSum":
             return self.graph.op(kind, self, axes, keepdims=int(keepdims))

@@ -192,6 +192,6 @@ def _conditions(config: Config, robot: RobotModel, seed: int, physics_records: b
         episode_time=task.episode_steps * task.control_period,
         steps=task.episode_steps,
         physics_steps=task.episode_steps * task.substeps,
-        start=task.start.value,
+        start=str(task.start.value),
         physics_records=physics_records,
     )

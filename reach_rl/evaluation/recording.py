@@ -212,7 +212,7 @@ class Tracks(Watcher):
         """Make room and take the start."""
         self._batch, self._first, self._goals = batch, first, goals
         self._live = batch.batch.bind("qpos")
-        self._seen: list[tuple[Array, ...]] = []
+        self._seen: list[tuple[np.ndarray, ...]] = []
         self.look()
 
     def look(self) -> None:
