@@ -55,7 +55,7 @@ def _section(name: str, panels: Iterable[Any], *, is_open: bool = True, rows: in
 
 
 def _line(title: str, names: list[str], **how: Any) -> v2.LinePlot:  # noqa: ANN401  of LinePlot
-    return v2.LinePlot(title=title, x=STEP, y=names, **how)
+    return v2.LinePlot(title=title, x=STEP, y=[*names], **how)
 
 
 def _lines(names: list[str]) -> v2.LinePlot:

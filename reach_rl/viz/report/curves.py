@@ -204,7 +204,7 @@ def _draw(
         chart.band(band.steps, band.low, band.high, color, name)
     for run, curve in zip(group.runs, curves, strict=False) if len(curves) <= 10 else ():
         steps, values = draw.thinned(curve.steps, calm(curve.values), 200 if many else 600)
-        few = {"mode": "lines+markers"} if np.isfinite(values).sum() < 3 else {}
+        few: dict[str, Any] = {"mode": "lines+markers"} if np.isfinite(values).sum() < 3 else {}
         if many:
             pale, seed = draw.faded(color, 0.35), f"seed {run.seed}"
             chart.line(steps, values, seed, pale, width=1, **style, **draw.UNSEEN)

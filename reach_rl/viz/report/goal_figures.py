@@ -45,7 +45,7 @@ def histograms(groups: Groups) -> Iterator[draw.Figure]:
     """Errors and times over goals, all seeds pooled."""
     found = _judged(groups)
     for name, (facts, caption) in draw.SHEET["goals"].items() if found else ():
-        yield _histogram(found, Measure(name, *facts, caption))
+        yield _histogram(found, Measure._make([name, *facts, caption]))
 
 
 def _histogram(found: _Judged, measure: Measure) -> draw.Figure:
@@ -71,7 +71,11 @@ def _histogram(found: _Judged, measure: Measure) -> draw.Figure:
         chart.y |= {"title": {"text": "share of goals"}, "tickformat": ".0%"}
         for (group, _), part, color in zip(found, shown, draw.cycle(len(found)), strict=True):
             counts = np.histogram(_scaled(part, measure.log), edges)[0] / max(1, len(part))
-            style = {"shape": "hvh", "fill": "tozeroy", "fillcolor": draw.faded(color, 0.12)}
+            style: dict[str, Any] = {
+                "shape": "hvh",
+                "fill": "tozeroy",
+                "fillcolor": draw.faded(color, 0.12),
+            }
             chart.line((edges[:-1] + edges[1:]) / 2, counts, group.name, color, "share", **style)
     return _labelled(chart, measure, limit, np.concatenate(values))
 

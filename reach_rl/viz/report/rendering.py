@@ -62,7 +62,7 @@ def _array(values: Any) -> Any:  # noqa: ANN401
     """Floats as Plotly's typed arrays, which are short and know gaps; else a list or a number."""
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         return values.tolist()
-    packed = base64.b64encode(np.ascontiguousarray(values)).decode()
+    packed = base64.b64encode(values.tobytes()).decode()
     return {"dtype": f"f{values.itemsize}", "bdata": packed}
 
 

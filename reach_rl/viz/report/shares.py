@@ -1,6 +1,7 @@
 """Figures of what adds up: the terms of the reward, and the shares of time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def _area(
     *,
     legend: bool = True,
 ) -> None:
-    style = {"stackgroup": stack, "fillcolor": draw.faded(color, 0.55)}
+    style: dict[str, Any] = {"stackgroup": stack, "fillcolor": draw.faded(color, 0.55)}
     style |= {"legendgroup": draw.label(name)} | ({} if legend else draw.UNSEEN)
     chart.line(steps, np.nan_to_num(values), name, color, unit, width=0.5, **style)
 
