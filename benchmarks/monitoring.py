@@ -28,6 +28,8 @@ from reach_rl.config.load import compose  # noqa: E402
 from reach_rl.envs.episodes import Episodes  # noqa: E402
 from reach_rl.monitoring.record import Record, open_record  # noqa: E402
 from reach_rl.monitoring.terminal import open_console  # noqa: E402
+from reach_rl.rundir.atomic import Disk  # noqa: E402
+from reach_rl.rundir.folder import RunFolder  # noqa: E402
 from reach_rl.training import loop as run_module  # noqa: E402
 from reach_rl.training.loop import TrainingLoop  # noqa: E402
 from reach_rl.training.rollout_metrics import Window  # noqa: E402
@@ -54,7 +56,7 @@ def measure(folder: Path, rollouts: int, overrides: list[str]) -> dict[str, Any]
         ["wandb=offline", "progress=false", *overrides, f"total_timesteps={2 * rollouts * size}"]
     )
     console = open_console(folder / "train.log")
-    run = TrainingLoop(config, folder, console)
+    run = TrainingLoop(config, folder, console, RunFolder(folder, Disk(print)))
     times: dict[bool, list[float]] = {True: [], False: []}
     order = random.Random(0)
     with open_record(folder, config, say=lambda text: None) as record:

@@ -77,6 +77,8 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
     from reach_rl.config.load import compose
     from reach_rl.monitoring.record import Record, open_record
     from reach_rl.monitoring.terminal import TeeConsole
+    from reach_rl.rundir.atomic import Disk
+    from reach_rl.rundir.folder import RunFolder
     from reach_rl.training.loop import TrainingLoop
     from reach_rl.training.stopping import listening
 
@@ -97,7 +99,7 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
             ]
         )
         console = TeeConsole(file=sys.stderr, quiet=True)
-        run = TrainingLoop(config, folder, console)
+        run = TrainingLoop(config, folder, console, RunFolder(folder, Disk(print)))
         if not watched:
             without_figures()
         record = open_record(folder, config, say=lambda _: None) if watched else Record([])

@@ -40,22 +40,17 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
 
 def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Learning and bare physics of the configuration as it is."""
-    from rich.progress import Progress
+    from rich.progress import track
 
-    from reach_rl.training.throughput import measure
+    from reach_rl.training.throughput import ROUNDS, measure
 
     console.print(
         f"measuring {wanted.robot.name} in {wanted.vec_env.n_envs:,} environments "
         f"({wanted.vec_env.kind.value}), twice {wanted.seconds:g} s"
     )
     unseen = not (wanted.progress and console.is_terminal)
-    with Progress(console=console, transient=True, disable=unseen) as bar:
-        task = bar.add_task("measure", total=None)
-        result = measure(
-            wanted,
-            wanted.seconds,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    turns = track(range(ROUNDS), "measure", console=console, transient=True, disable=unseen)
+    result = measure(wanted, wanted.seconds, turns)
     console.print(table(result, wanted.task.substeps))
     return result
 
@@ -91,11 +86,8 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     return result
 
 
-_HEADS = "environments    rollout  minibatch    threads      torch    steps/s      ratio"
-_ROW = (
-    "{n_envs:>12,}  {n_steps:>9,}  {batch_size:>9,}  {threads:>9,}  {torch_threads:>9,}  "
-    "{steps_per_second:>9,.0f}  {ratio:>9.1%}"
-)
+_HEADS = "environments    rollout  minibatch    steps/s      ratio"
+_ROW = "{n_envs:>12,}  {n_steps:>9,}  {batch_size:>9,}  {steps_per_second:>9,.0f}  {ratio:>9.1%}"
 
 
 def verdict(result: dict[str, Any], configured: dict[str, int]) -> list[str]:

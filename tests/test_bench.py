@@ -52,7 +52,7 @@ def test_tuning_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert front("bench", job, words) == 0
     out = capsys.readouterr().out
     found = json.loads((tmp_path / "found.json").read_text())
-    heads = ["environments", "rollout", "minibatch", "threads", "torch", "steps/s", "ratio"]
+    heads = ["environments", "rollout", "minibatch", "steps/s", "ratio"]
     table = out[out.index(heads[0]) :].split("\n\n")[0].splitlines()
     assert table[0].split() == heads
     assert len(table) == 1 + len(found["tried"])
@@ -71,7 +71,7 @@ def test_tuning_from_the_command_line(tmp_path, monkeypatch, capsys):
 
 def test_the_verdict_gives_what_is_to_be_typed():
     default = {"steps_per_second": 10_000.0}
-    configured = {"vec_env.n_envs": 256, "ppo.batch_size": 1024, "torch_threads": 1}
+    configured = {"vec_env.n_envs": 256, "ppo.batch_size": 1024, "ppo.n_steps": 8}
     same = {"best": default, "default": default, "gain": 1.0, "overrides": configured}
     assert verdict(same, configured) == ["nothing is clearly faster than 10,000 steps/s"]
     faster = same | {

@@ -1,8 +1,7 @@
 """The loop of a training run: rollout, update, evaluation on the way, record, checkpoint."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from reach_rl.monitoring.tables import startup
 from reach_rl.monitoring.terminal import Progress
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
-from reach_rl.rundir.atomic import Disk
 from reach_rl.rundir.folder import RunFolder
 from reach_rl.training import snapshot
 from reach_rl.training.divergence import Diverged, DivergenceWatch
@@ -70,9 +68,7 @@ says whether to stop the run."""
 class TrainingLoop:
     """Environments, learner and records of one run, from rollout to rollout."""
 
-    def __init__(
-        self, config: Config, folder: Path, console: Console, home: RunFolder | None = None
-    ) -> None:
+    def __init__(self, config: Config, folder: Path, console: Console, home: RunFolder) -> None:
         """Build everything; nothing is written yet.
 
         Args:
@@ -84,7 +80,7 @@ class TrainingLoop:
         Raises:
             ConfigError: the robot or the region cannot be made.
         """
-        self.config, self.folder, self.console = config, folder, console
+        self.config, self.folder, self.console, self.home = config, folder, console, home
         self.observe: Observer | None = None
         self.threads = threads_of(config.vec_env.threads)
         load_all(console.print)
@@ -116,9 +112,7 @@ class TrainingLoop:
         self._show: Callable[..., object] = lambda *figures: None
         self._figures: tuple[float | None, ...] = ()
         """Success, reward and speed as they were recorded last."""
-        self._tend = home.tend if home is not None else lambda: False
-        disk = home.disk if home is not None else Disk(console.print)
-        self.saver = Saver(folder / "checkpoints", config.checkpoint.keep, disk)
+        self.saver = Saver(folder / "checkpoints", config.checkpoint.keep, home.disk)
 
     def announce(self) -> None:
         """Print what is about to happen, and how the model differs from its file."""
@@ -154,9 +148,15 @@ class TrainingLoop:
             WorkerLost: an environment's process has died; what was before is saved.
             NotSaved: the disk does not take the last checkpoint.
         """
-        self._begin(record)
+        self.saver.before, self.saver.after = record.sync, record.checkpoint
+        if self.model._last_obs is None:
+            self._prepare()
+        self.diagnosis.replay(self.folder / "metrics.jsonl")
         begin = time.perf_counter() - self.marks.seconds
-        with few_collections(), self._progress():
+        total = derive(self.config).total_steps
+        progress = Progress(total, self.config.progress, self.console, self.step)
+        self._show = progress.update
+        with few_collections(), progress:
             while not (self.done or stop.asked or self.diagnosis.stop):
                 values = self._iterate_or_save(record)
                 tick()
@@ -209,19 +209,6 @@ class TrainingLoop:
 
     def _apply_curriculum(self) -> None:
         self.env.apply(self.curriculum.setting())
-
-    def _begin(self, record: Record) -> None:
-        self.saver.before, self.saver.after = record.sync, record.checkpoint
-        if self.model._last_obs is None:
-            self._prepare()
-        self.diagnosis.replay(self.folder / "metrics.jsonl")
-
-    @contextmanager
-    def _progress(self) -> Iterator[None]:
-        total = derive(self.config).total_steps
-        with Progress(total, self.config.progress, self.console, self.step) as progress:
-            self._show = progress.update
-            yield
 
     def _time(self) -> dict[str, Any]:
         """Steps and seconds so far, under time/."""
@@ -330,7 +317,7 @@ class TrainingLoop:
             marks.next_checkpoint = (self.step // config.every + 1) * config.every
             marks.checkpoints += 1
         keep = due and config.keep_every > 0 and marks.checkpoints % config.keep_every == 0
-        gone = self._tend()
+        gone = self.home.tend()
         if due or best or gone:
             pointers = ("latest", "best") if best else ("latest",)
             self.saver.add(self._captured(record, *pointers, keep=keep))

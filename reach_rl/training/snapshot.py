@@ -32,6 +32,8 @@ def take(
 ) -> Checkpoint:
     """The state of a run at a rollout boundary."""
     name, keys, position, has_gauss, cached = np.random.get_state()
+    version, values, gauss = random.getstate()
+    cuda = model.device.type == "cuda"
     return Checkpoint(
         config=config,
         policy={k: _copy(v) for k, v in model.policy.state_dict().items()},
@@ -43,7 +45,7 @@ def take(
             "last_episode_starts": np.array(model._last_episode_starts),
             "random.torch": torch.get_rng_state().numpy(),
             "random.numpy": np.array(keys),
-            **_device_random(model),
+            **({"random.cuda": torch.cuda.get_rng_state(model.device).numpy()} if cuda else {}),
         },
         progress={
             **progress,
@@ -52,7 +54,7 @@ def take(
             "learning_rate_factor": getattr(model.learning_rate, "factor", 1.0),
             "episodes": [dict(e) for e in model.ep_info_buffer or ()],
             "random.numpy": [str(name), int(position), int(has_gauss), float(cached)],
-            "random.python": _python_state(),
+            "random.python": [version, list(values), gauss],
         },
     )
 
@@ -107,19 +109,14 @@ def _put(model: "FastPPO", env: VecNormalize, saved: Checkpoint) -> None:
 
 def normalizer_arrays(env: VecNormalize) -> Arrays:
     """The running statistics of a VecNormalize, the returns under way included."""
-    size = env.observation_space.shape or (0,)
+    size, returns = env.observation_space.shape or (0,), env.ret_rms
     mean, var, count = np.zeros(size), np.ones(size), 0.0
     if env.norm_obs:
         mean, var, count = env.obs_rms.mean, env.obs_rms.var, env.obs_rms.count  # type: ignore[union-attr]
-    return {
-        "obs_mean": np.array(mean, np.float64),
-        "obs_var": np.array(var, np.float64),
-        "obs_count": np.asarray([count], np.float64),
-        "ret_mean": np.asarray([env.ret_rms.mean], np.float64),
-        "ret_var": np.asarray([env.ret_rms.var], np.float64),
-        "ret_count": np.asarray([env.ret_rms.count], np.float64),
-        "returns": np.array(env.returns, np.float64),
-    }
+    found: dict[str, object] = dict(obs_mean=mean, obs_var=var, obs_count=[count])
+    found |= dict(ret_mean=[returns.mean], ret_var=[returns.var], ret_count=[returns.count])
+    found["returns"] = env.returns
+    return {name: np.array(value, np.float64) for name, value in found.items()}
 
 
 def load_normalizer(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None:
@@ -137,18 +134,6 @@ def load_normalizer(env: VecNormalize, arrays: Mapping[str, np.ndarray]) -> None
 def _copy(tensor: torch.Tensor) -> np.ndarray:
     """What training does not change any more."""
     return tensor.detach().cpu().numpy().copy()
-
-
-def _device_random(model: "FastPPO") -> Arrays:
-    """The generator of a CUDA device that the networks are on."""
-    if model.device.type != "cuda":
-        return {}
-    return {"random.cuda": torch.cuda.get_rng_state(model.device).numpy()}
-
-
-def _python_state() -> list[object]:
-    version, values, gauss = random.getstate()
-    return [version, list(values), gauss]
 
 
 def _optimizer_arrays(model: "FastPPO") -> Arrays:

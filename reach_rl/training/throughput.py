@@ -1,7 +1,7 @@
 """How fast a configuration learns, beside its bare physics, and which sizes make it faster."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import product
@@ -54,14 +54,11 @@ class Learning:
         self.model = make_model(config, self.env)
         self.torch_threads = threads_of(config.torch_threads)
         _, self.callback = self.model._setup_learn(config.total_timesteps)
-        self._begin()
-        self.iterate()
-        self._begin()
-
-    def _begin(self) -> None:
         self.seconds: dict[str, float] = {"physics": 0.0, "task": 0.0, "policy": 0.0, "update": 0.0}
         """Of each part."""
         self.steps = 0
+        self.iterate()
+        self.seconds, self.steps = dict.fromkeys(self.seconds, 0.0), 0
 
     @property
     def steps_per_second(self) -> float:
@@ -143,26 +140,21 @@ class BarePhysics:
         return self.goals[self.rng.integers(len(self.goals), size=self.batch.nsim)]
 
 
-def measure(config: Config, seconds: float, told: Callable[[int, int], None]) -> dict[str, Any]:
-    """Learning and bare physics, `seconds` each, in turns.
+def measure(config: Config, seconds: float, turns: Iterable[int]) -> dict[str, Any]:
+    """Learning and bare physics, `seconds` each.
 
     Args:
         config: the run.
         seconds: time of each.
-        told: called with turns done and turns in all.
+        turns: as many as ROUNDS; may show how far it is.
 
     Raises:
         ConfigError: the robot or the region cannot be made.
     """
-    bare = BarePhysics(config)
+    bare, part = BarePhysics(config), seconds / ROUNDS
     with closing(Learning(config)) as learning:
-        for turn in range(ROUNDS):
-            told(2 * turn, 2 * ROUNDS)
-            bare.go_on(seconds / ROUNDS)
-            told(2 * turn + 1, 2 * ROUNDS)
-            learning.go_on(seconds / ROUNDS)
-    told(2 * ROUNDS, 2 * ROUNDS)
-    rate, bare_rate = learning.steps_per_second, bare.steps / bare.seconds
+        bare_rate = _take_turns(turns, bare, part, [learning], part)
+    rate = learning.steps_per_second
     return {
         "vec_env": config.vec_env.kind.value,
         "n_envs": config.vec_env.n_envs,
@@ -176,27 +168,30 @@ def measure(config: Config, seconds: float, told: Callable[[int, int], None]) ->
     }
 
 
+def _take_turns(
+    turns: Iterable[int], bare: BarePhysics, rest: float, learners: list[Learning], part: float
+) -> float:
+    """Bare physics and learning for so many seconds (rest, part) a turn; the former's steps/s."""
+    steps, before = bare.steps, bare.seconds
+    for _ in turns:
+        bare.go_on(rest)
+        for learner in learners:
+            learner.go_on(part)
+    return (bare.steps - steps) / (bare.seconds - before)
+
+
 def sizes_of(config: Config) -> dict[str, int]:
     """What is tuned, and what it is in a configuration."""
-    return {
-        "n_envs": config.vec_env.n_envs,
-        "n_steps": config.ppo.n_steps,
-        "batch_size": config.ppo.batch_size,
-        "threads": threads_of(config.vec_env.threads),
-        "torch_threads": threads_of(config.torch_threads),
-    }
+    ppo = config.ppo
+    return dict(n_envs=config.vec_env.n_envs, n_steps=ppo.n_steps, batch_size=ppo.batch_size)
 
 
 def overrides(sizes: Mapping[str, int], config: Config) -> dict[str, int]:
     """The sizes as the command line has them, key -> value."""
     follows = config.ppo.n_steps == config.vec_env.rollout_steps
-    return {
-        "vec_env.n_envs": sizes["n_envs"],
-        "vec_env.rollout_steps" if follows else "ppo.n_steps": sizes["n_steps"],
-        "vec_env.threads": sizes["threads"],
-        "ppo.batch_size": sizes["batch_size"],
-        "torch_threads": sizes["torch_threads"],
-    }
+    steps = "vec_env.rollout_steps" if follows else "ppo.n_steps"
+    keys = {"n_envs": "vec_env.n_envs", "n_steps": steps, "batch_size": "ppo.batch_size"}
+    return {key: sizes[name] for name, key in keys.items()}
 
 
 def least_steps(config: Config) -> int:
@@ -213,18 +208,16 @@ def candidates(config: Config) -> list[Config]:
     many, a rollout stays longer than the reach of its advantages, and a minibatch within a factor
     of two.
     """
-    ppo, samples = config.ppo, rollout_size(config)
+    n, batch, samples = config.vec_env.n_envs, config.ppo.batch_size, rollout_size(config)
+    fewest = min(n, threads_of(config.vec_env.threads))
     found = []
-    for factor, share in product((1, 2, 0.5, 4, 0.25), (1, 2, 0.5)):
-        n_envs, batch_size = config.vec_env.n_envs * factor, ppo.batch_size * share
-        if n_envs < threads_of(config.vec_env.threads) or samples % n_envs or samples % batch_size:
+    for envs, size in product((n, 2 * n, n // 2, 4 * n, n // 4), (batch, 2 * batch, batch // 2)):
+        if envs < fewest or 2 * size < batch or samples % envs or samples % size:
             continue
-        n_steps = samples // int(n_envs)
-        sound = n_steps >= least_steps(config) and n_envs % 1 == batch_size % 1 == 0
-        if sound and batch_size <= max(ppo.batch_size, samples // 2):
-            tried = replace(ppo, n_steps=n_steps, batch_size=int(batch_size))
-            vec_env = replace(config.vec_env, n_envs=int(n_envs))
-            found.append(replace(config, vec_env=vec_env, ppo=tried))
+        if samples // envs >= least_steps(config) and size <= max(batch, samples // 2):
+            vec_env = replace(config.vec_env, n_envs=envs)
+            ppo = replace(config.ppo, n_steps=samples // envs, batch_size=size)
+            found.append(replace(config, vec_env=vec_env, ppo=ppo))
     return found
 
 
@@ -247,24 +240,20 @@ def tune(config: Config, seconds: float, told: Callable[[dict[str, Any]], None])
     region = config.task.region
     few = replace(region, pool=min(region.pool, _GOALS))  # as fast to step, faster to sample
     small = replace(config, task=replace(config.task, region=few))
-    bare = BarePhysics(small)
+    bare, grid, tried = BarePhysics(small), candidates(small), list[dict[str, Any]]()
     Learning(small).close()  # what the first of a process waits for is nobody's cost
-    tried: list[dict[str, Any]] = []
-    every = candidates(small)
-    slowest = 0.0
-    for one in every:
-        now = time.perf_counter()
-        if tried and now - begin + 3.0 * slowest > seconds:
+    for one in grid:
+        spent = time.perf_counter() - begin
+        if tried and spent * (1 + 3 / len(tried)) > seconds:
             break
         tried += _measured([one], bare, seconds)
-        slowest = max(slowest, time.perf_counter() - now)
         told(tried[-1])
     default = winner = tried[0]
     best = max(range(len(tried)), key=lambda i: tried[i]["ratio"])
-    if tried[best]["ratio"] >= GAIN * default["ratio"]:
-        default, winner = _measured([every[0], every[best]], bare, seconds)
-        if winner["ratio"] < GAIN * default["ratio"]:
-            winner = default
+    if best:
+        default, winner = _measured([grid[0], grid[best]], bare, seconds)
+    if winner["ratio"] < GAIN * default["ratio"]:
+        winner = default
     return {
         "tried": tried,
         "default": default,
@@ -280,12 +269,7 @@ def _measured(several: list[Config], bare: BarePhysics, seconds: float) -> list[
     part = seconds * _SHARE / _TURNS
     with ExitStack() as stack:
         learners = [stack.enter_context(closing(Learning(config))) for config in several]
-        steps, before = bare.steps, bare.seconds
-        for _ in range(_TURNS):
-            bare.go_on(_BARE * part)
-            for learner in learners:
-                learner.go_on(part)
-    rate = (bare.steps - steps) / (bare.seconds - before)
+        rate = _take_turns(range(_TURNS), bare, _BARE * part, learners, part)
     speeds = [learner.steps_per_second for learner in learners]
     return [
         sizes_of(config) | {"steps_per_second": speed, "ratio": speed / rate}

@@ -6,6 +6,8 @@ from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.terminal import TeeConsole
+from reach_rl.rundir.atomic import Disk
+from reach_rl.rundir.folder import RunFolder
 from reach_rl.training.loop import TrainingLoop
 from reach_rl.training.stopping import StopRequest
 
@@ -27,7 +29,8 @@ def test_a_short_training_cuts_the_error(small, tmp_path):
         "task.position_threshold=0.1",
         "task.orientation_threshold=0.6",
     )
-    run = TrainingLoop(config, tmp_path, TeeConsole(quiet=True))
+    home = RunFolder(tmp_path, Disk(print))
+    run = TrainingLoop(config, tmp_path, TeeConsole(quiet=True), home)
     goals = goal_pool(config, run.robot, run.threads, count=GOALS, seed=7, stream=VALIDATION)
 
     def judged():
@@ -40,6 +43,7 @@ def test_a_short_training_cuts_the_error(small, tmp_path):
     run.learn(Record([]), StopRequest())
     after = judged()
     run.close()
+    home.close()
     assert after.success.mean() > before.success.mean() + 0.4
     assert np.median(after.position_error) < 0.5 * np.median(before.position_error)
     assert np.median(after.orientation_error) < 0.5 * np.median(before.orientation_error)

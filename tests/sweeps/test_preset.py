@@ -83,7 +83,7 @@ def test_a_disk_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    figures = {"n_envs": 1, "n_steps": 1, "batch_size": 1, "threads": 1, "torch_threads": 1}
+    figures = {"n_envs": 1, "n_steps": 1, "batch_size": 1}
     figures |= {"steps_per_second": 1.0, "ratio": 1.0}
     found = {"best": figures, "default": figures, "overrides": VALUES, "gain": 1.0}
     monkeypatch.setattr("reach_rl.training.throughput.tune", lambda *_: found)
