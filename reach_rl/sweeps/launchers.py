@@ -3,12 +3,11 @@
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.sweeps.ledger import ask_to_stop
+from reach_rl.sweeps.ledger import STOP, touch
 from reach_rl.sweeps.trial import STOPPED, Signalled
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def in_slots(
     asked: set[Path] = set()
     while any(thread.is_alive() for thread in threads):
         for folder in set(running()) - asked if errors or over() else ():
-            ask_to_stop(folder)
+            touch(folder / STOP)
             asked.add(folder)
         time.sleep(0.1)
     return next(iter(errors), None)
@@ -137,17 +136,15 @@ def launch_all(launcher: "Launcher", jobs: Jobs, parallel: int, stop: Signalled)
     Raises:
         BaseException: what the launcher raised, such as for a worker that died.
     """
-    left, running, codes = deque(jobs), set[Path](), [0]
+    left, running, codes = iter(jobs), set[Path](), [0]
 
     def step() -> bool:
-        try:
-            folder, job = left.popleft()
-        except IndexError:
-            return False
-        running.add(folder)
-        codes.append(returned(launcher.launch([job], initial_job_idx=0)[0])[1])
-        running.discard(folder)
-        return True
+        for folder, job in left:
+            running.add(folder)
+            codes.append(returned(launcher.launch([job], initial_job_idx=0)[0])[1])
+            running.discard(folder)
+            return True
+        return False
 
     def over() -> bool:
         return bool(stop.exit_code or any(codes))

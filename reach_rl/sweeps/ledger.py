@@ -100,8 +100,7 @@ class Ledger:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials as they are now; not to be changed."""
-        storage = self.study._storage
-        return storage.get_all_trials(self.study._study_id, deepcopy=False)
+        return self.study.get_trials(deepcopy=False)
 
     def ended(self) -> int:
         """How many trials are over."""
@@ -225,21 +224,11 @@ class Ledger:
         """Whether the heartbeat of a trial stopped; False where its folder is not shared."""
         try:
             beat = (self.place(number) / HEARTBEAT).stat().st_mtime
-            return _now_there(self.folder) - beat > STALE_SECONDS
+            clock = self.folder / "claim.lock"  # shows the time of the machine that has the files
+            clock.touch()
+            return clock.stat().st_mtime - beat > STALE_SECONDS
         except OSError:
             return False
-
-
-def _now_there(folder: Path) -> float:
-    """The time by the clock of a file system."""
-    probe = folder / f".clock-{socket.gethostname()}-{os.getpid()}"
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    except OSError:
-        return time.time()
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 class Heartbeat:
@@ -271,7 +260,7 @@ class Heartbeat:
         while True:
             if time.monotonic() >= beat:
                 beat = time.monotonic() + BEAT_SECONDS
-                _touch(self.folder / HEARTBEAT)
+                touch(self.folder / HEARTBEAT)
             if self.listens and (self.folder / STOP).exists():
                 (self.folder / STOP).unlink(missing_ok=True)
                 return os.kill(os.getpid(), signal.SIGTERM)
@@ -279,11 +268,7 @@ class Heartbeat:
                 return
 
 
-def ask_to_stop(folder: Path) -> None:
-    """Have the process of a trial stop after saving."""
-    _touch(folder / STOP)
-
-
-def _touch(path: Path) -> None:
+def touch(path: Path) -> None:
+    """Touch the HEARTBEAT of a trial, or the file that has its process STOP after saving."""
     with suppress(OSError):
         path.touch()

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.study import StudyDirection
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.untrusted import redact
@@ -133,17 +132,14 @@ def _open(url: str, _pid: int) -> BaseStorage:
         if scheme == "grpc":
             return _grpc(url)
         return _patient(lambda: _relational(url, scheme))
-    except ImportError as error:
-        extra = {"postgresql": "'reach_rl[postgres]'", "grpc": "grpcio protobuf"}
-        wanted = extra.get(scheme, str(error.name or error))
-        raise ConfigError(
-            f"hydra.sweeper.storage={redact(url)}: a library is missing; try pip install {wanted}"
-        ) from error
     except Exception as error:
-        text = " ".join(str(getattr(error, "__cause__", None) or error).split())
-        raise ConfigError(
-            f"hydra.sweeper.storage={redact(url)}: cannot be reached ({redact(text)[:200]})"
-        ) from error
+        text = " ".join(str(error.__cause__ or error).split())
+        why = f"cannot be reached ({redact(text)[:200]})"
+        if isinstance(error, ImportError):
+            extra = {"postgresql": "'reach_rl[postgres]'", "grpc": "grpcio protobuf"}
+            wanted = extra.get(scheme, str(error.name or error))
+            why = f"a library is missing; try pip install {wanted}"
+        raise ConfigError(f"hydra.sweeper.storage={redact(url)}: {why}") from error
 
 
 def _grpc(url: str) -> BaseStorage:
@@ -169,8 +165,6 @@ def _patient(make: Callable[[], BaseStorage]) -> BaseStorage:
     for attempt in range(1, _TRIES):
         try:
             return make()
-        except ImportError:
-            raise
         except Exception as error:
             if not any(word in f"{error} {error.__cause__ or ''}".lower() for word in known):
                 raise
@@ -201,7 +195,7 @@ def make_study(
     study = optuna.create_study(
         study_name=name,
         storage=open_storage(url),
-        directions=[StudyDirection[direction.upper()] for direction in directions],
+        directions=directions,
         load_if_exists=True,
     )
     if "space" not in study.user_attrs:

@@ -111,36 +111,23 @@ def _refuse_another(study: "Study", search: Search, about: Mapping[str, Any], fo
     directions = ",".join(direction.name.lower() for direction in study.directions)
     known = _telling({**study.user_attrs, "direction": directions})
     given = _telling({**about, "direction": ",".join(search.directions)})
-    for key, new in given.items():
-        if new != known[key]:
-            raise ConfigError(
-                f"hydra.sweeper.study_name={name}: that study was begun "
-                f"{_difference(key, known[key], new)}; {other}"
-            )
+    differences = [f"with {text}" for text in known if text not in given]
+    differences += [f"without {text}" for text in given if text not in known]
+    if differences:
+        begun = f"that study was begun {differences[0]}"
+        raise ConfigError(f"hydra.sweeper.study_name={name}: {begun}; {other}")
     old = any(path.name.isdecimal() for path in folder.iterdir())
     if old and not study.get_trials(deepcopy=False):
         raise ConfigError(f"hydra.sweep.dir={folder}: holds runs of another sweep; {other}")
 
 
-def _telling(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a difference to what a trial is worth."""
-    keys = tuple(f"{key}{end}" for key in HARMLESS for end in "=.")
-    fixed = about.get("overrides", ())
-    return {
-        "space": sorted(f"{key}={text}" for key, text in about.get("space", {}).items()),
-        "overrides": [text for text in fixed if not text.lstrip("+~").startswith(keys)],
-        **{key: about.get(key) for key in ("objective", "direction", "seeds", "each", "combine")},
-    }
-
-
-def _difference(key: str, old: Any, new: Any) -> str:  # noqa: ANN401  JSON
-    """In words, the first item in which what a study was made with differs from what is asked."""
-    if key in ("space", "overrides"):
-        for word, items, others in (("with", old, new), ("without", new, old)):
-            for item in items:
-                if item not in others:
-                    return f"{word} {item}"
-    return f"with {key}={show(old)}"
+def _telling(about: Mapping[str, Any]) -> list[str]:
+    """What makes a difference to what a trial is worth: ranges, overrides, how it is judged."""
+    harmless = tuple(f"{key}{end}" for key in HARMLESS for end in "=.")
+    fixed = [t for t in about.get("overrides", ()) if not t.lstrip("+~").startswith(harmless)]
+    judged = ("objective", "direction", "seeds", "each", "combine")
+    ranges = sorted(f"{key}={text}" for key, text in about.get("space", {}).items())
+    return [*ranges, *fixed, *(f"{key}={show(about.get(key))}" for key in judged)]
 
 
 def notes(search: Search, space: SearchSpace) -> Iterator[str]:

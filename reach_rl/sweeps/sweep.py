@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from reach_rl.config.search import Search, read
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.sweeps import results
-from reach_rl.sweeps.launchers import Jobs, in_slots, launch_all, returned, shares, workers
+from reach_rl.sweeps.launchers import in_slots, launch_all, returned, shares, workers
 from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, REASON, Heartbeat, Ledger
 from reach_rl.sweeps.study import SearchSpace, begin, notes, sampler, search_space, suggest
 from reach_rl.sweeps.table import StudyTable
@@ -99,7 +100,8 @@ class Sweep:
     parallel: int = field(init=False)
     code: int = 0
     """The exit code of a job that was stopped."""
-    running: set[int] = field(default_factory=set)
+    running: set[Path] = field(default_factory=set)
+    """Folders of the trials that this process has running."""
     _not_begun: Counter[int] = field(default_factory=Counter)
     """Launches of a trial that failed before a process had taken it."""
     console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False))
@@ -119,7 +121,7 @@ class Sweep:
             self._say(note)
         with StudyTable(self.study, self.total, self.parallel, self.console):
             left = self.total - self.ledger.ended()
-            error = in_slots(self.parallel, left, self._step, self._over, self._folders)
+            error = in_slots(self.parallel, left, self._step, self._over, self.running.copy)
         results.write(self.study, self.folder)
         if error is not None:
             raise error
@@ -127,7 +129,7 @@ class Sweep:
             self._say(f"stopped; the same command goes on with {self.folder}")
             return self.stop.exit_code or self.code
         if self._too_many_failures(least=1):
-            failed = self._failed()
+            failed = results.trials(self.study, "FAIL")
             print(
                 f"error: {len(failed)} trials failed, more than "
                 f"hydra.sweeper.failure_rate={self.search.failure_rate:g} allows; the last: "
@@ -138,10 +140,8 @@ class Sweep:
         if self.ledger.ended() < self.total:
             self._say(f"nothing left to claim; other processes go on with {self.folder}")
             return 0
-        return finish(self.study, self.folder, self.search, self._launch)
-
-    def _launch(self, jobs: Jobs) -> int:
-        return launch_all(self.launcher, jobs, self.parallel, self.stop)
+        launch = partial(launch_all, self.launcher, parallel=self.parallel, stop=self.stop)
+        return finish(self.study, self.folder, self.search, launch)
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
@@ -150,10 +150,6 @@ class Sweep:
         """Whether to claim no more, and to have what runs stopped."""
         return bool(self.stop.exit_code or self.code)
 
-    def _folders(self) -> list[Path]:
-        """Of the running trials."""
-        return [self.ledger.place(number) for number in self.running.copy()]
-
     def _step(self) -> bool:
         """A trial, or a moment's wait for one; whether there may be more."""
         if self._too_many_failures():
@@ -161,16 +157,11 @@ class Sweep:
         claimed = self._claim()
         if claimed is not None:
             self._run(*claimed)
-        elif not self._may_come():
-            return False
-        else:
-            time.sleep(PATIENCE_SECONDS)
-        return True
-
-    def _may_come(self) -> bool:
-        """Whether a trial waits until one that runs beside it is over."""
-        waiting = (t.number for t in self.ledger.trials() if t.state == TrialState.WAITING)
-        return bool(self.running) or any(number < self.total for number in waiting)
+            return True
+        waiting = results.trials(self.study, "WAITING")  # for one that runs beside it to end
+        may_come = bool(self.running) or any(trial.number < self.total for trial in waiting)
+        time.sleep(PATIENCE_SECONDS * may_come)
+        return may_come
 
     def _claim(self) -> tuple[int, list[str]] | None:
         """The next trial and the overrides of its job, alone among all processes."""
@@ -182,17 +173,14 @@ class Sweep:
             if FOLDER not in trial.user_attrs and folder.exists() and any(folder.iterdir()):
                 self.ledger.give_up(trial.number, "its folder is another's")
                 raise ConfigError(f"{folder}: is there already; name another hydra.sweep.dir=")
-            overrides = [*self.space.fixed, *self._draw(trial), *self._threads()]
+            given = [*self.space.fixed, *(f"{key}=" for key in self.space.texts)]
+            threads = shares(self.of_launcher, self.parallel, given)
+            overrides = [*self.space.fixed, *self._draw(trial), *threads]
             if not any(text.startswith("wandb.group=") for text in self.space.fixed):
                 overrides.append(f"wandb.group={self.search.study_name}")
             self.ledger.set(trial, **{OVERRIDES: overrides, FOLDER: str(folder)})
-            self.running.add(trial.number)
+            self.running.add(folder)
             return trial.number, overrides
-
-    def _threads(self) -> list[str]:
-        """Threads of a trial, so that those side by side share the cores."""
-        given = [*self.space.fixed, *(f"{key}=" for key in self.space.texts)]
-        return shares(self.of_launcher, self.parallel, given)
 
     def _draw(self, claimed: FrozenTrial) -> list[str]:
         """The values of the searched keys, drawn or as they were drawn before."""
@@ -222,7 +210,7 @@ class Sweep:
             text = " ".join(str(error).split())[:300]
             died = f"its process died ({type(error).__name__}: {text})"
         finally:
-            self.running.discard(number)
+            self.running.discard(self.ledger.place(number))
         value, code = returned(result)
         self.code = self.code or code
         self._settle(number, died, value)
@@ -256,11 +244,9 @@ class Sweep:
         own = self.ledger.owner(number).get("job")
         return self.ledger.alive(self.ledger.get(number)) if own else None
 
-    def _failed(self) -> list[FrozenTrial]:
-        return [trial for trial in self.ledger.trials() if trial.state == TrialState.FAIL]
-
     def _too_many_failures(self, least: int = LEAST_ENDED) -> bool:
-        return len(self._failed()) > self.search.failure_rate * max(self.ledger.ended(), least)
+        failed = len(results.trials(self.study, "FAIL"))
+        return failed > self.search.failure_rate * max(self.ledger.ended(), least)
 
 
 def _reason(value: Any) -> str:  # noqa: ANN401  what a job returned

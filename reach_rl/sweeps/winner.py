@@ -87,19 +87,11 @@ def finish(study: "Study", folder: Path, search: Search, launch: Launch) -> int:
     with locked(folder / "confirm.lock", wait=False) as alone:
         if not alone or results.trials(study, "RUNNING"):
             return 0
-        code = 0
-
-        def run(jobs: Jobs) -> int:
-            nonlocal code
-            runs = f"{len(jobs)} run{'s' * (len(jobs) != 1)}"
-            print(f"training the best trial again with fresh seeds: {runs}", flush=True)
-            code = launch(jobs)
-            return code
-
-        found = confirm(study, folder, search, run)
+        codes: list[int] = []
+        found = confirm(study, folder, search, lambda jobs: codes.append(launch(jobs)))
         if found is None:
-            _say_why(study, folder, stopped=bool(code))
-            return code
+            _say_why(study, folder, stopped=any(codes))
+            return sum(codes)
         path = keep(study, folder, search, found, next(iter(CALL.get().folders), None))
     print(f"best: trial {found.trial.number}, {_values(study, found.trial)}")
     for name, fresh in found.estimates.items():
@@ -124,7 +116,9 @@ def _say_why(study: "Study", folder: Path, stopped: bool) -> None:
         )
 
 
-def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Winner | None:
+def confirm(
+    study: "Study", folder: Path, search: Search, launch: Callable[[Jobs], object]
+) -> Winner | None:
     """The best trial with what fresh seeds give.
 
     Args:
@@ -140,20 +134,19 @@ def confirm(study: "Study", folder: Path, search: Search, launch: Launch) -> Win
     if best is None:
         return None
     seeds = fresh_seeds(study, search.confirm_seeds)
-    runs = {
-        seed: {each: _place(folder, best.number, seed, each) for each in search.each or [""]}
-        for seed in seeds
-    }
-    jobs = []
-    for seed, places in runs.items():
-        for each, place in places.items():
-            subdir = f"hydra.sweep.subdir={place.relative_to(folder)}"
+    jobs, runs = [], []
+    for seed in seeds:
+        runs.append([_place(folder, best.number, seed, each) for each in search.each or [""]])
+        for each, place in zip(search.each or [""], runs[-1], strict=True):
             if not _summary(place):
+                subdir = f"hydra.sweep.subdir={place.relative_to(folder)}"
                 variant = [each] if each else []
                 jobs.append((place, [*_overrides(best), *variant, f"seed={seed}", subdir]))
     if jobs:
+        count = f"{len(jobs)} run{'s' * (len(jobs) != 1)}"
+        print(f"training the best trial again with fresh seeds: {count}", flush=True)
         launch(jobs)
-    per_seed = [[_summary(place) for place in places.values()] for places in runs.values()]
+    per_seed = [[_summary(place) for place in places] for places in runs]
     if not all(map(all, per_seed)):
         return None
     return Winner(best, seeds, _estimates(search, per_seed) if per_seed else {})
@@ -232,9 +225,11 @@ def _summary(place: Path) -> dict[str, Any]:
 
 def _facts(study: "Study", winner: Winner, folder: Path) -> dict[str, str]:
     """Where a preset comes from, as lines of its head."""
-    trial, git = winner.trial, git_state() or {}
+    trial, git, here = winner.trial, git_state() or {}, Path.cwd()
+    # as typed from here, or the name alone where the path would tell whose it is
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder.name
     lines = {
-        "study": f"{study.study_name} in {_shown(folder)}",
+        "study": f"{study.study_name} in {shown}",
         "trial": f"{trial.number} of {len(results.trials(study))}",
         "in the search": _values(study, trial),
         **{f"{name} on fresh seeds": words(e) for name, e in winner.estimates.items()},
@@ -248,9 +243,3 @@ def _facts(study: "Study", winner: Winner, folder: Path) -> dict[str, str]:
         front = ", ".join(str(other.number) for other in results.front(study))
         lines["trial"] += f", of the Pareto front ({front}) the best in {first.name}"
     return {key: text for key, text in lines.items() if text}
-
-
-def _shown(folder: Path) -> str:
-    """A folder as typed from here, or its name alone where that would tell whose it is."""
-    here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else folder.name

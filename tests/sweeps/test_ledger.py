@@ -15,10 +15,11 @@ from reach_rl.sweeps.ledger import (
     HEARTBEAT,
     OWNER,
     STALE_SECONDS,
+    STOP,
     Heartbeat,
     Ledger,
-    ask_to_stop,
     this_process,
+    touch,
 )
 from reach_rl.sweeps.storage import make_study, open_study
 
@@ -185,12 +186,12 @@ def test_a_heartbeat_beats_and_hears_a_wish_to_stop(tmp_path: Path, monkeypatch)
     heard: list[int] = []
     monkeypatch.setattr("reach_rl.sweeps.ledger.os.kill", lambda pid, number: heard.append(number))
     monkeypatch.setattr("reach_rl.sweeps.ledger.LOOK_SECONDS", 0.01)
-    ask_to_stop(tmp_path)  # of an earlier time
+    touch(tmp_path / STOP)  # of an earlier time
     with Heartbeat(tmp_path, listens=True):
         time.sleep(0.1)
         assert heard == []
         assert (tmp_path / HEARTBEAT).exists()
-        ask_to_stop(tmp_path)
+        touch(tmp_path / STOP)
         time.sleep(0.2)
     assert heard == [15]
     assert not (tmp_path / "stop").exists()
