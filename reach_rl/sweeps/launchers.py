@@ -64,14 +64,11 @@ def shares(launcher: Mapping[str, Any], parallel: int, overrides: Sequence[str] 
         parallel: trials at once on this machine, or by one process on the cluster.
         overrides: of the command line and of the search space.
     """
-    what = kind(launcher)
-    if any(text.lstrip("+").startswith(f"{THREADS}=") for text in overrides):
+    what, each = kind(launcher), launcher.get("cpus_per_task")
+    told = any(text.lstrip("+").startswith(f"{THREADS}=") for text in overrides)
+    if told or what == "basic" or (what == "submitit_slurm" and not each):
         return []
-    each = launcher.get("cpus_per_task")
-    if what == "basic" or (what == "submitit_slurm" and not each):
-        return []
-    threads = int(each) if what.startswith("submitit") and each else max(1, cores() // parallel)
-    return [f"{THREADS}={threads}"]
+    return [f"{THREADS}={int(each) if each else max(1, cores() // parallel)}"]
 
 
 def returned(result: Any) -> tuple[Any, int]:  # noqa: ANN401  a JobReturn of Hydra

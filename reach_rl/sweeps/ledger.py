@@ -24,11 +24,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -231,41 +231,40 @@ class Ledger:
             return False
 
 
-class Heartbeat:
-    """Touches the heartbeat of a trial while it runs, and hands a wish to stop to its process.
+@contextmanager
+def heartbeat(folder: Path, listens: bool) -> Iterator[None]:
+    """Touch the heartbeat of a trial while it runs, and hand a wish to stop to its process.
 
     Both are files, which any machine can see that shares the sweep's folder.
+
+    Args:
+        folder: of the trial.
+        listens: a wish to stop concerns this process.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    if listens:  # earlier wishes to stop are void
+        (folder / STOP).unlink(missing_ok=True)
+    over = threading.Event()
+    thread = threading.Thread(target=_beat, args=(folder, listens, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
-    def __init__(self, folder: Path, listens: bool) -> None:
-        """Of the trial in this folder; `listens`: a wish to stop concerns this process."""
-        self.folder = folder
-        self.listens = listens
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self.listens:  # earlier wishes to stop are void
-            (self.folder / STOP).unlink(missing_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        beat = 0.0
-        while True:
-            if time.monotonic() >= beat:
-                beat = time.monotonic() + BEAT_SECONDS
-                touch(self.folder / HEARTBEAT)
-            if self.listens and (self.folder / STOP).exists():
-                (self.folder / STOP).unlink(missing_ok=True)
-                return os.kill(os.getpid(), signal.SIGTERM)
-            if self._over.wait(LOOK_SECONDS):
-                return
+def _beat(folder: Path, listens: bool, over: threading.Event) -> None:
+    beat = 0.0
+    while True:
+        if time.monotonic() >= beat:
+            beat = time.monotonic() + BEAT_SECONDS
+            touch(folder / HEARTBEAT)
+        if listens and (folder / STOP).exists():
+            (folder / STOP).unlink(missing_ok=True)
+            return os.kill(os.getpid(), signal.SIGTERM)
+        if over.wait(LOOK_SECONDS):
+            return
 
 
 def touch(path: Path) -> None:

@@ -136,39 +136,30 @@ def split(
     """
     from omegaconf import OmegaConf
 
-    sides = [side for side in _SIDE if not any(_within(key, side) for key in searched)]
-    kept = [
-        text
-        for text in overrides
-        if not any(_within(text.lstrip("+~").partition("=")[0], side) for side in sides)
-    ]
+    sides = [side for side in _SIDE if not any(_within(key, [side]) for key in searched)]
+    kept = [o for o in overrides if not _within(o.lstrip("+~").partition("=")[0], sides)]
     full = composer.compose(kept)
     experiment = full.choices.get("experiment")
-    presets = [f"experiment={_option(experiment)}"] if experiment else []
+    presets = [f"experiment={show(experiment)}"] if experiment else []
     usual = composer.compose(presets).choices
     chosen = {
         group: option
         for group, option in full.choices.items()
         if option != usual.get(group) and group not in ("sweep", "experiment", *_SIDE)
     }
-    groups = [f"{group}={_option(option)}" for group, option in chosen.items()]
+    groups = [f"{group}={show(option)}" for group, option in chosen.items()]
     before, after = (_plain(c.cfg) for c in (composer.compose([*presets, *groups]), full))
     tree = OmegaConf.create()
     for key, (_, value) in changes(before, after, ()):
-        if not any(_within(key, side) for side in sides):
+        if not _within(key, sides):
             OmegaConf.update(tree, key, value, merge=False)
     names: list[Any] = experiment if isinstance(experiment, list) else [experiment]
     overriding = [{f"override /{group}": option} for group, option in chosen.items()]
     return [*(name for name in names if name), *overriding], _plain(tree)
 
 
-def _within(key: str, side: str) -> bool:
-    return key == side or key.startswith((f"{side}.", f"{side}/"))
-
-
-def _option(option: object) -> str:
-    """An option, or several, as on the command line."""
-    return f"[{','.join(map(str, option))}]" if isinstance(option, list) else show(option)
+def _within(key: str, sides: Sequence[str]) -> bool:
+    return key in sides or key.startswith(tuple(f"{side}{end}" for side in sides for end in "./"))
 
 
 def _plain(cfg: Any) -> dict[str, Any]:  # noqa: ANN401  a DictConfig

@@ -6,7 +6,7 @@ import os
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import StudyDirection
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.untrusted import redact
@@ -129,9 +130,7 @@ def _open(url: str, _pid: int) -> BaseStorage:
         return JournalStorage(JournalFileBackend(url, lock_obj=KillSafeLock(path)))
     scheme = url.partition("://")[0].partition("+")[0]
     try:
-        if scheme == "grpc":
-            return _grpc(url)
-        return _patient(lambda: _relational(url, scheme))
+        return _grpc(url) if scheme == "grpc" else _relational(url, scheme)
     except Exception as error:
         text = " ".join(str(error.__cause__ or error).split())
         why = f"cannot be reached ({redact(text)[:200]})"
@@ -156,20 +155,16 @@ def _relational(url: str, scheme: str) -> BaseStorage:
     options: dict[str, Any] = {"pool_pre_ping": True}
     if scheme == "sqlite":
         options = {"connect_args": {"timeout": _SQLITE_SECONDS}}
-    return RDBStorage(url, engine_kwargs=options)
-
-
-def _patient(make: Callable[[], BaseStorage]) -> BaseStorage:
-    """Make a storage; two processes that lay out one database at once get in each other's way."""
+    # two processes that lay out one database at once get in each other's way
     known = ("already exists", "locked", "duplicate", "unique", "concurrently")
     for attempt in range(1, _TRIES):
         try:
-            return make()
+            return RDBStorage(url, engine_kwargs=options)
         except Exception as error:
             if not any(word in f"{error} {error.__cause__ or ''}".lower() for word in known):
                 raise
             time.sleep(random.uniform(0.05, 0.3) * attempt)
-    return make()
+    return RDBStorage(url, engine_kwargs=options)
 
 
 def open_study(url: str, name: str, **options: Any) -> "Study":  # noqa: ANN401  of load_study
@@ -195,7 +190,7 @@ def make_study(
     study = optuna.create_study(
         study_name=name,
         storage=open_storage(url),
-        directions=directions,
+        directions=[StudyDirection[direction.upper()] for direction in directions],
         load_if_exists=True,
     )
     if "space" not in study.user_attrs:

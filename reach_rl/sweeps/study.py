@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from optuna.study import Study
 
-SAMPLERS: dict[str, type[BaseSampler]] = {
-    "tpe": optuna.samplers.TPESampler,
-    "gp": optuna.samplers.GPSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
-    "nsgaii": optuna.samplers.NSGAIISampler,
-    "random": RandomSampler,
-}
+_SAMPLERS = {"tpe": "TPE", "gp": "GP", "cmaes": "CmaEs", "nsgaii": "NSGAII", "random": "Random"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,17 +124,14 @@ def _telling(about: Mapping[str, Any]) -> list[str]:
     return [*ranges, *fixed, *(f"{key}={show(about.get(key))}" for key in judged)]
 
 
-def notes(search: Search, space: SearchSpace) -> Iterator[str]:
-    """What a user may not expect."""
-    if not search.prunes:
-        return
-    config = compose(space.fixed)
-    every, total = config.evaluation.every, config.total_timesteps
-    if every == 0 or every >= total:
-        yield (
-            f"note: evaluation.every={every} looks at no trial before its end, so none is pruned; "
-            f"try evaluation.every={max(1, total // 5)}"
-        )
+def unpruned(search: Search, space: SearchSpace) -> str:
+    """A note where a pruner has nothing to look at, otherwise nothing."""
+    config = compose(space.fixed) if search.prunes else None
+    if config is None or 0 < config.evaluation.every < config.total_timesteps:
+        return ""
+    told = f"evaluation.every={config.evaluation.every} looks at no trial before its end"
+    better = max(1, config.total_timesteps // 5)
+    return f"note: {told}, so none is pruned; try evaluation.every={better}"
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
@@ -195,7 +186,7 @@ def sampler(wanted: Search, space: Sequence[Dimension], number: int) -> BaseSamp
         if name == "qmc":
             points = {d.key: distribution(d) for d in space}
             return Sobol(points, **options, warn_asynchronous_seeding=False)
-        return SAMPLERS[name](**options | {"seed": own})
+        return getattr(optuna.samplers, f"{_SAMPLERS[name]}Sampler")(**options | {"seed": own})
 
 
 def pruner(wanted: Any) -> optuna.pruners.BasePruner:  # noqa: ANN401  a Pruner of config.search

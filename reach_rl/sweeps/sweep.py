@@ -23,8 +23,8 @@ from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.sweeps import results
 from reach_rl.sweeps.launchers import in_slots, launch_all, returned, shares, workers
-from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, REASON, Heartbeat, Ledger
-from reach_rl.sweeps.study import SearchSpace, begin, notes, sampler, search_space, suggest
+from reach_rl.sweeps.ledger import FOLDER, OVERRIDES, REASON, Ledger, heartbeat
+from reach_rl.sweeps.study import SearchSpace, begin, sampler, search_space, suggest, unpruned
 from reach_rl.sweeps.table import StudyTable
 from reach_rl.sweeps.trial import SWEEPS, Listening, Signalled
 from reach_rl.sweeps.winner import finish
@@ -117,7 +117,7 @@ class Sweep:
     def run(self) -> int:
         """All trials that are left; the exit code."""
         SWEEPS.add(os.getpid())
-        for note in notes(self.search, self.space):
+        if note := unpruned(self.search, self.space):
             self._say(note)
         with StudyTable(self.study, self.total, self.parallel, self.console):
             left = self.total - self.ledger.ended()
@@ -201,7 +201,7 @@ class Sweep:
         """Launch a trial and see to it that it does not stay RUNNING."""
         died, result = "", None
         try:
-            with Heartbeat(self.ledger.place(number), listens=False):
+            with heartbeat(self.ledger.place(number), listens=False):
                 result = self.launcher.launch([overrides], initial_job_idx=number)[0]
         except (KeyboardInterrupt, SystemExit):
             self.ledger.give_up(number, "stopped at once")

@@ -25,7 +25,7 @@ from reach_rl.config.untrusted import redact
 from reach_rl.rundir.atomic import write_json
 from reach_rl.rundir.listing import last_record
 from reach_rl.rundir.status import Status, read_status
-from reach_rl.sweeps.ledger import ENV_STEPS, SEED_VALUES, SEEDS, Heartbeat, Ledger
+from reach_rl.sweeps.ledger import ENV_STEPS, SEED_VALUES, SEEDS, Ledger, heartbeat
 from reach_rl.sweeps.results import combined, figure
 from reach_rl.sweeps.storage import open_study, url_of
 from reach_rl.sweeps.study import pruner
@@ -101,7 +101,7 @@ def _watched(folder: Path, search: Search, listening: Listening) -> Iterator[Sig
     """
     in_sweep = os.getpid() in SWEEPS
     with contextlib.ExitStack() as stack:
-        stack.enter_context(Heartbeat(folder, listens=True))
+        stack.enter_context(heartbeat(folder, listens=True))
         if not in_sweep:
             with contextlib.suppress(ValueError):  # not the main thread
                 signal.signal(signal.SIGINT, signal.SIG_IGN)

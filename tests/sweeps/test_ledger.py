@@ -16,8 +16,8 @@ from reach_rl.sweeps.ledger import (
     OWNER,
     STALE_SECONDS,
     STOP,
-    Heartbeat,
     Ledger,
+    heartbeat,
     this_process,
     touch,
 )
@@ -187,7 +187,7 @@ def test_a_heartbeat_beats_and_hears_a_wish_to_stop(tmp_path: Path, monkeypatch)
     monkeypatch.setattr("reach_rl.sweeps.ledger.os.kill", lambda pid, number: heard.append(number))
     monkeypatch.setattr("reach_rl.sweeps.ledger.LOOK_SECONDS", 0.01)
     touch(tmp_path / STOP)  # of an earlier time
-    with Heartbeat(tmp_path, listens=True):
+    with heartbeat(tmp_path, listens=True):
         time.sleep(0.1)
         assert heard == []
         assert (tmp_path / HEARTBEAT).exists()
