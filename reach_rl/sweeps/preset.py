@@ -148,23 +148,16 @@ def split(
         if option != usual.get(group) and group not in ("sweep", "experiment", *_SIDE)
     }
     groups = [f"{group}={show(option)}" for group, option in chosen.items()]
-    before, after = (_plain(c.cfg) for c in (composer.compose([*presets, *groups]), full))
+    plain: Any = OmegaConf.to_container  # as written, interpolations included
+    before, after = (plain(c.cfg) for c in (composer.compose([*presets, *groups]), full))
     tree = OmegaConf.create()
     for key, (_, value) in changes(before, after, ()):
         if not _within(key, sides):
             OmegaConf.update(tree, key, value, merge=False)
     names: list[Any] = experiment if isinstance(experiment, list) else [experiment]
     overriding = [{f"override /{group}": option} for group, option in chosen.items()]
-    return [*(name for name in names if name), *overriding], _plain(tree)
+    return [*(name for name in names if name), *overriding], plain(tree)
 
 
 def _within(key: str, sides: Sequence[str]) -> bool:
     return key in sides or key.startswith(tuple(f"{side}{end}" for side in sides for end in "./"))
-
-
-def _plain(cfg: Any) -> dict[str, Any]:  # noqa: ANN401  a DictConfig
-    """The values as written, interpolations included."""
-    from omegaconf import OmegaConf
-
-    tree: Any = OmegaConf.to_container(cfg, resolve=False)
-    return tree

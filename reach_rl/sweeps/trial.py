@@ -159,7 +159,8 @@ class _TrialRuns:
                 return self._ended(folder)
             self.summaries.append(outcome)
             self.values.append([figure(outcome, name) for name in self.search.objective])
-            if index + 1 < len(runs) and self._enough(index):
+            by_run = self.search.pruner.name == "wilcoxon" and index + 1 < len(runs)
+            if by_run and self._report(self.values[index][0], index):
                 return self._pruned(self.folder)
         if len(runs) > 1:
             _write_mean(self.folder, self.summaries, [config.seed for config in runs.values()])
@@ -205,11 +206,6 @@ class _TrialRuns:
             return self._report(value, index * _MOST_EVALUATIONS + evaluation)
 
         return observe if self.search.prunes else lambda *_: False
-
-    def _enough(self, index: int) -> bool:
-        """Whether the runs so far say enough, run by run."""
-        by_seed = self.search.pruner.name == "wilcoxon"
-        return by_seed and self._report(self.values[index][0], index)
 
     def _report(self, value: float, step: int) -> bool:
         trial = optuna.Trial(self.ledger.study, self.trial._trial_id)
