@@ -230,7 +230,7 @@ class ReachBatch:
         self.guard.note(targets)
         joints_before = self._joint_distance()
         self._advance(targets)
-        poisoned = self._guard()
+        poisoned = self.guard.detect()
 
         self._read(slice(None))
         s.measure(self.arm)
@@ -273,10 +273,6 @@ class ReachBatch:
             self._ctrl[:, self._u] = target
             self.batch.step(stage=VEL if i == last else NONE)
         self.seconds_physics += time.perf_counter() - begin
-
-    def _guard(self) -> Bools:
-        """Environments whose simulation was reset because its numbers went bad, (n,)."""
-        return self.guard.detect()
 
     def _delayed(self, action: Array) -> Array:
         """The action that takes effect now, (n, j)."""

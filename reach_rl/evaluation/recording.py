@@ -12,7 +12,7 @@ from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import VEL
 from reach_rl.evaluation.result import Evaluation
-from reach_rl.mdp.arrays import Array, Bools, Ints
+from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel
 
@@ -88,6 +88,7 @@ class JudgedBatch(ReachBatch):
         return observation
 
     def _look(self) -> None:
+        self.poisoned[[incident.row for incident in self.guard.taken()]] = True
         self.self_touched |= self.state.self_contact
         self.table_touched |= self.state.table_contact
         # joints that chatter between two actions may look still at every action
@@ -95,11 +96,6 @@ class JudgedBatch(ReachBatch):
         if self._out:
             speed = self._out["qvel"][:, :, self.robot.dof_adr]
         self.final_speed = np.linalg.norm(speed, axis=2).max(axis=1)
-
-    def _guard(self) -> Bools:
-        bad = super()._guard()
-        self.poisoned |= bad
-        return bad
 
     def _advance(self, targets: Array) -> None:
         if not self.physics_records:

@@ -88,14 +88,9 @@ def _quantiles(numbers: np.ndarray, shares: Sequence[float]) -> list[float]:
     """Quantiles of some numbers, (k,), interpolated as np.quantile does, which takes its time."""
     ordered = np.sort(numbers)
     if math.isnan(ordered[-1]):
-        return [math.nan] * len(shares)
-    out: list[float] = []
-    for share in shares:
-        part, below = math.modf(share * (len(ordered) - 1))
-        low = float(ordered[int(below)])
-        high = float(ordered[min(int(below) + 1, len(ordered) - 1)])
-        out.append(low + part * (high - low))
-    return out
+        ordered[:] = math.nan
+    places = np.multiply(shares, len(ordered) - 1)
+    return np.interp(places, np.arange(len(ordered)), ordered).tolist()
 
 
 def _of_motion(sums: Sequence[float], steps: float) -> dict[str, float]:

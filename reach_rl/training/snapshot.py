@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,28 @@ def put(model: "FastPPO", env: VecNormalize, saved: Checkpoint) -> None:
         ConfigError: it does not fit what was built.
     """
     with _fitting(saved):
-        _put(model, env, saved)
+        progress = saved.progress
+        model.policy.load_state_dict({k: torch.from_numpy(v) for k, v in saved.policy.items()})
+        _load_optimizer(model, saved.optimizer)
+        load_normalizer(env, saved.normalizer)
+        _check_shapes(env.snapshot(), saved.environment)
+        env.restore(saved.environment)
+        model._last_obs = saved.learner["last_obs"]  # type: ignore[assignment]
+        model._last_episode_starts = saved.learner["last_episode_starts"].astype(bool)
+        model.num_timesteps = int(progress["num_timesteps"])  # type: ignore[arg-type]
+        model._n_updates = int(progress["n_updates"])  # type: ignore[arg-type]
+        if hasattr(model.learning_rate, "factor"):
+            model.learning_rate.factor = progress["learning_rate_factor"]  # type: ignore[union-attr]
+        assert model.ep_info_buffer is not None
+        model.ep_info_buffer.extend(progress["episodes"])  # type: ignore[arg-type]
+        version, values, gauss = progress["random.python"]  # type: ignore[misc]
+        random.setstate((version, tuple(values), gauss))
+        name, position, has_gauss, cached = progress["random.numpy"]  # type: ignore[misc]
+        np.random.set_state((name, saved.learner["random.numpy"], position, has_gauss, cached))
+        torch.set_rng_state(torch.from_numpy(saved.learner["random.torch"]))
+        if model.device.type == "cuda" and "random.cuda" in saved.learner:
+            state = torch.from_numpy(saved.learner["random.cuda"])
+            torch.cuda.set_rng_state(state, model.device)
 
 
 @contextmanager
@@ -80,31 +102,6 @@ def _fitting(saved: Checkpoint) -> Iterator[None]:
             f"the checkpoint of step {saved.progress.get('num_timesteps')} does not fit its "
             f"configuration or this version ({text[:200]}); start anew with run_dir="
         ) from error
-
-
-def _put(model: "FastPPO", env: VecNormalize, saved: Checkpoint) -> None:
-    progress = saved.progress
-    model.policy.load_state_dict({k: torch.from_numpy(v) for k, v in saved.policy.items()})
-    _load_optimizer(model, saved.optimizer)
-    load_normalizer(env, saved.normalizer)
-    _check_shapes(env.snapshot(), saved.environment)
-    env.restore(saved.environment)
-    model._last_obs = saved.learner["last_obs"]  # type: ignore[assignment]
-    model._last_episode_starts = saved.learner["last_episode_starts"].astype(bool)
-    model.num_timesteps = int(progress["num_timesteps"])  # type: ignore[arg-type]
-    model._n_updates = int(progress["n_updates"])  # type: ignore[arg-type]
-    if hasattr(model.learning_rate, "factor"):
-        model.learning_rate.factor = progress["learning_rate_factor"]  # type: ignore[union-attr]
-    assert model.ep_info_buffer is not None
-    model.ep_info_buffer.extend(progress["episodes"])  # type: ignore[arg-type]
-    version, values, gauss = progress["random.python"]  # type: ignore[misc]
-    random.setstate((version, tuple(values), gauss))
-    name, position, has_gauss, cached = progress["random.numpy"]  # type: ignore[misc]
-    np.random.set_state((name, saved.learner["random.numpy"], position, has_gauss, cached))
-    torch.set_rng_state(torch.from_numpy(saved.learner["random.torch"]))
-    if model.device.type == "cuda" and "random.cuda" in saved.learner:
-        state = torch.from_numpy(saved.learner["random.cuda"])
-        torch.cuda.set_rng_state(state, model.device)
 
 
 def normalizer_arrays(env: VecNormalize) -> Arrays:
@@ -239,12 +236,9 @@ def acting(
 
 def _check_fit(config: Config, saved: Checkpoint, folder: Path) -> None:
     """Raise a ConfigError if the policy was trained to see or to do something else."""
-    for key, ours, theirs in (
-        ("observation", config.observation, saved.config.observation),
-        ("action", config.action, saved.config.action),
-        ("robot.joints", config.robot.joints, saved.config.robot.joints),
-    ):
-        if ours != theirs:
+    for key in ("observation", "action", "robot.joints"):
+        part = attrgetter(key)
+        if part(config) != part(saved.config):
             raise ConfigError(
                 f"checkpoint={folder}: its {key} is not that of the run's config.yaml; "
                 f"give run= the folder of the run that it comes from"
