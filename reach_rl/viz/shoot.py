@@ -8,10 +8,11 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -42,6 +43,7 @@ DRAWN = (576, 540)
 """Width and height in which each view is drawn (pixels); shown smaller, for smooth edges."""
 SHOWN = (480, 450)
 SIZE = (len(SIDES) * SHOWN[0], SHOWN[1] + STRIP)
+PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
 FREEZE = 0.6
 """The last picture of an episode stands for this long (s)."""
 
@@ -91,9 +93,7 @@ def shoot(film: Film, out: Path) -> None:
         ConfigError: the robot's model is missing.
         OSError: the file cannot be written.
     """
-    with encoder(out, SIZE, film.frames_per_second) as add:
-        for frame, times in frames(film):
-            add(frame, times)
+    encode(frames(film), out, SIZE, film.frames_per_second)
 
 
 def frames(film: Film) -> Iterator[tuple[np.ndarray, int]]:
@@ -181,6 +181,9 @@ def _camera(
     return camera
 
 
+_font = cache(ImageFont.load_default)
+
+
 def strip(film: Film, episode: Episode, step: int, width: int) -> np.ndarray:
     """(STRIP, width, 3) uint8: what is to be told at a control step of an episode."""
     image = Image.new("RGB", (width, STRIP), PAPER)
@@ -189,18 +192,29 @@ def strip(film: Film, episode: Episode, step: int, width: int) -> np.ndarray:
     position = 1000.0 * float(episode.position_error[step])
     angle = math.degrees(float(episode.orientation_error[step]))
     allowed = 1000.0 * film.position_threshold, math.degrees(film.orientation_threshold)
-    left, second, third, last = COLUMNS
-    _column(draw, left, film.title, _which(film, episode), INK, big=20)
-    _error(draw, second, f"{position:.1f} mm", "position", position < allowed[0])
-    _error(draw, third, f"{angle:.1f}°", "orientation", angle < allowed[1])
+    where = f"goal {episode.number + 1:,} of {episode.goals:,}"
+    where += ", among the worst" * episode.worst
+    where += f"   {film.speed:g}x speed" * (film.speed != 1.0)
+    inks = [
+        GREEN if now < most else INK for now, most in zip((position, angle), allowed, strict=True)
+    ]
     word, colour = outcome(film, episode, step)
-    draw.rounded_rectangle((last, 15, width - 24, 49), radius=8, fill=colour)
-    middle = (last + width - 24) / 2
-    draw.text((middle, 32), word, fill="white", font=_font(20), anchor="mm")
-    time = f"{step * film.control_period:.2f} s"
-    draw.text((last, 58), time, fill=FAINT, font=_font(15))
+    *_, last = COLUMNS
+    end = width - 24
+    draw.rounded_rectangle((last, 15, end, 49), radius=8, fill=colour)
     rule = f"within {allowed[0]:.3g} mm, {allowed[1]:.2g}°"
-    draw.text((width - 24, 58), rule, fill=FAINT, font=_font(15), anchor="ra")
+    for x, y, text, size, ink, anchor in (
+        (COLUMNS[0], 32, film.title, 20, INK, "lm"),
+        (COLUMNS[1], 32, f"{position:.1f} mm", 26, inks[0], "lm"),
+        (COLUMNS[2], 32, f"{angle:.1f}°", 26, inks[1], "lm"),
+        ((last + end) / 2, 32, word, 20, "white", "mm"),
+        (COLUMNS[0], 58, where, 15, FAINT, "la"),
+        (COLUMNS[1], 58, "position error", 15, FAINT, "la"),
+        (COLUMNS[2], 58, "orientation error", 15, FAINT, "la"),
+        (last, 58, f"{step * film.control_period:.2f} s", 15, FAINT, "la"),
+        (end, 58, rule, 15, FAINT, "ra"),
+    ):
+        draw.text((x, y), text, fill=ink, font=_font(size), anchor=anchor)
     return np.asarray(image)
 
 
@@ -218,34 +232,6 @@ def outcome(film: Film, episode: Episode, step: int) -> tuple[str, tuple[int, in
     return ("holding", AMBER) if inside else ("on the way", GREY)
 
 
-def _which(film: Film, episode: Episode) -> str:
-    what = f"goal {episode.number + 1:,} of {episode.goals:,}"
-    what += ", among the worst" if episode.worst else ""
-    return what if film.speed == 1.0 else f"{what}   {film.speed:g}x speed"
-
-
-def _error(draw: ImageDraw.ImageDraw, x: int, text: str, of: str, small: bool) -> None:
-    """An error, green where it is small enough."""
-    _column(draw, x, text, f"{of} error", GREEN if small else INK)
-
-
-def _column(
-    draw: ImageDraw.ImageDraw,
-    x: int,
-    text: str,
-    label: str,
-    colour: tuple[int, int, int],
-    big: int = 26,
-) -> None:
-    draw.text((x, 32), text, fill=colour, font=_font(big), anchor="lm")
-    draw.text((x, 58), label, fill=FAINT, font=_font(15))
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
 def ffmpeg() -> str:
     """Path of the program: that of imageio-ffmpeg, or the system's. Raises ImportError."""
     try:
@@ -257,19 +243,19 @@ def ffmpeg() -> str:
         raise ImportError(f"no ffmpeg: {hint}") from error
 
 
-@contextmanager
-def encoder(
-    out: Path, size: tuple[int, int], frames_per_second: int
-) -> Iterator[Callable[..., None]]:
-    """Encode the frames that are handed over within the block to a file, which appears at its end.
+def encode(
+    pictures: Iterable[tuple[np.ndarray, int]],
+    out: Path,
+    size: tuple[int, int],
+    frames_per_second: int,
+) -> None:
+    """Encode frames to a file, which appears whole or not at all.
 
     Args:
+        pictures: (h, w, 3) uint8, and how many times each is shown.
         out: an .mp4 (H.264, yuv420p, plays everywhere); its folder is made if missing.
         size: even width and height (pixels).
         frames_per_second: of the film.
-
-    Yields:
-        A function that appends a frame (h, w, 3) uint8; how many times, 1 if not given.
 
     Raises:
         ImportError: there is no ffmpeg.
@@ -283,26 +269,17 @@ def encoder(
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p",
         "-threads", "1", "-movflags", "+faststart",
     ]  # fmt: skip
-    pipe = subprocess.PIPE
-    with (
-        _published(out) as part,
-        subprocess.Popen([*command, str(part)], stdin=pipe, stderr=pipe) as process,
-    ):
-        assert process.stdin is not None
-
-        def add(frame: np.ndarray, times: int = 1) -> None:
-            process.stdin.write(np.ascontiguousarray(frame).tobytes() * times)  # type: ignore[union-attr]
-
+    with _published(out) as part, subprocess.Popen([*command, str(part)], **PIPES) as process:
         try:
             with suppress(BrokenPipeError):  # it says why
-                yield add
+                for picture, times in pictures:
+                    process.stdin.write(picture.tobytes() * times)
         except BaseException:
             process.kill()
+            process.communicate()
             raise
-        finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-        _check(process.wait(), process.stderr.read())  # type: ignore[union-attr]
+        said = process.communicate()[1]
+        _check(process.returncode, said)
 
 
 def preview(film: Path) -> Path:

@@ -27,7 +27,7 @@ from reach_rl.viz.shoot import (
     VideoError,
     _model,
     cameras,
-    encoder,
+    encode,
     ffmpeg,
     frames,
     shoot,
@@ -163,13 +163,16 @@ def test_a_film_travels_in_a_file(tmp_path):
 
 def test_a_film_appears_whole_or_not_at_all(tmp_path):
     out = tmp_path / "a.mp4"
-    with pytest.raises(RuntimeError), encoder(out, (32, 32), 10) as add:
-        add(np.zeros((32, 32, 3), np.uint8), 5)
+
+    def breaking():
+        yield np.zeros((32, 32, 3), np.uint8), 5
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        encode(breaking(), out, (32, 32), 10)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(VideoError, match="ffmpeg failed"), encoder(out, (33, 33), 10) as add:
-        for _ in range(200):
-            add(np.zeros((33, 33, 3), np.uint8))
+    with pytest.raises(VideoError, match="ffmpeg failed"):
+        encode([(np.zeros((33, 33, 3), np.uint8), 1)] * 200, out, (33, 33), 10)
     assert list(tmp_path.iterdir()) == []
 
 

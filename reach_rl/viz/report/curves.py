@@ -272,11 +272,9 @@ def _threshold(chart: draw.Chart, groups: Groups, name: str, unit: str) -> None:
     values = {number(run.config, "task", key) for run in members(groups)}
     value = values.pop() if len(values) == 1 else None
     if value is not None:
-        chart.rule("y", factor * value, draw.GREEN)
-        y = float(np.log10(factor * value))  # Plotly wants the logarithm for notes alone
-        chart.note(
-            "threshold", draw.GREEN, x=0, xref="paper", xanchor="left", y=y, yanchor="bottom"
-        )
+        steps = np.concatenate([trace["x"] for trace in chart.traces])
+        ends = [steps.min(), steps.max()]
+        chart.line(ends, [factor * value] * 2, "threshold", draw.GREEN, unit, dash="dot")
 
 
 def _healthy_zone(chart: draw.Chart, groups: Groups, name: str, metric: Metric) -> str:

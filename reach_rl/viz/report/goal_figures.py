@@ -57,8 +57,11 @@ def _histogram(found: _Judged, measure: Measure) -> draw.Figure:
     shown = [v[_usable(v, measure)] for v in values]
     limit = _limit(found, measure)
     edges = _edges(np.concatenate([*shown, [] if limit is None else [limit]]), measure.log)
-    chart = draw.Chart(280, _axis(edges, measure), draw.named("goals"), hovermode="closest")
-    chart.layout |= {"bargap": 0.06, "barmode": "stack", "legend": {"traceorder": "normal"}}
+    axis = draw.named(measure.unit) | (
+        draw.log_axis(*np.log10(edges[[0, -1]])) if measure.log else {}
+    )
+    chart = draw.Chart(280, axis, draw.named("goals"), hovermode="closest")
+    chart.layout |= {"barmode": "stack", "legend": {"traceorder": "normal"}}
     if len(found) == 1:
         reached = np.concatenate([e.success for e in found[0][1]])[_usable(values[0], measure)]
         for part, name, color in (
@@ -70,13 +73,13 @@ def _histogram(found: _Judged, measure: Measure) -> draw.Figure:
     else:
         chart.y |= {"title": {"text": "share of goals"}, "tickformat": ".0%"}
         for (group, _), part, color in zip(found, shown, draw.cycle(len(found)), strict=True):
-            counts = np.histogram(_scaled(part, measure.log), edges)[0] / max(1, len(part))
+            counts = np.histogram(part, edges)[0] / max(1, len(part))
             style: dict[str, Any] = {
-                "shape": "hvh",
+                "shape": "hv",
                 "fill": "tozeroy",
                 "fillcolor": draw.faded(color, 0.12),
             }
-            chart.line((edges[:-1] + edges[1:]) / 2, counts, group.name, color, "share", **style)
+            chart.line(edges, [*counts, 0.0], group.name, color, "share", **style)
     return _labelled(chart, measure, limit, np.concatenate(values))
 
 
@@ -85,8 +88,8 @@ def _labelled(
 ) -> draw.Figure:
     caption = measure.caption + (" Logarithmic axis." if measure.log else "")
     if limit is not None:
-        x = float(np.log10(limit))
-        chart.rule("x", x, draw.GREEN)
+        chart.rule("x", limit, draw.GREEN)
+        x = float(np.log10(limit)) if measure.log else limit  # as Plotly wants it for notes
         chart.note("threshold", x=x, y=1, yref="paper", yanchor="bottom")
         caption += " Right of the dotted line a goal is missed."
     whole = values[np.isfinite(values)]
@@ -99,10 +102,6 @@ def _usable(values: Array, measure: Measure) -> Bools:
     return np.isfinite(values) & ((values > 0) | (not measure.log))
 
 
-def _scaled(values: Array, log: bool) -> Array:
-    return np.log10(values) if log else values
-
-
 def _limit(found: _Judged, measure: Measure) -> float | None:
     """The threshold, where all runs have the same."""
     if not measure.threshold:
@@ -112,30 +111,21 @@ def _limit(found: _Judged, measure: Measure) -> float | None:
 
 
 def _edges(values: Array, log: bool) -> Array:
-    """Ends of the bars; of logarithms where the axis shows them."""
-    values = _scaled(values if values.size else np.array([1.0, 10.0]), log)
-    low, high = float(values.min()), float(values.max())
+    """Ends of the bars, evenly spaced on the axis."""
+    low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 10.0)
+    if log:
+        return np.geomspace(low, high * (1 + 1e-6), BINS + 1)
     return np.linspace(low, high + 1e-9 + 1e-6 * abs(high), BINS + 1)
 
 
-def _axis(edges: Array, measure: Measure) -> dict[str, Any]:
-    """A linear axis, which may show logarithms."""
-    axis = draw.named(measure.unit)
-    if measure.log:
-        values = draw.decades(edges[0], edges[-1])
-        axis |= {"tickvals": np.log10(values), "ticktext": [f"{v:g}" for v in values]}
-    return axis
-
-
 def _bars(values: Array, edges: Array, name: str, color: str, measure: Measure) -> dict[str, Any]:
-    ends = 10**edges if measure.log else edges
     return {
         "type": "bar",
         "x": (edges[:-1] + edges[1:]) / 2,
-        "y": np.histogram(_scaled(values, measure.log), edges)[0],
-        "width": float(edges[1] - edges[0]) * 0.94,
+        "y": np.histogram(values, edges)[0],
+        "width": np.diff(edges) * 0.94,
         "name": name,
-        "customdata": [f"{a:.3g} to {b:.3g} {measure.unit}" for a, b in pairwise(ends)],
+        "customdata": [f"{a:.3g} to {b:.3g} {measure.unit}" for a, b in pairwise(edges)],
         "marker": {"color": color, "line": {"width": 0}},
         "hovertemplate": "%{customdata}: %{y} goals<extra></extra>",
     }

@@ -160,14 +160,11 @@ class Chart:
 
     def log_scale(self) -> None:
         """Make the y axis logarithmic, with round ticks and room around what is drawn so far."""
-        heights = [np.asarray(trace["y"], float) for trace in self.traces]
-        heights.append(np.array([s["y0"] for s in self.shapes if s.get("xref") == "paper"]))
-        known = np.log10([y for y in np.concatenate(heights) if np.isfinite(y) and y > 0] or [1.0])
+        heights = np.concatenate([np.asarray(trace["y"], float) for trace in self.traces])
+        known = np.log10([y for y in heights if np.isfinite(y) and y > 0] or [1.0])
         low, high = float(known.min()), float(known.max())
         room = 0.05 * (high - low) + 0.02
-        ticks = decades(low - room, high + room)
-        self.y |= {"type": "log", "range": [low - room, high + room], "tickvals": ticks}
-        self.y["ticktext"] = [f"{value:g}" for value in ticks]
+        self.y |= log_axis(low - room, high + room)
 
     def note(self, text: str, color: str = MUTED, **place: Any) -> None:  # noqa: ANN401
         """Write a small text; `place` is Plotly's x, y, xref, yanchor and so on."""
@@ -180,12 +177,14 @@ class Chart:
         self.shapes.append({**ends, f"{other}ref": "paper", **style})
 
 
-def decades(low: float, high: float) -> list[float]:
-    """Round values between two logarithms to base 10."""
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis with round ticks between two logarithms to base 10."""
     powers = np.arange(np.floor(low), np.ceil(high) + 1)
     digits = (1,) if high - low > 3.5 else (1, 3) if high - low > 2 else (1, 2, 5)
-    values = [d * 10.0**p for p in powers for d in digits]
-    return [float(f"{v:.3g}") for v in values if low - 0.02 <= np.log10(v) <= high + 0.02]
+    values = [float(f"{d * 10.0**p:.3g}") for p in powers for d in digits]
+    ticks = [v for v in values if low - 0.02 <= np.log10(v) <= high + 0.02]
+    text = [f"{v:g}" for v in ticks]
+    return {"type": "log", "range": [low, high], "tickvals": ticks, "ticktext": text}
 
 
 def sentence(text: str) -> str:

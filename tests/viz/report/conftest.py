@@ -10,7 +10,7 @@ from reach_rl.config.load import compose
 from reach_rl.monitoring.record import open_record
 from reach_rl.training.session import train
 from reach_rl.viz.report import write_report
-from reach_rl.viz.shoot import encoder
+from reach_rl.viz.shoot import encode
 
 TINY = (
     "vec_env.n_envs=8",
@@ -48,9 +48,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_record(folder / "0", config, step=1536) as record:
         record.alert(1024, TITLE, "approx_kl was 0.07, above 0.05; try ppo.learning_rate=1e-4")
     (folder / "0" / "videos").mkdir()
-    with encoder(folder / "0" / "videos" / "000000001024_best.mp4", (64, 48), 5) as add:
-        for shade in range(5):
-            add(np.full((48, 64, 3), 50 * shade, np.uint8))
+    pictures = [(np.full((48, 64, 3), 50 * shade, np.uint8), 1) for shade in range(5)]
+    encode(pictures, folder / "0" / "videos" / "000000001024_best.mp4", (64, 48), 5)
     return folder
 
 
