@@ -61,7 +61,7 @@ def _bundle(
     for_hub = wanted.format is ExportFormat.HUB
     try:
         with published(out, bundle.FILES | HUB_FILES if for_hub else bundle.FILES) as folder:
-            written = bundle.write(
+            contract, figures = bundle.write(
                 subject,
                 folder,
                 goals=wanted.goals,
@@ -69,21 +69,19 @@ def _bundle(
                 threads=threads_of(wanted.threads),
             )
             if for_hub:
-                complete_for_hub(
-                    folder, subject.folder, written.contract, written.summary, out.name
-                )
+                complete_for_hub(folder, subject.folder, contract, figures, out.name)
             else:
-                atomic.write_atomic(folder / "README.md", card(written.contract))
+                atomic.write_atomic(folder / "README.md", card(contract))
     except bundle.Unproven as error:
         say(f"not exported: {error}")
         return UNPROVEN
-    proof = written.proof
+    proof = contract["proof"]
     say(
-        f"onnxruntime and torch agree over {proof.observations:,} observations: joint targets "
-        f"differ by at most {proof.largest:.1g} rad",
+        f"onnxruntime and torch agree over {proof['observations']:,} observations: joint targets "
+        f"differ by at most {proof['largest_difference_rad']:.1g} rad",
     )
-    if written.summary is not None:
-        rate, region = written.summary["success_rate"], written.summary["region"]
+    if figures is not None:
+        rate, region = figures["success_rate"], figures["region"]
         say(f"the bundle reaches {rate:.1%} of {wanted.goals:,} goals of {region}")
     say(f"{subject.folder.name} is in {out}")
     return 0

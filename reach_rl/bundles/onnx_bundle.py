@@ -5,7 +5,7 @@ The proof runs onnxruntime beside torch and the environment, on what arms really
 
 import hashlib
 import io
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import yaml
 
 from reach_rl import __version__
 from reach_rl.bundles.graph import OPSET
-from reach_rl.bundles.policy_graph import PolicyGraph, build
+from reach_rl.bundles.policy_graph import STATE, PolicyGraph, build
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
@@ -55,40 +55,13 @@ KEPT = 64
 """Golden vectors."""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleProof:
-    """What was compared."""
-
-    observations: int
-    largest: float
-    """Largest difference of a joint target (rad)."""
-    step: int
-    """Environment step of the largest difference."""
-    joint: str
-    golden: dict[str, Array]
-    """`input.<name>` and `output.<name>`, (KEPT, ...) each."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the difference is small enough."""
-        return self.largest < TOLERANCE
-
-
 class Unproven(Exception):
     """The model does not compute what the policy does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What was written."""
-
-    contract: dict[str, Any]
-    proof: BundleProof
-    summary: dict[str, Any] | None
-    """Figures of the bundle on the held-out goals."""
-
-
-def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, threads: int) -> Written:
+def write(
+    subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, threads: int
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Write a bundle into an empty folder, without its card.
 
     Args:
@@ -98,6 +71,9 @@ def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, thread
         seed: of these goals.
         threads: physics threads.
 
+    Returns:
+        What contract.json holds, and the figures of the bundle on the held-out goals.
+
     Raises:
         ConfigError: the arm cannot be made or written.
         Unproven: onnxruntime and torch differ.
@@ -105,16 +81,11 @@ def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, thread
     config = subject.config
     robot = load_robot(config.robot, config.task.physics_step)
     graph = build(config, subject.saved, robot)
-    proof = prove(graph, policy_of(subject.saved), config, robot, threads)
-    if not proof.holds:
-        raise Unproven(
-            f"onnxruntime and torch differ by {proof.largest:.3g} rad at {proof.joint} in step "
-            f"{proof.step} of {proof.observations:,} observations; {TOLERANCE:g} is allowed"
-        )
+    proof, golden = prove(graph, policy_of(subject.saved), config, robot, threads)
     told, model = _with_its_model(config)
     contents = {
         "policy.onnx": graph.model.SerializeToString(),
-        "golden.npz": _npz(proof.golden),
+        "golden.npz": _npz(golden),
         "config.yaml": yaml.safe_dump(redact(to_tree(told)), sort_keys=False).encode(),
         **model,
     }
@@ -126,14 +97,14 @@ def write(subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, thread
     atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
     bundle = Bundle(folder)  # as a robot's computer would
     if goals == 0:
-        return Written(contract, proof, None)
+        return contract, None
     held_out = held_out_goals(config, robot, goals, seed, threads)
     config, driver = make_driver("bundle", config, robot, bundle)
     result = evaluate(driver, config, held_out, threads=threads, robot=robot, seed=seed)
     summary = result.summary(bundle.contract.checkpoint)
     contract["results"] = {name: summary[name] for name in RESULTS}
     atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
-    return Written(contract, proof, summary)
+    return contract, summary
 
 
 def _with_its_model(config: Config) -> tuple[Config, dict[str, bytes]]:
@@ -147,7 +118,7 @@ def _with_its_model(config: Config) -> tuple[Config, dict[str, bytes]]:
 
 
 def _contract(
-    subject: TrainedPolicy, robot: RobotModel, graph: PolicyGraph, proof: BundleProof
+    subject: TrainedPolicy, robot: RobotModel, graph: PolicyGraph, proof: dict[str, float]
 ) -> dict[str, Any]:
     config = subject.config
     task = config.task
@@ -185,7 +156,7 @@ def _contract(
             kind: [{**asdict(p), "shape": ["n", *p.shape], "type": "float64"} for p in ports]
             for kind, ports in (("inputs", graph.inputs), ("outputs", graph.outputs))
         },
-        "state": graph.state,
+        "state": {p.name: STATE[p.name] for p in graph.inputs if p.name in STATE},
         "limits": _limits(config, robot),
         "task": {
             "region": task.region.name,
@@ -194,11 +165,7 @@ def _contract(
             "hold_s": task.hold_time,
             "episode_s": task.episode_steps * task.control_period,
         },
-        "proof": {
-            "observations": proof.observations,
-            "largest_difference_rad": proof.largest,
-            "tolerance_rad": TOLERANCE,
-        },
+        "proof": proof,
     }
 
 
@@ -239,7 +206,7 @@ def prove(
     robot: RobotModel,
     threads: int,
     observations: int = OBSERVATIONS,
-) -> BundleProof:
+) -> tuple[dict[str, float], dict[str, Array]]:
     """Run the torch policy in the batch, and the model beside it on the same arms.
 
     Half of the arms follow the policy, half get their action with noise on top, so that what is
@@ -253,6 +220,13 @@ def prove(
         robot: the arm.
         threads: physics threads.
         observations: how many, at least.
+
+    Returns:
+        What contract.json tells of it, and the golden vectors: `input.<name>` and
+        `output.<name>`, (KEPT, ...) each.
+
+    Raises:
+        Unproven: a joint target differs by more than TOLERANCE.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -284,6 +258,15 @@ def prove(
         noise = rng.normal(0.0, 0.5, asked.shape)
         noise[: ARMS // 2] = 0.0
         observation = batch.step(np.clip(asked + noise, -1.0, 1.0)).observation
+    if not largest < TOLERANCE:
+        raise Unproven(
+            f"onnxruntime and torch differ by {largest:.3g} rad at {robot.joint_names[where[1]]} "
+            f"in step {where[0]} of {steps * ARMS:,} observations; {TOLERANCE:g} is allowed"
+        )
     picked = np.linspace(0, steps - 1, KEPT).round().astype(int)
     stacked = {k: np.stack([golden[i][k] for i in picked]) for k in golden[0]}
-    return BundleProof(steps * ARMS, largest, where[0], robot.joint_names[where[1]], stacked)
+    return {
+        "observations": steps * ARMS,
+        "largest_difference_rad": largest,
+        "tolerance_rad": TOLERANCE,
+    }, stacked

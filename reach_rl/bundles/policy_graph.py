@@ -41,8 +41,6 @@ class PolicyGraph:
     model: onnx.ModelProto
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    state: dict[str, str]
-    """Input -> the output of the call before that it takes."""
 
 
 def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
@@ -81,8 +79,7 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
     used = g.drop_unused(ALWAYS)
     inputs = tuple(port for port in ports if port.name in used)
     model = g.model(f"reach_rl_{robot.name}", "joint state and goal pose in, joint targets out")
-    state = {name: source for name, source in STATE.items() if name in used}
-    return PolicyGraph(model, inputs, outputs, state)
+    return PolicyGraph(model, inputs, outputs)
 
 
 ALWAYS = ("joint_position", "joint_velocity", "goal_position", "goal_quaternion")

@@ -82,14 +82,14 @@ def test_a_trained_policy_and_its_bundle_reach_the_same(tmp_path):
     folder = checkpoint.resolve(home, "best")
     saved = checkpoint.read(folder)
     subject = TrainedPolicy(home, folder, saved.config, saved)
-    written = bundles.write(subject, tmp_path, goals=100, seed=8, threads=1)
-    assert written.proof.observations == 500 and written.proof.holds
+    contract, figures = bundles.write(subject, tmp_path, goals=100, seed=8, threads=1)
+    assert contract["proof"]["observations"] == 500
     robot = load_robot(saved.config.robot, saved.config.task.physics_step)
     goals = held_out_goals(saved.config, robot, 100, 8)
     policy = subject.policy
     trained = judge(policy, saved.config, goals, threads=1, robot=robot, seed=8)
     assert trained.success.mean() > 0.9
-    assert abs(written.summary["success_rate"] - trained.success.mean()) <= 0.002
+    assert abs(figures["success_rate"] - trained.success.mean()) <= 0.002
 
 
 def test_what_is_in_a_bundle(bundle):
@@ -152,17 +152,17 @@ def test_goals_and_poses_are_in_the_frame_of_the_base(tmp_path):
     xml = (assets_dir() / "robots" / "ur5e.xml").read_text()
     hung = '<body name="base_link" pos="0.3 -0.2 2" quat="0.2 0.9 0.1 -0.3"'
     xml = xml.replace('<body name="base_link"', hung)
-    written, out = written_for(xml, tmp_path, 30)
-    assert written.proof.holds and written.proof.observations == 500
-    assert written.summary["success_rate"] > 0.8
-    assert "body base_link" in written.contract["frames"]["base"]
+    (contract, judged), out = written_for(xml, tmp_path, 30)
+    assert contract["proof"]["observations"] == 500
+    assert judged["success_rate"] > 0.8
+    assert "body base_link" in contract["frames"]["base"]
     assert str(tmp_path) not in (out / "config.yaml").read_text()
     (tmp_path / "arm.xml").unlink()
     argv = [f"bundle={out}", "yardstick=false", "goals=30", "seed=3", "threads=1"]
     figures = tmp_path / "figures.json"
     assert front("evaluate", evaluate.job, [*argv, f"out={figures}"]) == 0
     found = json.loads(figures.read_text())
-    assert found["success_rate"] == written.summary["success_rate"]
+    assert found["success_rate"] == judged["success_rate"]
     assert "differs_from_training" not in found
     state = {
         "joint_position": np.array([[0.3, -1.2, 1.4, -1.5, -1.0, 0.5]]),
