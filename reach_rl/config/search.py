@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -88,52 +88,37 @@ def objectives(early: bool = False) -> list[str]:
     return [SCORE, *found, *(() if early else ("wall_time_s", "steps_per_second"))]
 
 
-class _Arguments:
-    """What an argument of Optuna's samplers and pruners may be; their files say which has which."""
-
-    name: str
-    seed: Seed | None
-    n_startup_trials: Whole
-    n_ei_candidates: Count
-    multivariate: bool
-    group: bool
-    constant_liar: bool
-    deterministic_objective: bool
-    sigma0: Positive | None
-    popsize: Annotated[Integer, Ge(2)] | None
-    consider_pruned_trials: bool
-    use_separable_cma: bool
-    with_margin: bool
-    lr_adapt: bool
-    population_size: Annotated[Integer, Ge(2)]
-    mutation_prob: Share | None
-    crossover_prob: Share
-    swapping_prob: Share
-    qmc_type: Literal["sobol", "halton"]
-    scramble: bool
-    n_warmup_steps: Whole
-    interval_steps: Count
-    n_min_trials: Count
-    percentile: Annotated[Number, Ge(0), Le(100)]
-    min_resource: Count
-    max_resource: Count | None
-    reduction_factor: Annotated[Integer, Ge(2)]
-    bootstrap_count: Whole
-    p_threshold: Annotated[Number, Gt(0), Lt(1)]
-    n_startup_steps: Whole
+_AtLeastTwo = Annotated[Integer, Ge(2)]
+_ARGUMENTS = {
+    str: "name",
+    bool: "multivariate group constant_liar deterministic_objective consider_pruned_trials"
+    " use_separable_cma with_margin lr_adapt scramble",
+    Whole: "n_startup_trials n_warmup_steps bootstrap_count n_startup_steps",
+    Count: "n_ei_candidates interval_steps n_min_trials min_resource",
+    Count | None: "max_resource",
+    _AtLeastTwo: "population_size reduction_factor",
+    _AtLeastTwo | None: "popsize",
+    Seed | None: "seed",
+    Positive | None: "sigma0",
+    Share: "crossover_prob swapping_prob",
+    Share | None: "mutation_prob",
+    Annotated[Number, Ge(0), Le(100)]: "percentile",
+    Annotated[Number, Gt(0), Lt(1)]: "p_threshold",
+    Literal["sobol", "halton"]: "qmc_type",
+}
+"""Type -> the arguments of Optuna's samplers and pruners; their files say which has which."""
 
 
 @cache
 def parts(kind: str) -> dict[str, type]:
     """Every sampler, or pruner, that has a file in conf/: its schema by name."""
-    files = sheets().items()
-    keys = {n.rpartition("/")[2]: f.tree for n, f in files if n.startswith(f"{GROUP}/{kind}/")}
-    return {name: _part(keys[name]) for name in keys}
-
-
-def _part(keys: Iterable[str]) -> type:
-    types = {key: _Arguments.__annotations__[key] for key in keys}
-    return strict(type("Part", (), {"__annotations__": types}))
+    types = {name: tp for tp, names in _ARGUMENTS.items() for name in names.split()}
+    found = {}
+    for path, sheet in sheets().items():
+        if path.startswith(f"{GROUP}/{kind}/"):
+            keys = {"__annotations__": {key: types[key] for key in sheet.tree}}
+            found[path.rpartition("/")[2]] = strict(type("Part", (), keys))
+    return found
 
 
 @strict
@@ -218,8 +203,7 @@ def current() -> tuple[Search, int] | None:
 
 def unknown(key: str) -> str | None:
     """Why Hydra has no such key below hydra.sweeper, with what has it, or the nearest there is."""
-    above, _, name = key.rpartition(".")
-    if not above.startswith(PATH):
+    if not key.startswith(f"{PATH}."):
         return None
     having = {f"{PATH}.{known}": "sweep=search" for known in below(Search, "")}
     for part in KINDS:
@@ -227,9 +211,8 @@ def unknown(key: str) -> str | None:
             having |= {f"{PATH}.{part}.{k}": f"{GROUP}/{part}={option}" for k in below(schema, "")}
     if key in having:
         return f"only a search has it; add {having[key]}"
-    here = [known.rpartition(".") for known in having]
-    near = nearest(name, [last for group, _, last in here if group == above])
-    return "a search has no such key" + (f"; did you mean {above}.{near}?" if near else "")
+    near = nearest(key, list(having), cutoff=0.9)
+    return "a search has no such key" + (f"; did you mean {near}?" if near else "")
 
 
 def rules(search: Search, space: Sequence[Dimension], launcher: str) -> Iterator[Problem]:
