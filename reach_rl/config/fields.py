@@ -4,11 +4,11 @@ Pydantic reads them when it types something; it is not imported here, since help
 read them too.
 """
 
-import copy
 import inspect
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, make_dataclass
 from functools import cache, partial
 from types import SimpleNamespace, UnionType
@@ -151,7 +151,9 @@ def _term_schema(function: Callable[..., Any], base: type) -> type:
     added = []
     for p in _arguments(function):
         if p.name not in base.__dataclass_fields__:
-            added.append((p.name, _lenient(_annotation(function, p)), _default(p)))
+            given: Any = partial(deepcopy, p.default)
+            own = field() if p.default is p.empty else field(default_factory=given)
+            added.append((p.name, _lenient(_annotation(function, p)), own))
     if not added:
         return base
     name = f"{base.__name__}[{function.__name__}]"
@@ -162,12 +164,6 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
     """What an argument is annotated with; the others may name what only type checkers import."""
     alone = SimpleNamespace(__annotations__={"": parameter.annotation})
     return get_type_hints(alone, function.__globals__, include_extras=True)[""]
-
-
-def _default(parameter: inspect.Parameter) -> Any:  # noqa: ANN401  a field
-    if parameter.default is parameter.empty:
-        return field()
-    return field(default_factory=partial(copy.deepcopy, parameter.default))
 
 
 def _lenient(tp: Any) -> Any:  # noqa: ANN401  a type expression

@@ -120,14 +120,14 @@ class Proof:
         fresh = issubclass(verb.schema, Config) and getattr(self.config, "resume", None) is None
         if self.composed is None or not fresh:
             return list(problems)
-        found = []
-        for line in problems:
-            start = re.match(r"([\w.]+)(=\S+)?: ", line)
-            key = find(verb.schema, start.group(1)) if start else None
-            where = self.composed.source(key.path) if key is not None and key.leaf else ""
-            at = start.end() - 2 if start else 0
-            found.append(f"{line[:at]} ({where}){line[at:]}" if where else line)
-        return found
+        source = self.composed.source
+
+        def place(found: re.Match[str]) -> str:
+            key = find(verb.schema, found[2])
+            where = source(key.path) if key is not None and key.leaf else ""
+            return f"{found[1]} ({where}): " if where else found[0]
+
+        return [re.sub(r"^(([\w.]+)(?:=\S+)?): ", place, line) for line in problems]
 
 
 def prove(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof:
@@ -148,7 +148,7 @@ def judge(composed: Composed, verb: Verb) -> tuple[Any, list[str]]:
     config = typed(verb.schema, composed.tree)
     problems = config if isinstance(config, list) else []
     if not problems:
-        problems = [*verb.rules(config), *verb.file_rules(config, composed.composer)]
+        problems = [*verb.rules(config), *verb.rules(config, composed.composer)]
     lines = [problem.line(composed.source(problem.key)) for problem in problems]
     lines += naming_code(composed.hydra, composed.overrides)
     return (NOTHING if lines else config), lines
@@ -184,8 +184,7 @@ def _refusal(
     if asked:
         rule = f"refers to ${{{asked.group(1)}}}, which there is not"
     elif "Could not override" in message and text and text.startswith("hydra."):
-        key = text.partition("=")[0]
-        rule = unknown(key) or "Hydra has no such key; see --hydra-help"
+        rule = unknown(text.partition("=")[0]) or "Hydra has no such key; see --hydra-help"
     elif "Could not override" in message and text:
         rule = f"not there yet; try {addition(verb.schema, text)}"
     elif "Could not append" in message and text:

@@ -88,31 +88,31 @@ def objectives(early: bool = False) -> list[str]:
     return [SCORE, *found, *(() if early else ("wall_time_s", "steps_per_second"))]
 
 
-_AtLeastTwo = Annotated[Integer, Ge(2)]
-_ARGUMENTS = {
+_ARGUMENTS: dict[Any, str] = {
     str: "name",
     bool: "multivariate group constant_liar deterministic_objective consider_pruned_trials"
     " use_separable_cma with_margin lr_adapt scramble",
     Whole: "n_startup_trials n_warmup_steps bootstrap_count n_startup_steps",
-    Count: "n_ei_candidates interval_steps n_min_trials min_resource",
-    Count | None: "max_resource",
-    _AtLeastTwo: "population_size reduction_factor",
-    _AtLeastTwo | None: "popsize",
-    Seed | None: "seed",
-    Positive | None: "sigma0",
-    Share: "crossover_prob swapping_prob",
-    Share | None: "mutation_prob",
+    Count: "n_ei_candidates interval_steps n_min_trials min_resource max_resource?",
+    Annotated[Integer, Ge(2)]: "population_size reduction_factor popsize?",
+    Seed: "seed?",
+    Positive: "sigma0?",
+    Share: "crossover_prob swapping_prob mutation_prob?",
     Annotated[Number, Ge(0), Le(100)]: "percentile",
     Annotated[Number, Gt(0), Lt(1)]: "p_threshold",
     Literal["sobol", "halton"]: "qmc_type",
 }
-"""Type -> the arguments of Optuna's samplers and pruners; their files say which has which."""
+"""Type -> the arguments of Optuna's samplers and pruners; with `?` also null.
+
+Their files say which has which.
+"""
 
 
 @cache
 def parts(kind: str) -> dict[str, type]:
     """Every sampler, or pruner, that has a file in conf/: its schema by name."""
-    types = {name: tp for tp, names in _ARGUMENTS.items() for name in names.split()}
+    pairs = [(name, tp) for tp, names in _ARGUMENTS.items() for name in names.split()]
+    types = {name.rstrip("?"): tp | None if "?" in name else tp for name, tp in pairs}
     found = {}
     for path, sheet in sheets().items():
         if path.startswith(f"{GROUP}/{kind}/"):

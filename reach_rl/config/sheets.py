@@ -15,8 +15,13 @@ import yaml
 from reach_rl.config import conf_dir
 from reach_rl.config.keys import ITEM, find
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore
+    """Reads 1e-3 as a number, as Hydra does; YAML 1.1 leaves it as text."""
+
+
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)[eE][+-]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("+-.0123456789"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,13 @@ class Sheet:
     @cached_property
     def content(self) -> dict[str, Any]:
         """Everything, as YAML reads it."""
-        return yaml.load("\n".join(self.lines), Loader=_LOADER) or {}
+        return yaml.load("\n".join(self.lines), Loader=_Loader) or {}
 
     @cached_property
     def tree(self) -> dict[str, Any]:
         """Values as written, without defaults and Hydra's part."""
         items = self.content.items()
-        return {k: _numbers(v) for k, v in items if k not in ("defaults", "hydra")}
+        return {k: v for k, v in items if k not in ("defaults", "hydra")}
 
     @property
     def defaults(self) -> list[Any]:
@@ -77,7 +82,7 @@ class Sheet:
     @cached_property
     def comments(self) -> dict[str, str]:
         """Dotted key -> the comment on its line; items of lists are `*`."""
-        root = yaml.compose("\n".join(self.lines), Loader=_LOADER)
+        root = yaml.compose("\n".join(self.lines), Loader=_Loader)
         return dict(self._comments(root, self.package, -1)) if root is not None else {}
 
     def _comments(self, node: yaml.Node, path: str, above: int) -> Iterator[tuple[str, str]]:
@@ -99,15 +104,6 @@ class Sheet:
 def _comment(line: str) -> str:
     found = re.search(r"(?:^|\s)#\s+(.*)$", re.sub(r"\"[^\"]*\"|'[^']*'", "", line))
     return found.group(1).strip() if found else ""
-
-
-def _numbers(value: Any) -> Any:  # noqa: ANN401  plain YAML
-    """Numbers such as 1e-3, which YAML 1.1 leaves as text, as Hydra reads them."""
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return float(value) if isinstance(value, str) and _NUMBER.match(value) else value
 
 
 def sheets(*folders: Path | None) -> dict[str, Sheet]:

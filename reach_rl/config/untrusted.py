@@ -175,17 +175,14 @@ def _environment() -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def _tree(value: Any, secrets: list[str]) -> Any:  # noqa: ANN401
+def _tree(value: Any, secrets: list[str], key: str = "") -> Any:  # noqa: ANN401
     if isinstance(value, Mapping):
-        return {key: _item(str(key), item, secrets) for key, item in value.items()}
+        return {key: _tree(item, secrets, str(key)) for key, item in value.items()}
+    if sounds_secret(key) and not (value is None or isinstance(value, bool) or value in ("", [])):
+        return HIDDEN
     if isinstance(value, (list, tuple)):
         return [_tree(item, secrets) for item in value]
     return _text(value, secrets) if isinstance(value, str) else value
-
-
-def _item(key: str, value: Any, secrets: list[str]) -> Any:  # noqa: ANN401
-    plain = value is None or isinstance(value, (bool, Mapping)) or value in ("", [])
-    return HIDDEN if _NAME.search(key) and not plain else _tree(value, secrets)
 
 
 def _text(text: str, secrets: list[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from reach_rl.config.fields import adapter
-from reach_rl.config.keys import Key, find, join, unknown_key, unknown_name
+from reach_rl.config.keys import Key, below, find, join, unknown_key, unknown_name
 from reach_rl.config.problems import MISSING, NOTHING, Problem, listing, nearest, show
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def completed(schema: type, tree: Mapping[str, Any], default: Mapping[str, Any])
     for name, tp in get_type_hints(schema).items():
         if name not in out:
             out[name] = default[name]
-        elif (
-            isinstance(tp, type) and dataclasses.is_dataclass(tp) and isinstance(out[name], Mapping)
-        ):
+        elif isinstance(out[name], Mapping) and below(tp, ""):
             out[name] = completed(tp, out[name], default[name])
     return out
 

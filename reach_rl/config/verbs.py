@@ -3,15 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
-from reach_rl.config import rules
 from reach_rl.config.fields import Count, Integer, NotNegative, Positive, Seed, Whole, strict
-from reach_rl.config.problems import Problem
+from reach_rl.config.problems import NOTHING, Problem
+from reach_rl.config.rules import (
+    FILES,
+    RULES,
+    TASK,
+    Broken,
+    Check,
+    FileCheck,
+    bundle_file,
+    out_file,
+    run_file,
+)
 from reach_rl.config.schema import Config, RobotConfig, TaskConfig, VecEnvKind
 
 if TYPE_CHECKING:
@@ -111,8 +121,8 @@ class Verb:
 
     name: str
     schema: type
-    checks: tuple[rules.Check, ...] = ()
-    file_checks: tuple[rules.FileCheck, ...] = ()
+    checks: tuple[Check, ...] = ()
+    file_checks: tuple[FileCheck, ...] = ()
     """They hold where the verb runs."""
     makes_run: bool = False
 
@@ -121,13 +131,15 @@ class Verb:
         """Its summary, the keys that people change, and examples with what each is for."""
         return _help()[self.name]
 
-    def rules(self, config: Any) -> list[Problem]:  # noqa: ANN401  of the schema
-        """Every broken rule of a typed configuration; reads no file."""
-        return rules.judged(config, self.checks)
-
-    def file_rules(self, config: Any, composer: "Composer") -> list[Problem]:  # noqa: ANN401
-        """Every broken rule about the files and folders that it names."""
-        return rules.judged(config, self.file_checks, composer)
+    def rules(self, config: Any, *composer: "Composer") -> list[Problem]:  # noqa: ANN401
+        """Every broken rule of a typed configuration; with a composer, those about files alone."""
+        found = []
+        checks: Any = self.file_checks if composer else self.checks
+        for key, text in (broken for check in checks for broken in check(config, *composer)):
+            value = reduce(lambda node, name: getattr(node, name, NOTHING), key.split("."), config)
+            many = isinstance(value, Mapping) or key == "curriculum.stages"
+            found.append(Problem(key, NOTHING if many else value, text))
+        return found
 
 
 @cache
@@ -137,8 +149,8 @@ def _help() -> dict[str, Any]:
     return yaml.safe_load(Path(__file__).with_name("help.yaml").read_text(encoding="utf-8"))
 
 
-def _evaluate(c: EvaluateConfig) -> rules.Broken:
-    for check in rules.TASK if c.task is not None else ():
+def _evaluate(c: EvaluateConfig) -> Broken:
+    for check in TASK if c.task is not None else ():
         yield from check(c)
     given = [key for key in ("run", "runs", "bundle") if getattr(c, key)]
     if not given:
@@ -150,19 +162,16 @@ def _evaluate(c: EvaluateConfig) -> rules.Broken:
             yield key, f"is for one run, not {given[0]}; give run=DIR"
 
 
-def _subjects(c: EvaluateConfig, _: object) -> rules.Broken:
+def _subjects(c: EvaluateConfig, _: object) -> Broken:
     if c.bundle is not None:
-        yield from rules.bundle_file(c.bundle)
+        yield from bundle_file(c.bundle)
     elif c.run:
-        yield from rules.run_file(c.run, c.checkpoint)
-    else:
-        for folder in c.runs:
-            yield from (
-                ("runs", f"{folder}: {text}") for _, text in rules.run_file(folder, "latest")
-            )
+        yield from run_file(c.run, c.checkpoint)
+    for folder in c.runs if not (c.bundle or c.run) else ():
+        yield from (("runs", f"{folder}: {why}") for _, why in run_file(folder, "latest"))
 
 
-def _bench(c: BenchConfig) -> rules.Broken:
+def _bench(c: BenchConfig) -> Broken:
     if c.tune and c.vec_env.kind is not VecEnvKind.BATCH:
         kind = c.vec_env.kind.value
         yield "tune", f"tunes one batch of environments, not vec_env={kind}; try vec_env=batch"
@@ -170,18 +179,18 @@ def _bench(c: BenchConfig) -> rules.Broken:
         yield "write", "is for what tune=true finds; add tune=true"
 
 
-def _run(c: ExportConfig | PlayConfig, _: object) -> rules.Broken:
+def _run(c: ExportConfig | PlayConfig, _: object) -> Broken:
     if c.run is not None:
-        yield from rules.run_file(c.run, c.checkpoint)
+        yield from run_file(c.run, c.checkpoint)
 
 
-def _report(c: ReportConfig) -> rules.Broken:
+def _report(c: ReportConfig) -> Broken:
     paths = c.path if isinstance(c.path, list) else [c.path]
     if not paths or not all(isinstance(path, str) and path for path in paths):
         yield "path", "must be a folder, or folders as in path=[A,B,C]"
 
 
-def _dashboard(c: DashboardConfig) -> rules.Broken:
+def _dashboard(c: DashboardConfig) -> Broken:
     if c.entity is None and not c.dry_run:
         better = "give entity=NAME, or dry_run=true to see what would be built"
         yield "entity", f"whose project is it? {better}"
@@ -189,23 +198,16 @@ def _dashboard(c: DashboardConfig) -> rules.Broken:
         yield "out", "is for dry_run only; add dry_run=true"
 
 
-TRAIN = Verb("train", Config, rules.RULES, rules.FILES, makes_run=True)
+TRAIN = Verb("train", Config, RULES, FILES, makes_run=True)
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
         TRAIN,
-        Verb(
-            "evaluate", EvaluateConfig, (_evaluate,), (_subjects, rules.out_file("evaluation.json"))
-        ),
+        Verb("evaluate", EvaluateConfig, (_evaluate,), (_subjects, out_file("evaluation.json"))),
         Verb("export", ExportConfig, (), (_run,)),
-        Verb(
-            "bench",
-            BenchConfig,
-            (*rules.RULES, _bench),
-            (*rules.FILES, rules.out_file("bench.json")),
-        ),
+        Verb("bench", BenchConfig, (*RULES, _bench), (*FILES, out_file("bench.json"))),
         Verb("play", PlayConfig, (), (_run,)),
-        Verb("report", ReportConfig, (_report,), (rules.out_file("report.html"),)),
+        Verb("report", ReportConfig, (_report,), (out_file("report.html"),)),
         Verb("dashboard", DashboardConfig, (_dashboard,)),
     )
 }

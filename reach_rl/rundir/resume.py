@@ -240,7 +240,7 @@ def _typed(
     config = typed(verb.schema, trees[1])
     wrong = config if isinstance(config, list) else verb.rules(config)
     if not isinstance(config, list):
-        wrong = [*wrong, *verb.file_rules(ready(config), composer)]
+        wrong = [*wrong, *verb.rules(ready(config), composer)]
     named = [key for key, _ in changes(*trees, ())]
     for problem in wrong:
         here = any(_below(key, (problem.key,)) or _below(problem.key, (key,)) for key in named)
