@@ -68,13 +68,14 @@ class Judge:
 
     def one(self) -> dict[str, Any]:
         """A run's policy, beside the yardstick where that is wanted."""
+        from reach_rl.evaluation.recording import Tracks
         from reach_rl.training.snapshot import load
-        from reach_rl.viz.films import film_judgement, tracks
+        from reach_rl.viz.films import film_judgement
 
         trained = load(Path(self.wanted.run or ""), self.wanted.checkpoint, self.say)
         subject = trained.on(self.wanted.task, self.wanted.servo_lag)
         config, scene = subject.config, self._scene(subject.config)
-        watcher = tracks() if self.wanted.video else None
+        watcher = Tracks(fixed=2, worst=2) if self.wanted.video else None
         result = self.judge(subject.policy, config, scene, watcher=watcher)
         summary = result.summary(subject.folder.name) | self._differing(trained.config, config)
         self._show(summary, config, scene)

@@ -304,7 +304,7 @@ class Session:
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         self.home.put("summary.json", json_text(summary))  # last: a run that has it is complete
-        run.films.finish(record, self.stop)
+        run.films.finish(record, lambda: self.stop.asked)
         self.say(f"everything is in {run.folder}")
         return summary
 

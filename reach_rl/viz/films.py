@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -243,15 +242,6 @@ class Filmer:
         self.close()
 
 
-class Asked(Protocol):
-    """Somebody's wish to stop."""
-
-    @property
-    def asked(self) -> bool:
-        """Whether there is one."""
-        ...
-
-
 class TrainingFilms:
     """What of a run is filmed and when; with video=false, nothing."""
 
@@ -285,11 +275,11 @@ class TrainingFilms:
         """Record the films that were finished since the last call."""
         _record(record, self._filmer.finished())
 
-    def finish(self, record: Record, stop: Asked) -> None:
-        """Wait a little for the last films, unless somebody asks to stop, and record them."""
+    def finish(self, record: Record, asked: Callable[[], bool]) -> None:
+        """Wait a little for the last films, unless `asked` says to stop, and record them."""
         if self._filmer.pending:
             self._say(f"waiting up to {WAIT_SECONDS:.0f} s for the last films")
-        _record(record, self._filmer.finish(WAIT_SECONDS, lambda: stop.asked))
+        _record(record, self._filmer.finish(WAIT_SECONDS, asked))
         if self._filmer.left_out:
             self._say(f"{self._filmer.left_out} films left out, there was no time for them")
 
@@ -301,11 +291,6 @@ class TrainingFilms:
 def _record(record: Record, films: Iterable[Order]) -> None:
     for film in films:
         record.video(film.step, f"video/{film.kind}", film.out)
-
-
-def tracks() -> Tracks:
-    """Who is to watch a judgement that is filmed."""
-    return Tracks(fixed=2, worst=2)
 
 
 def film_judgement(

@@ -120,20 +120,17 @@ def _factor(axes: "Axes", factor: Mapping[str, Any]) -> None:
     points = factor["points"]
     values, success = ([point[key] for point in points] for key in ("value", "success_rate"))
     low, high = np.array([point["success_ci95"] for point in points]).T
-    axes.set_title(factor["title"])
-    axes.set_xlabel(factor["unit"])
+    axes.set(title=factor["title"], xlabel=factor["unit"], ylim=(-0.03, 1.03))
     axes.axvline(factor["nominal"], color=GREY, linewidth=1, linestyle="--", label="nominal")
     axes.fill_between(values, low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
     axes.plot(values, success, color=BLUE, linewidth=1.6, marker="o", markersize=4, label="success")
-    axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _draw(axes: "Axes", panel: _Panel, curves: "Mapping[str, Curve]") -> None:
     from matplotlib.ticker import EngFormatter, LogFormatter, NullFormatter, PercentFormatter
 
-    axes.set_title(panel.title)
-    axes.set_yscale(panel.scale)
+    axes.set(title=panel.title, yscale=panel.scale)
     drawn = [name for name in panel.lines if name in curves and curves[name].last is not None]
     for name in drawn:
         label, colour = panel.lines[name]
@@ -196,9 +193,7 @@ def _healthy_band(axes: "Axes", panel: _Panel) -> None:
 def _scatter(
     axes: "Axes", points: np.ndarray, reached: np.ndarray, labels: tuple[str, str], title: str
 ) -> None:
-    axes.set_title(title)
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
+    axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
     dots = {"s": 12, "color": BLUE, "alpha": 0.45, "linewidths": 0, "zorder": 2}
     axes.scatter(*points[reached].T, label=f"reached ({reached.sum():,})", **dots)
     crosses = {"s": 40, "color": ORANGE, "marker": "x", "linewidths": 1.6, "zorder": 3}
@@ -211,7 +206,6 @@ def _same_scale(points: np.ndarray, top: "Axes", side: "Axes") -> None:
     held = np.vstack([points, np.zeros(3)])
     low, high = held.min(axis=0), held.max(axis=0)
     centre, half = (low + high) / 2, max(0.55 * float((high - low).max()), 0.1)
+    ends = np.transpose([centre - half, centre + half])
     for axes, vertical in ((top, 1), (side, 2)):
-        axes.set_aspect("equal")
-        axes.set_xlim(centre[0] - half, centre[0] + half)
-        axes.set_ylim(centre[vertical] - half, centre[vertical] + half)
+        axes.set(aspect="equal", xlim=ends[0], ylim=ends[vertical])

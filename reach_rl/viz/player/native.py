@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import mujoco
-import numpy as np
 
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
@@ -52,7 +51,7 @@ def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) ->
         due = time.perf_counter()
         while window.is_running() and not stop():
             with window.lock():
-                _take_goal(data, goal, world)
+                world.take_goal(data.mocap_pos[goal], data.mocap_quat[goal])
                 while keys:
                     does.get(keys.pop(0), lambda: None)()
                     _place(data, goal, world)
@@ -69,14 +68,6 @@ def show(config: Config, policy: Policy, seed: int, stop: Callable[[], bool]) ->
 def _place(data: mujoco.MjData, goal: int, world: World) -> None:
     """Show the world's goal."""
     data.mocap_pos[goal], data.mocap_quat[goal] = world.goal
-
-
-def _take_goal(data: mujoco.MjData, goal: int, world: World) -> None:
-    """Take over a goal that the user has dragged."""
-    position, quaternion = data.mocap_pos[goal].copy(), data.mocap_quat[goal].copy()
-    there, turned = world.goal
-    if np.abs(position - there).max() > 1e-6 or np.abs(quaternion - turned).max() > 1e-6:
-        world.set_goal(position, quaternion)
 
 
 def _check_display() -> None:

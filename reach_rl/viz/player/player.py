@@ -30,9 +30,6 @@ LATE = 0.25
 TEXT_EVERY, PLOT_EVERY = 0.1, 0.2
 """Time between two updates of the readings and of the plots (s)."""
 
-SAME = 1e-6
-"""A goal that was dragged by less was not (m, or in the quaternion)."""
-
 IDLE_WAIT = 0.05
 """While time stands still, look for what the user wants this often (s)."""
 
@@ -142,6 +139,12 @@ class Player:
             self._asked.cancel()  # the newest question counts
         self._asked = self._asking.submit(self._reachable, position, quaternion)
 
+    def _do_push(self) -> None:
+        self.world.push()
+
+    def _do_speed(self, speed: float) -> None:
+        self._speed = speed
+
     def _do_random_goal(self) -> None:
         self.world.random_goal()
         self._goal_moved(gizmo=True)
@@ -150,15 +153,9 @@ class Player:
         self.world.reset()
         self._page.forget()
 
-    def _do_push(self) -> None:
-        self.world.push()
-
     def _do_pause(self) -> None:
         self._paused = not self._paused
         self._page.show_pause(self._paused)
-
-    def _do_speed(self, speed: float) -> None:
-        self._speed = speed
 
     def _do_policy(self, name: str) -> None:
         try:
@@ -169,10 +166,7 @@ class Player:
 
     def _do_drag(self) -> None:
         gizmo = self._drawing.gizmo
-        position, quaternion = np.asarray(gizmo.position), np.asarray(gizmo.wxyz)
-        moved = np.concatenate([position, quaternion]) - np.concatenate(self.world.goal)
-        if np.abs(moved).max() > SAME:
-            self.world.set_goal(position, quaternion)
+        if self.world.take_goal(gizmo.position, gizmo.wxyz):
             self._goal_moved(gizmo=False)
 
     def _do_typed(self) -> None:
@@ -299,13 +293,9 @@ class Page:
 
 def _theme(gui: viser.GuiApi, dark: bool) -> None:
     gui.configure_theme(
-        control_layout="collapsible",
-        control_width="medium",
-        dark_mode=dark,
-        show_logo=False,
-        show_share_button=False,
-        brand_color=(34, 118, 190),
-    )
+        control_layout="collapsible", dark_mode=dark, brand_color=(34, 118, 190),
+        show_logo=False, show_share_button=False,
+    )  # fmt: skip
 
 
 @cache

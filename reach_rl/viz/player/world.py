@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+from numpy.typing import ArrayLike
 
-from reach_rl.config.schema import Config, GoalChange, TaskConfig
+from reach_rl.config.schema import Config, GoalChange
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.evaluation.differential_ik import BatchChain, follow, twist
 from reach_rl.evaluation.perturbations import NOMINAL
@@ -18,6 +19,9 @@ Policy = Callable[[np.ndarray], np.ndarray]
 """Observations (n, d) float32 to actions (n, j) in [-1, 1]."""
 
 ONE = np.zeros(1, np.int64)
+SAME = 1e-6
+"""A goal that was dragged by less was not (m, or in the quaternion)."""
+
 PUSH_SECONDS = 0.2
 PUSHED_BY = 0.3
 """Of a joint without a torque limit: how far its servo would be off to give that torque (rad)."""
@@ -74,7 +78,10 @@ class World:
         Raises:
             ConfigError: the region cannot be reached.
         """
-        self.config = replace(config, task=_undisturbed(config.task))
+        # without an end, without chance, and with a goal that only the user moves
+        calm = {"start_noise": 0.0, "randomization": NOMINAL, "episode_steps": 2**31}
+        task = replace(config.task, goal_change=GoalChange.NEVER, **calm)
+        self.config = replace(config, task=task)
         self.policy = policy
         self.robot = robot
         self.batch = ReachBatch(self.config, 1, np.array([seed]), robot=robot, autoreset=False)
@@ -124,16 +131,18 @@ class World:
         quaternion = np.asarray(quaternion, float) / max(float(np.linalg.norm(quaternion)), 1e-9)
         matrix = np.empty(9)
         mujoco.mju_quat2Mat(matrix, quaternion)
-        self.batch.goals = Goals(
-            position=np.array(position, float)[None],
-            quaternion=quaternion[None],
-            matrix=matrix.reshape(1, 3, 3),
-            joints=self.robot.home[None],
-            spread=np.zeros(1),
-            kept=1.0,
-        )
+        pose = np.array(position, float)[None], quaternion[None], matrix.reshape(1, 3, 3)
+        self.batch.goals = Goals(*pose, joints=self.robot.home[None], spread=np.zeros(1), kept=1.0)
         self._observation = self.batch.assign_goals(ONE, ONE)
         self._goal_at, self._reached_after = self.time, None
+
+    def take_goal(self, position: ArrayLike, quaternion: ArrayLike) -> bool:
+        """Move the goal where it was dragged, as set_goal; whether it was dragged at all."""
+        wanted = np.concatenate([position, quaternion])
+        dragged = bool(np.abs(wanted - np.concatenate(self.goal)).max() > SAME)
+        if dragged:
+            self.set_goal(wanted[:3], wanted[3:])
+        return dragged
 
     def push(self) -> None:
         """Push the tool sideways for a moment."""
@@ -143,9 +152,8 @@ class World:
         torque = min(robot.torque_limits[0], PUSHED_BY * stiffness)
         size = PUSH_SHARE * float(torque) / arm
         angle = self._random.uniform(0.0, 2.0 * np.pi)
-        self._force[0, self.robot.tool_body, :3] = size * np.array(
-            [np.cos(angle), np.sin(angle), 0.0]
-        )
+        sideways = np.array([np.cos(angle), np.sin(angle), 0.0])
+        self._force[0, robot.tool_body, :3] = size * sideways
         self._push_steps = max(1, round(PUSH_SECONDS / self.period))
 
     def step(self) -> Reading:
@@ -182,17 +190,6 @@ class World:
     def _let_go(self) -> None:
         self._push_steps = 0
         self._force[:] = 0.0
-
-
-def _undisturbed(task: TaskConfig) -> TaskConfig:
-    """The task without an end, without chance, and with a goal that only the user moves."""
-    return replace(
-        task,
-        goal_change=GoalChange.NEVER,
-        episode_steps=2**31,
-        start_noise=0.0,
-        randomization=NOMINAL,
-    )
 
 
 class Reachable:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from reach_rl.evaluation.statistics import stratified_bootstrap
 from reach_rl.mdp.arrays import Array
-from reach_rl.monitoring.metrics import CATALOGUE, Better, Metric, describe
+from reach_rl.monitoring.metrics import Better, Metric, describe
 from reach_rl.viz.plots import smooth
 from reach_rl.viz.report import plotting as draw
 from reach_rl.viz.report.subject import (
@@ -39,15 +39,6 @@ _ELSEWHERE = ("reward/", "curriculum/", "time/", "health/alert", "final/", "eval
 _SHOWN = {f"rollout/{name}" for name in ("success_rate", "ep_rew_mean", *_ERRORS)}
 
 
-class Band(NamedTuple):
-    """A curve over seeds: (k,) steps, the interquartile mean and the ends of its interval."""
-
-    steps: Array
-    middle: Array
-    low: Array
-    high: Array
-
-
 @draw.figure("learning")
 def success(groups: Groups) -> draw.Figure | None:
     """Success while training and on held-out goals."""
@@ -70,10 +61,8 @@ def returns(groups: Groups) -> draw.Figure | None:
 @draw.figure("health")
 def health(groups: Groups) -> Iterator[draw.Figure | None]:
     """PPO's own numbers, with healthy bands and warnings."""
-    sound = [metric.name for metric in CATALOGUE.values() if metric.healthy is not None]
-    for name in dict.fromkeys([*_HEALTH, *sound]):
-        usual = [name.rpartition("/")[2].replace("_", " ").capitalize()]
-        yield metric_figure(groups, name, *_HEALTH.get(name, usual), alerts=True)
+    for name, said in _HEALTH.items():
+        yield metric_figure(groups, name, *said, alerts=True)
 
 
 @draw.figure("curriculum")
@@ -91,7 +80,7 @@ def others(groups: Groups) -> Iterator[draw.Figure | None]:
     """Every metric with at least two records that has no figure elsewhere."""
     names = sorted({name for run in members(groups) for name in run.curves})
     for name in names:
-        known = name in {*_HEALTH, *_SHOWN} or _meaning(name).healthy is not None
+        known = name in {*_HEALTH, *_SHOWN}
         most = max((len(c.steps) for g in groups for c in g.curves(name)), default=0)
         if most > 1 and not known and not name.startswith(_ELSEWHERE):
             yield metric_figure(groups, name, name)
@@ -201,7 +190,7 @@ def _draw(
     style["legendgroup"] = draw.label(name)
     band = over_curves(curves, transform=calm) if many else None
     if band is not None:
-        chart.band(band.steps, band.low, band.high, color, name)
+        chart.band(band[0], *band[2:], color, name)
     for run, curve in zip(group.runs, curves, strict=False) if len(curves) <= 10 else ():
         steps, values = draw.thinned(curve.steps, calm(curve.values), 200 if many else 600)
         few: dict[str, Any] = {"mode": "lines+markers"} if np.isfinite(values).sum() < 3 else {}
@@ -211,13 +200,15 @@ def _draw(
         else:
             chart.line(steps, values, name, color, unit, **style, **few)
     if band is not None:
-        chart.line(band.steps, band.middle, name, color, unit, width=2.5, **style)
+        chart.line(*band[:2], name, color, unit, width=2.5, **style)
 
 
 def over_curves(
     curves: Sequence[Curve], points: int = POINTS, transform: Callable[[Array], Array] = lambda v: v
-) -> Band | None:
+) -> tuple[Array, Array, Array, Array] | None:
     """The curves of seeds as one, interpolated to common steps; None without values.
+
+    Four (k,): steps, interquartile mean, and the ends of its interval.
 
     Where some runs have ended, or not begun to report, the others go on alone.
 
@@ -242,7 +233,8 @@ def over_curves(
             rows = (present == pattern).all(axis=1)
             found = stratified_bootstrap([table[rows][:, pattern]], repeats=1000)
             ends[: 3 if pattern.sum() > 1 else 1, rows] = found[: 3 if pattern.sum() > 1 else 1]
-    return Band(steps, *ends)
+    middle, low, high = ends
+    return steps, middle, low, high
 
 
 def _meaning(name: str) -> Metric:

@@ -205,15 +205,15 @@ def read_run(folder: Path) -> RunData:
 
 
 def _config(path: Path, notes: list[str]) -> Mapping[str, Any]:
-    if not path.is_file():
-        notes.append("There is no config.yaml; what was configured is not known.")
-        return {}
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
         return {str(key): value for key, value in tree.items()}
+    except FileNotFoundError:
+        found = "There is no config.yaml"
     except (OSError, ValueError, AttributeError, yaml.YAMLError):
-        notes.append("config.yaml cannot be read; what was configured is not known.")
-        return {}
+        found = "config.yaml cannot be read"
+    notes.append(f"{found}; what was configured is not known.")
+    return {}
 
 
 def _json(path: Path, notes: list[str]) -> Mapping[str, Any]:
