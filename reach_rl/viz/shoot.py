@@ -270,6 +270,7 @@ def encode(
         "-threads", "1", "-movflags", "+faststart",
     ]  # fmt: skip
     with _published(out) as part, subprocess.Popen([*command, str(part)], **PIPES) as process:
+        assert process.stdin is not None
         try:
             with suppress(BrokenPipeError):  # it says why
                 for picture, times in pictures:
