@@ -37,7 +37,7 @@ def main() -> None:
 def ship(run: Path, home: Path) -> None:
     """Write the best checkpoint of a run into a folder of its own, as small as it gets."""
     checkpoints = run / "checkpoints"
-    name = "best" if checkpoint.points(checkpoints, "best") else "latest"
+    name = "best" if checkpoint.pointed(checkpoints, "best") else "latest"
     best = checkpoint.resolve(checkpoints, name)
     saved = checkpoint.read(best)
     step = int(best.name.removeprefix("step_"))

@@ -289,7 +289,7 @@ def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
                 yield run, record
         finally:
             run.close()
-            home.close()
+            home.lock.release()
 
 
 def stock(config: "Config", channel: Channel) -> None:

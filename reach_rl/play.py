@@ -101,7 +101,7 @@ def _of_run(folder: Path, wanted: str) -> dict[str, Path]:
     from reach_rl.rundir import checkpoint
 
     checkpoints = folder / "checkpoints"
-    named = [name for name in ("best", "latest") if checkpoint.points(checkpoints, name)]
+    named = [name for name in ("best", "latest") if checkpoint.pointed(checkpoints, name)]
     first = "latest" if wanted == "best" and wanted not in named else wanted
     found = {name: checkpoint.resolve(checkpoints, name) for name in dict.fromkeys([first, *named])}
     for saved in sorted(checkpoints.glob("step_*"), reverse=True):

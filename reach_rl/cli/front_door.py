@@ -18,7 +18,7 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from reach_rl.config.load import Proof
 
 Job = Callable[..., Any]
-_ASIDE = ("info", "hydra_help", "shell_completion")
+_ASIDE = ("info", "hydra_help")
 """Flags with which Hydra tells about itself; no configuration is proved."""
 
 
@@ -108,7 +108,7 @@ def parsed(verb: Verb, argv: list[str]) -> Namespace:
     names = [flag for flag, value in given.items() if value]
     if len(names) > 1:
         raise ConfigError(f"{' and '.join(names)}: do not go together; try {names[-1]} alone")
-    if args.shell_completion and not {"install", "uninstall", "query"} & _asked(args.overrides):
+    if args.shell_completion:
         raise ConfigError("--shell-completion: try reach-rl completion bash, zsh or fish")
     if args.config_path:
         better = shlex.join(["--config-dir", args.config_path])
@@ -117,10 +117,6 @@ def parsed(verb: Verb, argv: list[str]) -> Namespace:
     if args.multirun and not verb.makes_run:
         raise ConfigError(f"-m: {verb.name} runs once; call it for each of them")
     return args
-
-
-def _asked(overrides: Iterable[str]) -> set[str]:
-    return {text.partition("=")[0] for text in overrides}
 
 
 def _config_dir(given: str | None) -> Path | None:

@@ -67,8 +67,8 @@ class HydraJob:
 
         launched_it = os.getpid() == self.pid  # else this is a process of a launcher
         if not launched_it:
-            listen(NOTED.note)
-            codes = [code_of(NOTED.signal), *self.report.codes()]
+            listen(lambda number, frame: NOTED.append(number))
+            codes = [*map(code_of, NOTED), *self.report.codes()]
             if stopped := [code for code in codes if code in STOPPED]:
                 return {"exit_code": stopped[0]}
         hydra = HydraConfig.get()

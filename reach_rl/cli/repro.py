@@ -7,7 +7,6 @@ from typing import Any
 
 from reach_rl.cli import option
 from reach_rl.cli.diff import differences, of_making
-from reach_rl.config import assets_dir
 from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError, command, override
 from reach_rl.config.sheets import chain, sheets, values
@@ -15,7 +14,7 @@ from reach_rl.config.untrusted import HIDDEN
 from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.listing import config_values, flat, run_dir
-from reach_rl.rundir.provenance import git_state, machine, sha256, versions
+from reach_rl.rundir.provenance import asset, git_state, machine, sha256, versions
 
 
 def answer(words: list[str]) -> str:
@@ -42,7 +41,7 @@ def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
         lines.append(f"reach-rl repro {shlex.quote(str(folder.absolute()))} --patch | git apply")
     packages = made.get("packages") or {}
     pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
-    if pins and differences(packages, versions()):
+    if pins and differences(packages, _versions(made)):
         lines.append(f"python -m pip install {shlex.join(pins)}")
     return [*lines, command("train", *search(made), *overrides(made))]
 
@@ -91,8 +90,14 @@ def config_dir(made: Mapping[str, Any]) -> Path | None:
 
 def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
     """What is different today, a line each."""
-    git, now = made.get("git") or {}, {"packages": versions(), "machine": machine()}
-    now |= {"git": git_state(), "assets": _models(made)}
+    git, place = made.get("git") or {}, _place(made)
+    files = {name: asset(name, place) for name in made.get("assets") or {}}
+    now = {
+        "git": git_state(),
+        "packages": _versions(made),
+        "machine": machine(),
+        "assets": {name: sha256(path) for name, path in files.items() if path.is_file()},
+    }
     topics = {**of_making(made, now, ("host",)), "Configuration": _configuration(folder, made)}
     if not git:
         topics["Code"] = ["the run was not made in a git checkout; its code is not recorded"]
@@ -101,15 +106,10 @@ def warnings(folder: Path, made: Mapping[str, Any]) -> list[str]:
     return [f"warning: {topic.lower()}: {row}" for topic, rows in topics.items() for row in rows]
 
 
-def _models(made: Mapping[str, Any]) -> dict[str, str]:
-    """The files of the run's models -> SHA-256 today, of those that are still there."""
-    found = {}
-    for name in made.get("assets") or {}:
-        own = name.startswith("assets/")
-        path = assets_dir() / name.removeprefix("assets/") if own else _place(made) / name
-        if path.is_file():
-            found[name] = sha256(path)
-    return found
+def _versions(made: Mapping[str, Any]) -> dict[str, str]:
+    """The versions today of the packages that the run tells of."""
+    recorded = made.get("packages") or {}
+    return {name: version for name, version in versions().items() if name in recorded}
 
 
 def _configuration(folder: Path, made: Mapping[str, Any]) -> list[str]:

@@ -34,18 +34,8 @@ def code_of(number: int | None) -> int:
     return 0 if number is None else 130 if number == signal.SIGINT else 143
 
 
-class Noted:
-    """A signal that reached a launcher's process while it had no run to save."""
-
-    signal: int | None = None
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        self.signal = number
-
-
-NOTED = Noted()
-"""Of this process."""
+NOTED: list[int] = []
+"""Signals that reached this process of a launcher while it had no run to save."""
 
 
 class Ending:

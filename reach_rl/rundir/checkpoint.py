@@ -28,7 +28,7 @@ from reach_rl.config.load import ConfigError, to_config_of_any_age, to_tree
 from reach_rl.config.problems import listing
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import load_yaml, redact
-from reach_rl.rundir.atomic import json_text, sync_folder, write_atomic, write_bytes
+from reach_rl.rundir.atomic import json_text, read_json, sync_folder, write_atomic, write_bytes
 from reach_rl.rundir.provenance import as_given
 
 FORMAT = 1
@@ -96,7 +96,12 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = Fal
         "learner.json": json.dumps(checkpoint.progress, allow_nan=False).encode(),
     }
     for name in PARTS:
-        parts[f"{name}.safetensors"] = save(_contiguous(getattr(checkpoint, name)))
+        parts[f"{name}.safetensors"] = save(
+            {
+                key: np.ascontiguousarray(value.astype(np.uint8) if value.dtype == bool else value)
+                for key, value in getattr(checkpoint, name).items()
+            }
+        )
     _publish(target, parts | {MANIFEST: json_text(_manifest(step, parts, keep)).encode()})
     return target
 
@@ -108,9 +113,9 @@ def point(checkpoints: Path, name: str, folder: Path) -> None:
 
 def prune(checkpoints: Path, keep: int) -> None:
     """Remove all but the newest `keep`, those that a pointer names and those to keep for good."""
-    named = [_pointed(checkpoints, name) for name in POINTERS]
+    named = [pointed(checkpoints, name) for name in POINTERS]
     for folder in _folders(checkpoints)[:-keep]:
-        if folder not in named and not _kept(folder):
+        if folder not in named and read_json(folder / MANIFEST).get("keep") is not True:
             _remove(folder)
 
 
@@ -120,13 +125,13 @@ def resolve(checkpoints: Path, name: str) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    pointed = _pointed(checkpoints, name) if name in POINTERS else None
-    if pointed is not None:
-        return pointed
+    named = pointed(checkpoints, name) if name in POINTERS else None
+    if named is not None:
+        return named
     for folder in (checkpoints / name, Path(name)):
         if (folder / MANIFEST).is_file():
             return folder
-    there = [n for n in POINTERS if points(checkpoints, n)]
+    there = [n for n in POINTERS if pointed(checkpoints, n)]
     there += [folder.name for folder in _folders(checkpoints)]
     hint = f"there are {listing(there)}" if there else "none was saved yet"
     raise ConfigError(f"checkpoint={name}: not found in {checkpoints}; {hint}")
@@ -143,7 +148,7 @@ def newest(checkpoints: Path, say: Callable[[str], None]) -> Checkpoint | None:
         ConfigError: a newer reach_rl has written the newest, and there is no other.
     """
     folders = _folders(checkpoints)[::-1]
-    latest = _pointed(checkpoints, "latest")
+    latest = pointed(checkpoints, "latest")
     if latest is not None:
         folders = [latest, *(f for f in folders if f.name < latest.name)]
     bad: list[tuple[Path, ConfigError]] = []
@@ -164,7 +169,7 @@ def newest(checkpoints: Path, say: Callable[[str], None]) -> Checkpoint | None:
 
 def whole(checkpoints: Path, name: str, say: Callable[[str], None]) -> Path | None:
     """The checkpoint that `best` or `latest` names, if it can be read; told if it cannot."""
-    folder = _pointed(checkpoints, name)
+    folder = pointed(checkpoints, name)
     if folder is None:
         return None
     try:
@@ -196,13 +201,8 @@ def read(folder: Path) -> Checkpoint:
     return saved
 
 
-def points(checkpoints: Path, name: str) -> bool:
-    """Whether `name` (best or latest) points to a checkpoint that is there."""
-    return name in POINTERS and _pointed(checkpoints, name) is not None
-
-
-def _pointed(checkpoints: Path, name: str) -> Path | None:
-    """What a pointer names, if that is a checkpoint of this run."""
+def pointed(checkpoints: Path, name: str) -> Path | None:
+    """What a pointer, best or latest, names, if that is a checkpoint of this run."""
     with suppress(OSError, ValueError):
         text = (checkpoints / name).read_text(encoding="ascii").strip()
         folder = checkpoints / text
@@ -226,13 +226,6 @@ def _set_aside(folder: Path) -> str:
     except OSError as error:
         return f"it stays where it is ({error.strerror})"
     return f"set aside as {aside.name}"
-
-
-def _contiguous(arrays: Mapping[str, np.ndarray]) -> Arrays:
-    return {
-        name: np.ascontiguousarray(value.astype(np.uint8) if value.dtype == bool else value)
-        for name, value in arrays.items()
-    }
 
 
 def _problems(saved: Checkpoint, step: int) -> Iterator[str]:
@@ -305,13 +298,6 @@ def _clear(parent: Path) -> None:
         else:
             with suppress(OSError):
                 leftover.unlink()
-
-
-def _kept(folder: Path) -> bool:
-    """Whether the folder is to stay for good."""
-    with suppress(OSError, ValueError, RecursionError):
-        return json.loads(_bytes(folder / MANIFEST, _MOST)).get("keep") is True
-    return False
 
 
 def verified(folder: Path) -> tuple[int, dict[str, bytes]]:

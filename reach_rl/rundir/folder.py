@@ -2,7 +2,6 @@
 
 import datetime
 import fcntl
-import json
 import os
 import shlex
 import shutil
@@ -83,10 +82,6 @@ class RunFolder:
         behind = [name for name, text in self._files.items() if not self._is(name, text)]
         return [n for n in behind if not self.disk.attempt(n, lambda n=n: self._again(n))]
 
-    def close(self) -> None:
-        """Give the folder back."""
-        self.lock.release()
-
     def _again(self, name: str) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock.renew()
@@ -138,10 +133,11 @@ class Lock:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                holder = _holder(file)
+                holder = os.pread(file, 4096, 0).decode("utf-8", "replace").strip("\0")
                 os.close(file)
                 raise ConfigError(
-                    f"{self.folder}: {holder}; stop it first, or choose another folder by run_dir="
+                    f"{self.folder}: {holder or 'another process is at work on this run'}; "
+                    "stop it first, or choose another folder by run_dir="
                 ) from error
             except OSError:
                 self.certain = False
@@ -151,7 +147,7 @@ class Lock:
             os.close(file)  # its holder has just given it back and removed it
         with suppress(OSError):  # a full disk: the lock holds, only nobody can read whose it is
             os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps(_me()).encode(), 0)
+            os.pwrite(file, _me().encode(), 0)
         return file
 
     def _held(self, file: int) -> bool:
@@ -163,19 +159,11 @@ class Lock:
         return os.path.samestat(there, ours)
 
 
-def _me() -> dict[str, object]:
+def _me() -> str:
     command = redact(shlex.join(sys.argv))
     short = command if len(command) <= _COMMAND else f"{command[: _COMMAND - 3]}..."
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "command": short}
-
-
-def _holder(file: int) -> str:
-    try:
-        who = json.loads(os.pread(file, 4096, 0))
-        text = f"process {who['pid']} on {who['host']} has been at work on this run since"
-        return f"{text} {who['since']} ({who['command']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process is at work on this run"
+    who = f"process {os.getpid()} on {socket.gethostname()}"
+    return f"{who} has been at work on this run since {now()} ({short})"
 
 
 def new_folder(config: Config) -> tuple[Path, Path | None]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from reach_rl import __version__
 from reach_rl.config import assets_dir, checkout_dir
 from reach_rl.config.load import CALL
 from reach_rl.config.problems import ConfigError
@@ -31,23 +32,6 @@ from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json, sync_folder, write_atomic, write_bytes, write_json
 from reach_rl.rundir.status import now
 
-PACKAGES = (
-    "reach_rl",
-    "mujoco",
-    "stable-baselines3",
-    "torch",
-    "numpy",
-    "numba",
-    "gymnasium",
-    "hydra-core",
-    "omegaconf",
-    "optuna",
-    "wandb",
-    "tensorboard",
-    "safetensors",
-    "rich",
-    "matplotlib",
-)
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MUJOCO_GL")
 _MOST_DIFF = 1_000_000
 
@@ -60,21 +44,10 @@ MODEL_LIST = "MODEL.json"
 def write_run_files(run_dir: Path, config: Config, argv: Sequence[str] | None = None) -> None:
     """Write config.yaml (resolved) and provenance.json; argv defaults to the process's own."""
     write_config(run_dir, config)
-    write_json(run_dir / "provenance.json", redact(provenance(run_dir, config, argv)))
-
-
-def write_config(run_dir: Path, config: Config) -> None:
-    """Write config.yaml. Raises OSError."""
-    text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, allow_unicode=True)
-    write_atomic(run_dir / "config.yaml", text)
-
-
-def provenance(run_dir: Path, config: Config, argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """What made the run in this folder; not yet redacted."""
     argv = list(sys.argv if argv is None else argv)
     module = argv[0] if argv and argv[0].startswith("reach_rl.") else None
     command = ["python", "-m", module, *argv[1:]] if module else ["python", *argv]
-    return {
+    made = {
         "command": shlex.join(command),
         "overrides": job_overrides(argv[1:]),
         "folder": os.getcwd(),
@@ -85,6 +58,13 @@ def provenance(run_dir: Path, config: Config, argv: Sequence[str] | None = None)
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "assets": asset_hashes(run_dir, config),
     }
+    write_json(run_dir / "provenance.json", redact(made))
+
+
+def write_config(run_dir: Path, config: Config) -> None:
+    """Write config.yaml. Raises OSError."""
+    text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, allow_unicode=True)
+    write_atomic(run_dir / "config.yaml", text)
 
 
 def job_overrides(arguments: Sequence[str]) -> list[str]:
@@ -122,11 +102,13 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Package -> version, of those that are installed."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
+    """Package -> version: of this one, and of all that it needs to run."""
+    found = {"reach_rl": __version__}
+    with suppress(metadata.PackageNotFoundError):
+        for needed in metadata.requires("reach_rl") or ():
+            if "extra ==" not in needed:
+                name = re.split(r"[^\w.-]", needed)[0]
+                found[name] = metadata.version(name)
     return found
 
 
@@ -160,10 +142,10 @@ def asset_hashes(run_dir: Path, config: Config) -> dict[str, str]:
     return {name: sha256(asset(name)) for name in names if asset(name).is_file()}
 
 
-def asset(name: str) -> Path:
-    """The file that asset_hashes() calls so."""
+def asset(name: str, folder: Path = Path()) -> Path:
+    """The file that asset_hashes() calls so, in a process that works in that folder."""
     own = name.startswith("assets/")
-    return assets_dir() / name.removeprefix("assets/") if own else Path(name)
+    return assets_dir() / name.removeprefix("assets/") if own else folder / name
 
 
 def other_assets(run_dir: Path) -> Iterator[str]:

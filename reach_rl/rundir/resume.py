@@ -260,6 +260,9 @@ def _changed(
     Of a group that they name all is taken over, and what its option changes elsewhere; single
     keys are set as Hydra sets them. Problems become lines in found.
     """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     tree = copy.deepcopy(dict(saved))
     groups = [override for override in overrides if override.key_or_group in composer.groups]
     if groups:
@@ -269,19 +272,9 @@ def _changed(
             named = [override.key_or_group.partition("@")[0] for override in groups]
             for key in [*dict(changes(default.tree, given.tree)), *named]:
                 _put(tree, given.tree, key.replace("/", ".").split("."))
-    return _set(tree, [o for o in overrides if o not in groups], verb, found)
-
-
-def _set(
-    tree: dict[str, Any], overrides: Sequence["Override"], verb: Verb, found: dict[str, None]
-) -> dict[str, Any]:
-    """The tree with single keys set."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     cfg = OmegaConf.create(tree)
     OmegaConf.set_struct(cfg, True)
-    for override in overrides:
+    for override in [o for o in overrides if o not in groups]:
         text, key = str(override.input_line), override.key_or_group
         if override.is_delete():
             found[f"{text} ({COMMAND_LINE}): what a run has stays; try {key}=null"] = None

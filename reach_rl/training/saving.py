@@ -144,11 +144,10 @@ def tell_of_rollback(folder: Path, alert: Callable[[str, str], None]) -> None:
 
 def what_is_left(folder: Path) -> str:
     """What is left of a run that cannot go on, in words."""
-    checkpoints = folder / "checkpoints"
-    if not checkpoint.points(checkpoints, "latest"):
+    latest = checkpoint.pointed(folder / "checkpoints", "latest")
+    if latest is None:
         return "no checkpoint was saved before"
-    name = checkpoint.resolve(checkpoints, "latest").name
-    return f"{name} is good; go on from it with: {command('train', resume=folder)}"
+    return f"{latest.name} is good; go on from it with: {command('train', resume=folder)}"
 
 
 def _rollback(folder: Path) -> Path:

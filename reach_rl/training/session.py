@@ -79,7 +79,7 @@ class Session:
     def close(self) -> None:
         """Close the log and give the folder back."""
         self.console.close()
-        self.home.close()
+        self.home.lock.release()
 
     def say(self, text: str) -> None:
         """A line, never cut or taken for markup."""

@@ -205,7 +205,7 @@ def load(
     """
     config = own_model(load_run(run), run, say)
     checkpoints = run / "checkpoints"
-    alone = name == "best" and not checkpoint.points(checkpoints, "best")
+    alone = name == "best" and not checkpoint.pointed(checkpoints, "best")
     folder = checkpoint.resolve(checkpoints, "latest" if alone else name)
     saved = checkpoint.read(folder)
     _check_fit(config, saved, folder)

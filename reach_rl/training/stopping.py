@@ -55,7 +55,7 @@ def listening() -> Iterator[StopRequest]:
     SIGUSR2 counts only where something handles it already, as submitit does to requeue a job:
     that handler is called in the end, when everything is saved.
     """
-    stop = StopRequest(NOTED.signal)
+    stop = StopRequest(NOTED[-1] if NOTED else None)
     late: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

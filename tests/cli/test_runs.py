@@ -86,7 +86,7 @@ def test_diff(capsys: pytest.CaptureFixture[str]):
     assert "  robot.name: ur5e -> ur10e" in text
     assert "  ppo.gamma: 0.9 -> 0.95" in text
     assert f"-> {'f' * 40}" in text
-    assert "working tree: as committed -> 2 changed lines (" in text
+    assert " -> 2 changed lines (" in text
     assert "  mujoco: " in text
     assert "  state: finished -> stopped" in text
     assert "  evaluation.success_rate: 0.9 -> 0.95  (+0.05)" in text

@@ -43,7 +43,7 @@ def test_a_short_training_cuts_the_error(small, tmp_path):
     run.learn(Record([]), StopRequest())
     after = judged()
     run.close()
-    home.close()
+    home.lock.release()
     assert after.success.mean() > before.success.mean() + 0.4
     assert np.median(after.position_error) < 0.5 * np.median(before.position_error)
     assert np.median(after.orientation_error) < 0.5 * np.median(before.orientation_error)

@@ -267,7 +267,7 @@ def test_parameters_that_do_not_fit_the_networks_are_one_line(copy, kind):
 @pytest.mark.parametrize("name", ["latest", "best"])
 def test_a_pointer_to_nowhere_counts_for_nothing(copy, name, text):
     (copy.parent / name).write_text(text)
-    assert not checkpoint.points(copy.parent, name)
+    assert not checkpoint.pointed(copy.parent, name)
     assert checkpoint.newest(copy.parent, pytest.fail).progress["num_timesteps"] == 512
     with pytest.raises(ConfigError, match=f"checkpoint={name}: not found"):
         checkpoint.resolve(copy.parent, name)
@@ -277,8 +277,8 @@ def test_a_pointer_may_be_a_folder_or_no_text(copy):
     (copy.parent / "latest").write_bytes(b"\xff\xfe")
     (copy.parent / "best").unlink()
     (copy.parent / "best").mkdir()
-    assert not checkpoint.points(copy.parent, "latest")
-    assert not checkpoint.points(copy.parent, "best")
+    assert not checkpoint.pointed(copy.parent, "latest")
+    assert not checkpoint.pointed(copy.parent, "best")
     assert checkpoint.newest(copy.parent, pytest.fail).progress["num_timesteps"] == 512
 
 

@@ -73,7 +73,7 @@ class RunData:
 
     @property
     def state(self) -> str:
-        """What became of the run, one of rundir.status.STATES, died, or unknown."""
+        """What became of the run, as rundir.status tells it, or unknown."""
         return str(self.status.get("state", "unknown"))
 
     @property
