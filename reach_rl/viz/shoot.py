@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -43,7 +42,6 @@ DRAWN = (576, 540)
 """Width and height in which each view is drawn (pixels); shown smaller, for smooth edges."""
 SHOWN = (480, 450)
 SIZE = (len(SIDES) * SHOWN[0], SHOWN[1] + STRIP)
-PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
 FREEZE = 0.6
 """The last picture of an episode stands for this long (s)."""
 
@@ -269,7 +267,11 @@ def encode(
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p",
         "-threads", "1", "-movflags", "+faststart",
     ]  # fmt: skip
-    with _published(out) as part, subprocess.Popen([*command, str(part)], **PIPES) as process:
+    pipe = subprocess.PIPE
+    with (
+        _published(out) as part,
+        subprocess.Popen([*command, str(part)], stdin=pipe, stderr=pipe) as process,
+    ):
         assert process.stdin is not None
         try:
             with suppress(BrokenPipeError):  # it says why
