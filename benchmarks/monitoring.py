@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 from reach_rl.config.load import compose  # noqa: E402
 from reach_rl.envs.episodes import Episodes  # noqa: E402
 from reach_rl.monitoring.record import Record, open_record  # noqa: E402
-from reach_rl.monitoring.terminal import open_console  # noqa: E402
+from reach_rl.monitoring.terminal import TeeConsole  # noqa: E402
 from reach_rl.rundir.atomic import Disk  # noqa: E402
 from reach_rl.rundir.folder import RunFolder  # noqa: E402
 from reach_rl.training import loop as run_module  # noqa: E402
@@ -55,7 +55,7 @@ def measure(folder: Path, rollouts: int, overrides: list[str]) -> dict[str, Any]
     config = compose(
         ["wandb=offline", "progress=false", *overrides, f"total_timesteps={2 * rollouts * size}"]
     )
-    console = open_console(folder / "train.log")
+    console = TeeConsole(folder / "train.log")
     run = TrainingLoop(config, folder, console, RunFolder(folder, Disk(print)))
     times: dict[bool, list[float]] = {True: [], False: []}
     order = random.Random(0)

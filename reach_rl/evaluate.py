@@ -11,13 +11,11 @@ from reach_rl.config.verbs import EvaluateConfig
 from reach_rl.rundir.resume import changes
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from reach_rl.config.schema import Config
     from reach_rl.evaluation.protocol import Driver, Evaluation, Policy
     from reach_rl.evaluation.recording import Watcher
     from reach_rl.mdp.goals import Goals
-    from reach_rl.monitoring.terminal import Progress
+    from reach_rl.monitoring.terminal import Progress, TeeConsole
     from reach_rl.robots import RobotModel
     from reach_rl.training.snapshot import TrainedPolicy
 
@@ -37,10 +35,10 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the run or its checkpoint is not fit.
     """
-    from reach_rl.monitoring.terminal import open_console
+    from reach_rl.monitoring.terminal import TeeConsole
     from reach_rl.rundir.atomic import write_json
 
-    judge = Judge(wanted, open_console())
+    judge = Judge(wanted, TeeConsole())
     if wanted.runs:
         figures = judge.several()
     else:
@@ -54,7 +52,7 @@ def job(wanted: EvaluateConfig) -> dict[str, Any]:
 class Judge:
     """What was asked for, and who is told."""
 
-    def __init__(self, wanted: EvaluateConfig, console: "Console") -> None:
+    def __init__(self, wanted: EvaluateConfig, console: "TeeConsole") -> None:
         """Judge as wanted; tables go to the console."""
         from reach_rl.envs.vec_env import threads_of
 

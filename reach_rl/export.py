@@ -29,10 +29,10 @@ def job(wanted: ExportConfig) -> int:
     Raises:
         ConfigError: the run, its checkpoint or the folder is not fit.
     """
-    from reach_rl.monitoring.terminal import open_console
+    from reach_rl.monitoring.terminal import TeeConsole
     from reach_rl.training.snapshot import load
 
-    say = partial(open_console().print, markup=False, soft_wrap=True)
+    say = partial(TeeConsole().print, markup=False, soft_wrap=True)
     subject = load(Path(wanted.run), wanted.checkpoint, say)
     out = Path(wanted.out or Path(wanted.run) / f"export_{wanted.format.value}")
     if wanted.format is ExportFormat.SB3:

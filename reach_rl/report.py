@@ -20,7 +20,7 @@ def job(wanted: ReportConfig) -> dict[str, str]:
     Raises:
         ConfigError: there is nothing to report on, or the page cannot be written.
     """
-    from reach_rl.monitoring.terminal import open_console
+    from reach_rl.monitoring.terminal import TeeConsole
     from reach_rl.viz.report import write_report
 
     paths = [wanted.path] if isinstance(wanted.path, str) else list(wanted.path)
@@ -30,7 +30,7 @@ def job(wanted: ReportConfig) -> dict[str, str]:
         write_report(paths, out, wanted.video_mb)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written, {error.strerror or error}") from error
-    open_console().print(f"report in {out}", soft_wrap=True, markup=False, highlight=False)
+    TeeConsole().print(f"report in {out}", soft_wrap=True, markup=False, highlight=False)
     return {"report": str(out)}
 
 

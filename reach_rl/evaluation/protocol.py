@@ -149,18 +149,9 @@ def _judge(
         if progress is not None:
             done = first * task.episode_steps + step * batch.n
             progress(done, (before + float(state.reached.sum())) / len(batch.goals))
-    result = _result(batch, first, conditions, reached_at, action_rate / task.episode_steps)
-    watcher.end(result)
-    return result
-
-
-def _result(
-    batch: JudgedBatch, first: int, conditions: Conditions, reached_at: Array, action_rate: Array
-) -> Evaluation:
-    state = batch.state
-    rows: Ints = first + np.arange(batch.n)
     success = state.reached & ~batch.poisoned
-    return Evaluation(
+    rows: Ints = first + np.arange(batch.n)
+    result = Evaluation(
         conditions=conditions,
         goal_position=batch.goals.position[rows],
         goal_quaternion=batch.goals.quaternion[rows],
@@ -172,9 +163,11 @@ def _result(
         self_collision=batch.self_touched,
         table_collision=batch.table_touched,
         physics_reset=batch.poisoned,
-        action_rate=action_rate,
+        action_rate=action_rate / task.episode_steps,
         **batch.found(),
     )
+    watcher.end(result)
+    return result
 
 
 def _conditions(config: Config, robot: RobotModel, seed: int, physics_records: bool) -> Conditions:

@@ -62,9 +62,8 @@ class JudgedBatch(ReachBatch):
         self.records = {name: np.full(n, 0.0 if physics_records else np.nan) for name in RECORDS}
         """What Evaluation has of these names; shares are counts of physics steps until found()."""
         if not np.isfinite(self.robot.torque_limits).any():  # a share of nothing is not 0
-            self.records["max_torque_of_limit"][:] = self.records["share_at_torque_limit"][:] = (
-                np.nan
-            )
+            for name in ("max_torque_of_limit", "share_at_torque_limit"):
+                self.records[name][:] = np.nan
         self.final_speed = np.zeros(n)
         """Largest norm of the joint speeds in the last control period (rad/s)."""
         self._out: dict[Any, np.ndarray] = {}

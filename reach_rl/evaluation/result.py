@@ -1,7 +1,8 @@
 """What an evaluation found: per goal in arrays, in figures for people, and in evaluation.npz."""
 
+import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from reach_rl.evaluation.statistics import spread, wilson
 from reach_rl.mdp.arrays import Array, Bools
+from reach_rl.rundir.atomic import write_atomic
 
 FILE = "evaluation.npz"
 """Its name in the folder of a run."""
@@ -141,19 +143,6 @@ class Evaluation:
             **{name: f.of(getattr(self, f.array)[rows]) for name, f in FIGURES.items()},
         }
 
-    def metrics(self, prefix: str = "eval") -> dict[str, float | int | None]:
-        """The public figures as flat metrics `<prefix>/<figure>[_median|_p95|_low|_high]`."""
-        flat: dict[str, float | int | None] = {}
-        for name, value in self.figures().items():
-            if name in FIGURES and not FIGURES[name].is_metric(self.conditions):
-                continue
-            parts = dict(zip(("low", "high"), value, strict=True)) if type(value) is list else value
-            if isinstance(parts, Mapping):
-                flat |= {f"{prefix}/{name}_{part}": number for part, number in parts.items()}
-            else:
-                flat[f"{prefix}/{name}"] = parts
-        return flat
-
     def by_region(self) -> dict[str, dict[str, Any]]:
         """Part of the workspace -> figures of its goals; parts overlap, empty ones are left out.
 
@@ -242,12 +231,6 @@ class EpisodeFigure(NamedTuple):
     of: Callable[[np.ndarray], Any]
     recorded: bool = False
     """It needs the records of every physics step."""
-    metric: bool = True
-    """It is a metric of a run too."""
-
-    def is_metric(self, at: Conditions) -> bool:
-        """Whether an evaluation under these conditions has it as a metric."""
-        return self.metric and (at.physics_records or not self.recorded)
 
 
 FIGURES: dict[str, EpisodeFigure] = {
@@ -265,8 +248,8 @@ FIGURES: dict[str, EpisodeFigure] = {
     "share_at_torque_limit": EpisodeFigure("share_at_torque_limit", _mean, True),
     "max_joint_acceleration_rad_s2": EpisodeFigure("max_joint_acceleration", _max, True),
     "action_rate": EpisodeFigure("action_rate", spread),
-    "path_ratio": EpisodeFigure("path_ratio", spread, True, metric=False),
-    "jerk_rad_s3": EpisodeFigure("jerk", spread, True, metric=False),
+    "path_ratio": EpisodeFigure("path_ratio", spread, True),
+    "jerk_rad_s3": EpisodeFigure("jerk", spread, True),
 }
 """The public figures beside success."""
 
@@ -291,13 +274,9 @@ def save(path: Path, evaluation: Evaluation) -> None:
     """
     arrays: dict[str, Any] = {name: _small(getattr(evaluation, name)) for name in _names()}
     arrays[_CONDITIONS] = np.array(json.dumps(asdict(evaluation.conditions)))
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomic(path, content.getvalue())
 
 
 def load(path: Path) -> Evaluation:
@@ -315,14 +294,13 @@ def load(path: Path) -> Evaluation:
         arrays = dict.fromkeys(_LATER, unknown) | arrays
         arrays = {name: arrays[name] for name in _names()}
         conditions["base"] = tuple(conditions["base"])
-        evaluation = Evaluation(conditions=Conditions(**conditions), **arrays)
+        if len({len(array) for array in arrays.values()}) != 1:
+            raise ValueError("arrays of different lengths")
+        return Evaluation(conditions=Conditions(**conditions), **arrays)
     except OSError:
         raise
     except Exception as error:
         raise ValueError(f"{path}: not a whole evaluation ({error})") from error
-    if len({len(array) for array in arrays.values()}) != 1:
-        raise ValueError(f"{path}: not a whole evaluation (arrays of different lengths)")
-    return evaluation
 
 
 def _names() -> list[str]:

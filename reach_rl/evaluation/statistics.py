@@ -58,19 +58,30 @@ def spread(values: ArrayLike) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The success rate of a second policy minus that of a first."""
+class Shift:
+    """A figure of a second policy, such as its median, minus that of a first."""
 
     value: float
     low: float
     """Lower end of the interval."""
     high: float
     """Upper end of the interval."""
-    p_value: float
-    """Probability of a difference at least as large between equally good policies."""
     paired: bool
     """Both were judged on the same goals."""
     confidence: float = CONFIDENCE
+
+    @property
+    def real(self) -> bool:
+        """Whether the difference is more than noise: the interval leaves zero out."""
+        return not self.low <= 0.0 <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Difference(Shift):
+    """The success rate of a second policy minus that of a first."""
+
+    p_value: float = 1.0
+    """Probability of a difference at least as large between equally good policies."""
 
 
 def unpaired_difference(first: tuple[int, int], second: tuple[int, int]) -> Difference:
@@ -129,7 +140,7 @@ def _hybrid(
 
     low = q - p - distance(q - q_low, p_high - p)
     high = q - p + distance(q_high - q, p - p_low)
-    return Difference(q - p, low, high, p_value, paired)
+    return Difference(q - p, low, high, paired, p_value=p_value)
 
 
 def _correlation(both: int, won: int, lost: int, neither: int) -> float:
@@ -141,25 +152,6 @@ def _correlation(both: int, won: int, lost: int, neither: int) -> float:
     if covariance > 0:
         covariance = max(covariance - (both + won + lost + neither) / 2, 0)
     return covariance / math.sqrt(margins)
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """The median of a second policy's figure minus that of a first's."""
-
-    value: float
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end of the interval."""
-    paired: bool
-    """Both were judged on the same goals."""
-    confidence: float = CONFIDENCE
-
-    @property
-    def real(self) -> bool:
-        """Whether the difference is more than noise: the interval leaves zero out."""
-        return not self.low <= 0.0 <= self.high
 
 
 def median_shift(first: ArrayLike, second: ArrayLike, *, paired: bool) -> Shift | None:

@@ -25,10 +25,18 @@ LINE_SECONDS = 10.0
 class TeeConsole(Console):
     """A rich console whose prints also go, as plain text without credentials, to a log."""
 
-    def __init__(self, log: Appender | None = None, **options: Any) -> None:  # noqa: ANN401
-        """Speak to the terminal, or as `options` of rich's Console say, and to `log`."""
+    def __init__(self, log_path: Path | None = None, **options: Any) -> None:  # noqa: ANN401
+        """Speak to the terminal, or as `options` of rich's Console say.
+
+        Args:
+            log_path: of the log to append to, such as train.log; None for the terminal alone.
+            options: of rich's Console.
+
+        Raises:
+            OSError: if the log cannot be opened.
+        """
         super().__init__(highlight=False, **options)
-        self._log = log
+        self._log = Appender(log_path) if log_path else None
 
     def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401
         """As rich's print; the log gets the same without styles."""
@@ -60,19 +68,6 @@ class TeeConsole(Console):
         self.quiet = True
 
 
-def open_console(log_path: Path | None = None, **options: Any) -> TeeConsole:  # noqa: ANN401
-    """A console on the terminal and, appending, on the log file.
-
-    Args:
-        log_path: such as train.log; None for the terminal alone.
-        options: of rich's Console.
-
-    Raises:
-        OSError: if the log cannot be opened.
-    """
-    return TeeConsole(Appender(log_path) if log_path else None, **options)
-
-
 class Progress:
     """Context manager that shows how far training is.
 
@@ -84,7 +79,7 @@ class Progress:
         self,
         total_steps: int,
         enabled: bool = True,
-        console: Console | None = None,
+        console: TeeConsole | None = None,
         start_step: int = 0,
         label: str = "train",
     ) -> None:
@@ -93,7 +88,7 @@ class Progress:
         Args:
             total_steps: environment steps of the whole run.
             enabled: whether a terminal gets a bar.
-            console: where to; a TeeConsole also gets the plain lines into its log.
+            console: where to; its log gets the plain lines too.
             start_step: where a resumed run goes on.
             label: word in front.
         """
@@ -150,7 +145,9 @@ class Progress:
             self._draw(self._bar, text)
         if line:
             self._next_line = now + LINE_SECONDS
-            self._say(f"{step:,} steps ({step / max(self.total_steps, 1):.0%}), {text}")
+            share = step / max(self.total_steps, 1)
+            tell = self.console.print if self._bar is None else self.console.note
+            tell(f"{step:,} steps ({share:.0%}), {text}", soft_wrap=True)
 
     def _make_bar(self, label: str) -> RichProgress:
         bar = RichProgress(
@@ -168,12 +165,6 @@ class Progress:
     def _draw(self, bar: RichProgress, text: str) -> None:
         bar.update(bar.task_ids[0], completed=self._step, text=text)
         bar.refresh()
-
-    def _say(self, text: str) -> None:
-        if self._bar is None:
-            self.console.print(text, soft_wrap=True)
-        elif isinstance(self.console, TeeConsole):
-            self.console.note(text, soft_wrap=True)
 
 
 def _known(value: float | None, form: str) -> str:

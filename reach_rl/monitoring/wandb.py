@@ -64,50 +64,26 @@ class WandbWriter(Writer):
             opening.say(notice)
         if mode is WandbMode.DISABLED:
             return Writer()
-        return cls(
-            opening.run_dir,
-            about(opening),
-            mode,
-            opening.say,
-            first_record=opening.first_record,
-            known=opening.state.get("wandb_run_id"),
-            timeout=opening.config.wandb.timeout,
-        )
+        return cls(opening, mode)
 
-    def __init__(
-        self,
-        run_dir: Path,
-        about: Mapping[str, Any],
-        mode: WandbMode,
-        say: Callable[[str], None],
-        *,
-        first_record: int | None = None,
-        known: str | None = None,
-        timeout: float = 15.0,
-    ) -> None:
-        """Begin, without waiting for the service.
+    def __init__(self, opening: Opening, mode: WandbMode) -> None:
+        """Begin online or offline, without waiting for the service.
 
-        Args:
-            run_dir: the run's folder.
-            about: arguments of wandb.init that tell what the run is; redacted.
-            mode: online or offline.
-            say: tells the user a line; called from the thread.
-            first_record: number of the next record of a resumed run; None for a new run.
-            known: W&B's identity of a resumed run; None: what the folder holds, or a new one.
-            timeout: longest wait to go online and, at the end, for what is still to be sent (s).
+        A resumed run keeps W&B's identity: the one in its state, or what its folder holds.
 
         Raises:
             OSError: the run's identity cannot be kept in its folder.
         """
-        self._run_dir, self._about, self._mode, self._say = run_dir, about, mode, say
-        self._first_record, self._timeout = first_record, timeout
-        self._id = _identity(run_dir, known)
+        self._run_dir, self._about, self._mode = opening.run_dir, about(opening), mode
+        self._say, self._timeout = opening.say, opening.config.wandb.timeout
+        self._first_record = opening.first_record
+        self._id = _identity(opening.run_dir, opening.state.get("wandb_run_id"))
         self._jobs: queue.Queue[Job | int] = queue.Queue(QUEUE_RECORDS)
         self._dead = False
         self._complained: set[str] = set()
         self._records = 0
         self._folder: Path | None = None
-        self._models = run_dir / "wandb" / "models"
+        self._models = opening.run_dir / "wandb" / "models"
         self._started = time.monotonic()
         self._open_or_over = threading.Event()
         self._at_once = threading.Event()
@@ -374,12 +350,8 @@ def has_credentials(environ: Mapping[str, str]) -> bool:
     host = urlsplit(environ.get("WANDB_BASE_URL") or known.get("base_url") or DEFAULT_HOST).netloc
     named = environ.get("NETRC")
     files = [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]
-    return bool(known.get("api_key")) or any(_has_key(file, host) for file in files)
-
-
-def _has_key(path: Path, host: str) -> bool:
-    try:
-        found = netrc.netrc(path).authenticators(host)
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return bool(found and found[2])
+    for file in files:
+        with suppress(OSError, netrc.NetrcParseError):
+            if (found := netrc.netrc(file).authenticators(host)) and found[2]:
+                return True
+    return bool(known.get("api_key"))

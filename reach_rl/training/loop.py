@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from reach_rl.config.rules import derive
 from reach_rl.config.schema import Config, VecEnvKind
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.envs.vec_env import WorkerLost, make_vec_env, threads_of
 from reach_rl.evaluation.protocol import Evaluation, evaluate
+from reach_rl.evaluation.result import FIGURES
 from reach_rl.learning.build import make_model
 from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
 from reach_rl.monitoring.health.diagnosis import Diagnosis
+from reach_rl.monitoring.metrics import evaluation_metrics
 from reach_rl.monitoring.record import Record
 from reach_rl.monitoring.tables import startup
-from reach_rl.monitoring.terminal import Progress
+from reach_rl.monitoring.terminal import Progress, TeeConsole
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.folder import RunFolder
@@ -68,7 +69,7 @@ says whether to stop the run."""
 class TrainingLoop:
     """Environments, learner and records of one run, from rollout to rollout."""
 
-    def __init__(self, config: Config, folder: Path, console: Console, home: RunFolder) -> None:
+    def __init__(self, config: Config, folder: Path, console: TeeConsole, home: RunFolder) -> None:
         """Build everything; nothing is written yet.
 
         Args:
@@ -293,7 +294,9 @@ class TrainingLoop:
             if self.observe(marks.evaluations, score, figures) and not self.done:
                 stop.pruned = f"after evaluation {marks.evaluations}"
         marks.evaluations += 1
-        return result.metrics() | {"eval/score": score}, best
+        figures = result.figures()
+        figures = {k: v for k, v in figures.items() if k not in FIGURES or not FIGURES[k].recorded}
+        return evaluation_metrics(figures) | {"eval/score": score}, best
 
     def _tell(self, record: Record, values: dict[str, Any]) -> None:
         """Record the rollout and what goes wrong, and show both.

@@ -16,7 +16,7 @@ from reach_rl.evaluation import result
 from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
 from reach_rl.monitoring.record import Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
-from reach_rl.monitoring.terminal import Progress, TeeConsole, open_console
+from reach_rl.monitoring.terminal import Progress, TeeConsole
 from reach_rl.robots import load_robot
 from reach_rl.robots.model_file import model_path, model_sources
 from reach_rl.rundir import checkpoint, provenance, resume
@@ -73,7 +73,7 @@ class Session:
         self.observe = observe
         with _writable(folder):
             self.home = RunFolder(folder, Disk(self.say))
-            self.console: TeeConsole = open_console(folder / "train.log")
+            self.console = TeeConsole(folder / "train.log")
         self.status = Status(folder, self.home.put_json)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.actions import Action
-from reach_rl.monitoring.metrics import describe
+from reach_rl.monitoring.metrics import describe, evaluation_metrics
 
 PUBLIC = {
     "goals", "success_rate", "success_ci95", "position_error_mm", "orientation_error_deg",
@@ -142,7 +142,7 @@ def test_summary_is_plain_json_with_the_public_keys(yardstick, result):
 
 
 def test_metrics_are_in_the_catalogue(result):
-    metrics = result.metrics()
+    metrics = evaluation_metrics(result.figures())
     for name in metrics:
         describe(name)
     assert metrics["eval/success_rate"] == result.success.mean()

@@ -3,13 +3,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from reach_rl.monitoring.terminal import TeeConsole, open_console
-from reach_rl.rundir.atomic import Appender
+from reach_rl.monitoring.terminal import TeeConsole
 
 
 def test_terminal_and_log_get_the_same_words_and_only_one_the_colours(tmp_path):
     screen = io.StringIO()
-    console = open_console(
+    console = TeeConsole(
         tmp_path / "train.log", file=screen, force_terminal=True, color_system="standard"
     )
     console.print(Text("hello", style="bold red"))
@@ -23,7 +22,7 @@ def test_terminal_and_log_get_the_same_words_and_only_one_the_colours(tmp_path):
 
 def test_a_resumed_run_appends(tmp_path):
     for word in ("first", "second"):
-        console = open_console(tmp_path / "train.log", file=io.StringIO())
+        console = TeeConsole(tmp_path / "train.log", file=io.StringIO())
         console.print(word)
         console.close()
     assert (tmp_path / "train.log").read_text() == "first\nsecond\n"
@@ -40,7 +39,7 @@ class Closed(io.StringIO):
 
 def test_a_terminal_that_went_away_does_not_stop_a_run(tmp_path):
     for error in (BrokenPipeError(), OSError(5, "Input/output error")):
-        console = open_console(tmp_path / "train.log", file=Closed(error))
+        console = TeeConsole(tmp_path / "train.log", file=Closed(error))
         console.print("one")
         console.print("two")
         console.close()
@@ -49,7 +48,7 @@ def test_a_terminal_that_went_away_does_not_stop_a_run(tmp_path):
 
 def test_a_full_disk_silences_the_log_alone():
     screen = io.StringIO()
-    console = TeeConsole(Appender(Path("/dev/full")), file=screen)
+    console = TeeConsole(Path("/dev/full"), file=screen)
     console.print("one")
     console.print("two")
     assert screen.getvalue() == "one\ntwo\n"
@@ -57,7 +56,7 @@ def test_a_full_disk_silences_the_log_alone():
 
 def test_the_log_holds_no_credentials(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_TOKEN", "t0psecret")
-    console = open_console(tmp_path / "train.log", file=io.StringIO())
+    console = TeeConsole(tmp_path / "train.log", file=io.StringIO())
     console.print("warning: https://me:pass@host refused t0psecret")
     console.close()
     assert (tmp_path / "train.log").read_text() == "warning: https://***@host refused ***\n"

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from reach_rl.monitoring import terminal as module
-from reach_rl.monitoring.terminal import Progress, open_console
+from reach_rl.monitoring.terminal import Progress, TeeConsole
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def run(console, clock, steps=1000, seconds=60, enabled=True):
 
 def test_piped_output_is_a_plain_line_every_ten_seconds(clock):
     out = io.StringIO()
-    run(open_console(file=out, width=80), clock, steps=1_500_000)
+    run(TeeConsole(file=out, width=80), clock, steps=1_500_000)
     lines = out.getvalue().splitlines()
     assert len(lines) == 6
     assert lines[0] == (
@@ -42,7 +42,7 @@ def test_piped_output_is_a_plain_line_every_ten_seconds(clock):
 
 def test_a_terminal_gets_a_bar_and_the_log_plain_lines(clock, tmp_path):
     out = io.StringIO()
-    console = open_console(tmp_path / "train.log", file=out, force_terminal=True, width=80)
+    console = TeeConsole(tmp_path / "train.log", file=out, force_terminal=True, width=80)
     run(console, clock)
     console.close()
     drawn = out.getvalue()
@@ -54,13 +54,13 @@ def test_a_terminal_gets_a_bar_and_the_log_plain_lines(clock, tmp_path):
 
 def test_a_bar_that_is_not_wanted_is_a_line(clock):
     out = io.StringIO()
-    run(open_console(file=out, force_terminal=True, width=100), clock, enabled=False)
+    run(TeeConsole(file=out, force_terminal=True, width=100), clock, enabled=False)
     assert len(out.getvalue().splitlines()) == 6
 
 
 def test_nothing_known_yet_is_a_dash_and_the_rate_is_the_mean(clock):
     out = io.StringIO()
-    with Progress(1000, True, open_console(file=out, width=100), start_step=500) as progress:
+    with Progress(1000, True, TeeConsole(file=out, width=100), start_step=500) as progress:
         clock.now += 20.0
         progress.update(600, float("nan"))
     assert out.getvalue() == "600 steps (60%), success -, reward -, 5 steps/s, 1:20 left\n"
@@ -68,7 +68,7 @@ def test_nothing_known_yet_is_a_dash_and_the_rate_is_the_mean(clock):
 
 def test_drawing_is_rate_limited(clock, monkeypatch):
     out = io.StringIO()
-    with Progress(10_000, True, open_console(file=out, force_terminal=True)) as progress:
+    with Progress(10_000, True, TeeConsole(file=out, force_terminal=True)) as progress:
         draws = []
         monkeypatch.setattr(progress, "_draw", lambda *args: draws.append(args))
         for step in range(9_999):

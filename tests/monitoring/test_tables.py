@@ -5,14 +5,14 @@ import pytest
 from reach_rl.config.load import compose
 from reach_rl.config.rules import derive
 from reach_rl.monitoring.tables import evaluation_table, in_words, startup
-from reach_rl.monitoring.terminal import open_console
+from reach_rl.monitoring.terminal import TeeConsole
 
 OBSERVATION = {"joint_angle": slice(0, 12), "joint_velocity": slice(12, 18)}
 
 
 def printed(draw, width=80, **options):
     out = io.StringIO()
-    draw(open_console(file=out, width=width, **options))
+    draw(TeeConsole(file=out, width=width, **options))
     return out.getvalue()
 
 

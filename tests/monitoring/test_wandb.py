@@ -15,12 +15,17 @@ import pytest
 from reach_rl.config.load import compose
 from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring import wandb as wandb_module
-from reach_rl.monitoring.record import exit_code, open_record, read_records
+from reach_rl.monitoring.record import Opening, exit_code, open_record, read_records
 from reach_rl.monitoring.wandb import WandbWriter, usable
 from reach_rl.rundir.provenance import group_and_name, highlights
 
 KEY = "0123456789" * 4
-ABOUT = {"project": "p"}
+
+
+def opened(run_dir, say, *overrides):
+    """A writer that is online, whatever this machine has."""
+    opening = Opening(run_dir, compose(["wandb.project=p", *overrides]), say=say)
+    return WandbWriter(opening, WandbMode.ONLINE)
 
 
 def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, history):
@@ -175,10 +180,10 @@ def test_a_service_that_died_with_the_process_before_is_replaced(wandb_home, rea
     gone = f"3-{os.getpid()}-unix-{wandb_home}/gone"
     code = (
         "import sys; from pathlib import Path\n"
-        "from reach_rl.config.schema import WandbMode\n"
+        "from reach_rl.config.load import compose\n"
+        "from reach_rl.monitoring.record import Opening\n"
         "from reach_rl.monitoring.wandb import WandbWriter\n"
-        "about = {'project': 'p'}\n"
-        "writer = WandbWriter(Path(sys.argv[1]), about, WandbMode.OFFLINE, print)\n"
+        "writer = WandbWriter.open(Opening(Path(sys.argv[1]), compose(['wandb=offline'])))\n"
         "writer.write(5, {'train/loss': 1.0}); writer.close(0)\n"
     )
     done = subprocess.run(
@@ -196,8 +201,9 @@ def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{mute.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         said = []
+        opening = Opening(wandb_home, compose(["wandb.timeout=1.0"]), say=said.append)
         started = time.monotonic()
-        writer = WandbWriter(wandb_home, ABOUT, WandbMode.ONLINE, said.append, timeout=1.0)
+        writer = WandbWriter(opening, WandbMode.ONLINE)
         writer.write(5, {"train/loss": 1.0})
         assert time.monotonic() - started < 0.5
         writer.close(0)
@@ -209,7 +215,7 @@ def test_a_server_that_never_answers_costs_no_time_and_ends_offline(
 def test_a_key_that_is_refused_ends_offline(wandb_home, wandb_server, read_back, history):
     wandb_server(401)
     said = []
-    writer = WandbWriter(wandb_home, ABOUT, WandbMode.ONLINE, said.append)
+    writer = opened(wandb_home, said.append)
     writer.write(5, {"train/loss": 1.0})
     writer.close(0)
     assert "not online" in said[0] and "401" in said[0] and len(said[0]) < 300
@@ -219,13 +225,13 @@ def test_a_key_that_is_refused_ends_offline(wandb_home, wandb_server, read_back,
 
 def test_online_tells_the_server_who_the_run_is_and_goes_on_as_itself(wandb_home, wandb_server):
     server = wandb_server("ok")
-    told = {
-        "project": "arms", "config": {"seed": 1}, "entity": "team", "group": "seeds",
-        "name": "first", "tags": ["a"], "notes": "hello", "job_type": "train",
-    }  # fmt: skip
+    told = (
+        "wandb.project=arms", "wandb.entity=team", "wandb.group=seeds", "wandb.name=first",
+        "wandb.tags=[a]", "wandb.notes=hello",
+    )  # fmt: skip
     said = []
     for _ in range(2):
-        writer = WandbWriter(wandb_home, told, WandbMode.ONLINE, said.append)
+        writer = opened(wandb_home, said.append, *told)
         writer.write(5, {"train/loss": 1.0})
         writer.close(0)
     assert all(f"{server.url}/team/arms/runs/" in line for line in said) and len(said) == 2
@@ -241,7 +247,7 @@ def test_a_server_that_stalls_is_left_after_the_time_out(
 ):
     wandb_server("stall")
     said = []
-    writer = WandbWriter(wandb_home, ABOUT, WandbMode.ONLINE, said.append, timeout=1.0)
+    writer = opened(wandb_home, said.append, "wandb.timeout=1.0")
     for step in range(50):
         writer.write(step, {"train/loss": 1.0})
     started = time.monotonic()

@@ -33,11 +33,9 @@ def approx_kl(h: History) -> Sign | None:
 def clip_fraction_high(h: History) -> Sign | None:
     """More than 0.3 of the samples are clipped."""
     share = h.mean("train/clip_fraction")
-    return (
-        Sign(fix.slower_learning(h.config), _gentler(h.config), share=share)
-        if share > 0.3
-        else None
-    )
+    if not share > 0.3:
+        return None
+    return Sign(fix.slower_learning(h.config), _gentler(h.config), share=share)
 
 
 @check
