@@ -40,7 +40,7 @@ def main() -> None:
 def judged(args: argparse.Namespace) -> Figures:
     """Who -> figures on the same goals, and under which conditions."""
     from reach_rl.config.load import compose
-    from reach_rl.evaluation.drivers import JointSpeeds, driven, make_driver
+    from reach_rl.evaluation.drivers import JointSpeeds, driven, ik
     from reach_rl.evaluation.protocol import evaluate, held_out_goals
     from reach_rl.robots import load_robot
     from reach_rl.training.snapshot import load
@@ -60,7 +60,7 @@ def judged(args: argparse.Namespace) -> Figures:
         def __call__(self, observation: np.ndarray) -> np.ndarray:
             return self.drive(4.0 * observation)
 
-    there, driver = make_driver("ik", replace(config, task=task), robot)
+    there, driver = ik(replace(config, task=task), robot)
     found["dls"] = evaluate(driver, there, goals, **common).summary()
     there = driven(replace(config, task=task), "joint_error")
     straight = StraightInTheJoints(there, robot)

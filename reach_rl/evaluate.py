@@ -228,12 +228,12 @@ class Judge:
 
     def _show(self, summary: dict[str, Any], config: "Config", scene: "Scene") -> None:
         """Print the tables; the yardstick, where it is wanted, becomes part of the summary."""
-        from reach_rl.evaluation.drivers import make_driver
+        from reach_rl.extend import entries
         from reach_rl.monitoring.tables import by_region, evaluation_table, worst_goals
 
         columns, others, knows = {summary["region"]: summary}, {}, ""
         if self.wanted.yardstick:
-            there, driver = make_driver("ik", config, scene[0])
+            there, driver = entries("driver")["ik"](config, scene[0])
             knows, figures = driver.knows, self.judge(driver, there, scene, YARDSTICK).summary()
             others = {YARDSTICK: figures}
             columns = {"policy": summary, **others}

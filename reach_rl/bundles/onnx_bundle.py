@@ -22,10 +22,11 @@ from reach_rl.config.validation import to_tree
 from reach_rl.deploy.bundle import FORMAT, Bundle
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import arm_of
-from reach_rl.evaluation.drivers import make_driver, sensed
+from reach_rl.evaluation.drivers import sensed
 from reach_rl.evaluation.perturbations import nominal
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.evaluation.result import COMPARED
+from reach_rl.extend import entries
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel, load_robot
@@ -99,7 +100,7 @@ def write(
     if goals == 0:
         return contract, None
     held_out = held_out_goals(config, robot, goals, seed, threads)
-    config, driver = make_driver("bundle", config, robot, bundle)
+    config, driver = entries("driver")["bundle"](config, robot, bundle)
     result = evaluate(driver, config, held_out, threads=threads, robot=robot, seed=seed)
     summary = result.summary(bundle.contract.checkpoint)
     contract["results"] = {name: summary[name] for name in RESULTS}

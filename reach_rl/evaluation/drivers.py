@@ -1,7 +1,8 @@
 """Who may drive the arms of an evaluation: a policy, a bundle, and yardsticks that learnt nothing.
 
-Each has a name in the registry (extend.driver) and is made from a run's configuration, its arm and,
-where it is one, what was loaded: `policy` from observations to actions, `bundle` from what `export`
+A policy is a Driver by itself. Each other one has a name in the registry (extend.driver), whose
+entry makes of a run's configuration, its arm and, where it is one, what was loaded the
+configuration with what it observes and how it acts, and the driver: `bundle` is what `export`
 writes. Yardsticks need nothing but the arm, drive the same servos through the action of joint
 speeds, limits of speed and torque included, and say what they know.
 
@@ -12,7 +13,7 @@ targets, as a robot's controller does.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.differential_ik import BatchChain, follow
-from reach_rl.evaluation.protocol import Driver, Policy
+from reach_rl.evaluation.protocol import Driver
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.arrays import Array
 from reach_rl.robots import RobotModel
@@ -32,22 +33,6 @@ if TYPE_CHECKING:
 
 GAIN = 8.0
 """Joint speed per joint's distance from the path (1/s)."""
-
-
-def make_driver(
-    name: str,
-    config: Config,
-    robot: RobotModel,
-    loaded: Any = None,  # noqa: ANN401  what it is made of
-) -> tuple[Config, Driver]:
-    """A driver by its name, and the configuration with what it observes and how it acts."""
-    return extend.entries("driver")[name](config, robot, loaded)
-
-
-@extend.driver
-def policy(config: Config, robot: RobotModel, loaded: Policy) -> tuple[Config, Driver]:
-    """A policy that sees what the run observes."""
-    return config, Driver(loaded)
 
 
 @extend.driver

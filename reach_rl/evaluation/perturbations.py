@@ -74,6 +74,7 @@ def factors(config: Config, robot: RobotModel, payload: float | None = None) -> 
         payload: heaviest load of the sweep (kg); 5 where the arm's is unknown.
     """
     payload = 5.0 if payload is None else payload
+    loads = tuple(np.linspace(0.0, payload, 5).round(6).tolist())
     lag = round(float(np.mean(robot.servo_lag)), 6)
     rate = round(1.0 / config.task.control_period, 6)
     per_step = 1.0 / config.task.physics_step
@@ -81,7 +82,7 @@ def factors(config: Config, robot: RobotModel, payload: float | None = None) -> 
     rates = tuple(round(per_step / s, 6) for s in substeps if 10.0 <= per_step / s <= 125.0)
     friction, delay = _ranges("joint_friction"), _ranges("action_delay", int)
     found = [
-        Factor("payload", "payload", "kg", 0.0, _steps(payload, 5), _ranges("payload")),
+        Factor("payload", "payload", "kg", 0.0, loads, _ranges("payload")),
         Factor("servo_gain", "servo gain", "of nominal", 1.0, _GAINS, _ranges("servo_gain")),
         Factor("servo_lag", "servo lag", "s", lag, _lags(config, lag), _servo_lag),
         Factor("joint_friction", "joint friction", "of torque limit", 0.0, _FRICTION, friction),
@@ -150,10 +151,6 @@ def sweep(
         about = {key: getattr(factor, key) for key in ("title", "unit", "nominal")}
         found[factor.name] = about | {"points": points}
     return found
-
-
-def _steps(most: float, count: int) -> tuple[float, ...]:
-    return tuple(round(most * i / (count - 1), 6) for i in range(count))
 
 
 def _lags(config: Config, nominal: float) -> tuple[float, ...]:

@@ -9,7 +9,6 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from reach_rl.extend import register
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.record import Opening, Values, Writer
-from reach_rl.rundir.atomic import Appender, Told, ignore
+from reach_rl.rundir.atomic import Appender
 
 _NUMBER = itertools.count()
 
@@ -30,23 +29,10 @@ class TensorBoardWriter(Writer):
     @classmethod
     def open(cls, opening: Opening) -> Writer:
         """Write to tb/ of the run's folder, or where ppo.tensorboard_log says."""
-        folder = Path(opening.config.ppo.tensorboard_log or opening.run_dir / "tb")
-        return cls(folder, opening.step, opening.latest, opening.told)
+        return cls(opening)
 
-    def __init__(
-        self,
-        folder: Path,
-        resume_step: int | None = None,
-        again: Iterable[Values] = (),
-        told: Told = ignore,
-    ) -> None:
-        """Open an event file in the folder.
-
-        Args:
-            folder: of the event files.
-            resume_step: None for a new run; else what was written from this step on is hidden.
-            again: records of that step that hold, to be written once more.
-            told: of a disk that refuses, and of the end of that.
+    def __init__(self, opening: Opening) -> None:
+        """Open an event file; of a run that goes on, what was written from its step on is hidden.
 
         Raises:
             OSError: it cannot be opened.
@@ -54,19 +40,20 @@ class TensorBoardWriter(Writer):
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
         from tensorboard.summary.writer.record_writer import RecordWriter
 
+        folder = Path(opening.config.ppo.tensorboard_log or opening.run_dir / "tb")
         folder.mkdir(parents=True, exist_ok=True)
         number = f"{next(_NUMBER):06d}"  # files of one second are read in the order of their names
         name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
-        self._file = Appender(folder / f"events.out.tfevents.{name}", told, self.name)
+        self._file = Appender(folder / f"events.out.tfevents.{name}", opening.told, self.name)
         self._records = RecordWriter(SimpleNamespace(write=lambda data: self._file.append([data])))
         self._described: set[str] = set()
         self._event = Event
         self._add(file_version="brain.Event:2")
-        if resume_step is not None:
+        if opening.step is not None:
             start = SessionLog(status=SessionLog.SessionStatus.START)
-            self._add(step=resume_step, session_log=start)
-            for values in again:
-                self.write(resume_step, values)
+            self._add(step=opening.step, session_log=start)
+            for values in opening.latest:
+                self.write(opening.step, values)
 
     def write(self, step: int, values: Values) -> None:
         """Write one event with all values."""

@@ -10,7 +10,7 @@ import pytest
 
 from reach_rl.config.load import compose
 from reach_rl.evaluation.differential_ik import CLOSE, BatchChain, _least_in_box, twist
-from reach_rl.evaluation.drivers import make_driver
+from reach_rl.evaluation.drivers import ik
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import load_robot
 
@@ -33,7 +33,7 @@ def tool(robot, joints):
 
 
 def paths(config, robot, goals, steps=150):
-    config, driver = make_driver("ik", config, robot)
+    config, driver = ik(config, robot)
     start = np.tile(robot.home, (len(goals), 1))
     return driver, driver.paths(start, goals.position, goals.quaternion, steps)
 
@@ -146,7 +146,7 @@ def test_in_a_box_the_least_is_found():
 def test_it_is_judged_as_a_policy_is(arm):
     config, robot = arm
     goals = held_out_goals(config, robot, 24, 7)
-    there, pilot = make_driver("ik", config, robot)
+    there, pilot = ik(config, robot)
     assert there.task == config.task and there.action.speed == config.action.speed
     result = evaluate(pilot, there, goals, threads=1, robot=robot, seed=7, chunk=10)
     assert result.success.mean() >= 0.9
@@ -169,7 +169,7 @@ def test_joints_that_are_not_the_policys_stand_still():
 
 def test_a_yardstick_says_what_it_knows(arm):
     config, robot = arm
-    assert "limits and weight" in make_driver("ik", config, robot)[1].knows
+    assert "limits and weight" in ik(config, robot)[1].knows
 
 
 HEAVY = """
@@ -211,7 +211,7 @@ def test_an_arm_that_nothing_carries_does_not_droop(tmp_path, spring, delay):
     )
     robot = load_robot(config.robot, config.task.physics_step)
     goals = held_out_goals(config, robot, 24, 7)
-    there, driver = make_driver("ik", config, robot)
+    there, driver = ik(config, robot)
     result = evaluate(driver, there, goals, threads=1, robot=robot, seed=7)
     assert result.success.all()
     assert np.median(result.position_error) < 1e-3

@@ -319,7 +319,7 @@ def test_history_answers_as_plain_lists_would():
         assert history.parts("a") == pytest.approx(means)
         assert history.best_low("a") == pytest.approx(min(means, default=0.0))
         assert history.last("a") == value
-        assert (history.least("a"), history.most("a")) == (min(numbers), max(numbers))
+        assert history.most("a") == max(numbers)
     assert len(steps) > 200
     nothing = (history.mean("c"), history.last("c"), history.most("c"), history.best_low("c"))
     assert np.isnan(nothing).all()

@@ -198,7 +198,10 @@ def test_the_cost_of_a_record_is_small(tmp_path):
 
     values = {f"reward/term{i}": i / 7 for i in range(40)}
     record = Record(
-        [JsonLinesWriter(tmp_path / "metrics.jsonl"), TensorBoardWriter(tmp_path / "tb")]
+        [
+            JsonLinesWriter(tmp_path / "metrics.jsonl"),
+            TensorBoardWriter(Opening(tmp_path, compose([]))),
+        ]
     )
     record.write(0, values)
     started = time.process_time()
@@ -223,7 +226,7 @@ def test_tensorboard_tells_equal_and_other_records_apart(tmp_path):
         {"train/std": 16.0, "train/loss": 17.0, "time/fps": 18},
         {"train/std": 19.0, "train/loss": 20.0, "time/fps": 21},
     ]
-    writer = TensorBoardWriter(tmp_path / "tb")
+    writer = TensorBoardWriter(Opening(tmp_path, compose([])))
     for step, row in enumerate(rows):
         writer.write(step, row)
     writer.close(0)

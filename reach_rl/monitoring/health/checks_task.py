@@ -255,13 +255,12 @@ def physics_resets(h: History) -> Sign | None:
 def throughput(h: History) -> Sign | None:
     """A rollout and its update take three times as long as the median before, for a minute."""
     recent = h.recent("time/iteration_s")
-    now = float(np.median(recent)) if recent.sum() >= 60.0 else 0.0
-    if not now > 3.0 * h.least("time/iteration_s"):  # what the median before is at least
-        return None
     earlier = h.between("time/iteration_s", 0.0, h.progress - 0.1)
-    if len(earlier) < 5 or not now > 3.0 * np.median(earlier):
+    if recent.sum() < 60.0 or len(earlier) < 5:
+        return None
+    now, before = float(np.median(recent)), np.median(earlier)
+    if not now > 3.0 * before:
         return None
     vec = h.config.vec_env
     fewer = f"vec_env.n_envs={max(1, vec.n_envs // 2)}"
-    figures = {"now": now, "before": np.median(earlier)}
-    return Sign(f"vec_env.threads={int(vec.threads != 1)}", fewer, **figures)
+    return Sign(f"vec_env.threads={int(vec.threads != 1)}", fewer, now=now, before=before)

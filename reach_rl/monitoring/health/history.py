@@ -138,11 +138,6 @@ class History:
         numbers = self._column(name).numbers
         return float(numbers.max()) if len(numbers) else math.nan
 
-    def least(self, name: str) -> float:
-        """The smallest value so far, NaN without any."""
-        numbers = self._column(name).numbers
-        return float(numbers.min()) if len(numbers) else math.nan
-
     def best_low(self, name: str) -> float:
         """The least mean of any twentieth of the run so far, NaN without any."""
         return min(self.parts(name).tolist(), default=math.nan)
