@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 
 from reach_rl.config.load import compose  # noqa: E402
 from reach_rl.envs.episodes import Episodes  # noqa: E402
-from reach_rl.monitoring.record import Record, open_record  # noqa: E402
+from reach_rl.monitoring.record import Opening, Record, open_record  # noqa: E402
 from reach_rl.monitoring.terminal import TeeConsole  # noqa: E402
 from reach_rl.rundir.atomic import Disk  # noqa: E402
 from reach_rl.rundir.folder import RunFolder  # noqa: E402
@@ -59,7 +59,7 @@ def measure(folder: Path, rollouts: int, overrides: list[str]) -> dict[str, Any]
     run = TrainingLoop(config, folder, console, RunFolder(folder, Disk(print)))
     times: dict[bool, list[float]] = {True: [], False: []}
     order = random.Random(0)
-    with open_record(folder, config, say=lambda text: None) as record:
+    with open_record(Opening(folder, config, say=lambda text: None)) as record:
         run._prepare()
         one(run, record)
         for _ in range(rollouts):

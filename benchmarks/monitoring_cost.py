@@ -75,7 +75,7 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
     import os
 
     from reach_rl.config.load import compose
-    from reach_rl.monitoring.record import Record, open_record
+    from reach_rl.monitoring.record import Opening, Record, open_record
     from reach_rl.monitoring.terminal import TeeConsole
     from reach_rl.rundir.atomic import Disk
     from reach_rl.rundir.folder import RunFolder
@@ -102,7 +102,7 @@ def one(on: bool, what: str, steps: int, overrides: list[str]) -> dict[str, floa
         run = TrainingLoop(config, folder, console, RunFolder(folder, Disk(print)))
         if not watched:
             without_figures()
-        record = open_record(folder, config, say=lambda _: None) if watched else Record([])
+        record = open_record(Opening(folder, config, say=lambda _: None)) if watched else Record([])
         begin = time.perf_counter()
         run.learn(record, stop)
         learned = time.perf_counter()

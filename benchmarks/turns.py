@@ -274,7 +274,7 @@ def train(config: "Config", channel: Channel) -> None:
 @contextmanager
 def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
     """A run and its record, as a session makes them, in a folder that goes."""
-    from reach_rl.monitoring.record import open_record
+    from reach_rl.monitoring.record import Opening, open_record
     from reach_rl.monitoring.terminal import TeeConsole
     from reach_rl.rundir.atomic import Disk
     from reach_rl.rundir.folder import RunFolder
@@ -285,7 +285,7 @@ def _run(config: "Config") -> Iterator[tuple[Any, Any]]:
         home = RunFolder(folder, Disk(print))
         run = TrainingLoop(config, folder, TeeConsole(file=sys.stderr, quiet=True), home)
         try:
-            with open_record(folder, config, say=print) as record:
+            with open_record(Opening(folder, config, say=print)) as record:
                 yield run, record
         finally:
             run.close()

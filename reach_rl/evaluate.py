@@ -12,8 +12,9 @@ from reach_rl.rundir.resume import changes
 
 if TYPE_CHECKING:
     from reach_rl.config.schema import Config
-    from reach_rl.evaluation.protocol import Driver, Evaluation, Policy
+    from reach_rl.evaluation.protocol import Driver, Policy
     from reach_rl.evaluation.recording import Watcher
+    from reach_rl.evaluation.result import Evaluation
     from reach_rl.mdp.goals import Goals
     from reach_rl.monitoring.terminal import Progress, TeeConsole
     from reach_rl.robots import RobotModel

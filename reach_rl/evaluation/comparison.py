@@ -1,6 +1,6 @@
 """Several policies against one another: differences, their intervals, and a verdict in words."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -9,18 +9,13 @@ import numpy as np
 
 from reach_rl.evaluation import statistics
 from reach_rl.evaluation.result import Evaluation
-from reach_rl.mdp.arrays import Array
 
-FIGURES: dict[str, tuple[str, str, Callable[[Evaluation], Array]]] = {
-    "position_error_mm": ("position error", "mm", lambda e: 1e3 * e.position_error),
-    "orientation_error_deg": (
-        "orientation error",
-        "deg",
-        lambda e: np.degrees(e.orientation_error),
-    ),
-    "time_to_success_s": ("time to success", "s", lambda e: e.time_to_success),
+FIGURES = {
+    "position_error_mm": ("position error", "mm", "position_error", 1e3),
+    "orientation_error_deg": ("orientation error", "deg", "orientation_error", np.degrees(1.0)),
+    "time_to_success_s": ("time to success", "s", "time_to_success", 1.0),
 }
-"""Figure -> its words, unit and values per goal; less is better."""
+"""Figure -> its words, unit, array of an evaluation and factor; less is better."""
 
 
 NOISE = 1.0 - statistics.CONFIDENCE
@@ -43,7 +38,7 @@ def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     adjusted = statistics.holm([difference.p_value for difference in differences])
     found = []
     for (a, b), difference, p_value in zip(pairs, differences, adjusted, strict=True):
-        shifts = _shifts(evaluations[a], evaluations[b])
+        shifts = _shifts(evaluations[a], evaluations[b], difference.paired)
         judged = {"p_value_adjusted": p_value, "more_than_noise": p_value < NOISE}
         pair = {"first": a, "second": b, "paired": difference.paired, "median": shifts}
         pair["success"] = asdict(difference) | judged
@@ -67,11 +62,11 @@ def _success(one: Evaluation, other: Evaluation) -> statistics.Difference:
     )
 
 
-def _shifts(one: Evaluation, other: Evaluation) -> dict[str, dict[str, Any] | None]:
-    paired = same_goals(one, other)
+def _shifts(one: Evaluation, other: Evaluation, paired: bool) -> dict[str, dict[str, Any] | None]:
     shifts = {}
-    for name, (_, _, values) in FIGURES.items():
-        shift = statistics.median_shift(values(one), values(other), paired=paired)
+    for name, (_, _, array, factor) in FIGURES.items():
+        values = (factor * getattr(each, array) for each in (one, other))
+        shift = statistics.median_shift(*values, paired=paired)
         shifts[name] = None if shift is None else {**asdict(shift), "more_than_noise": shift.real}
     return shifts
 
@@ -94,7 +89,7 @@ def _words(
     for name, shift in shifts.items():
         if shift is None:
             continue
-        what, unit, _ = FIGURES[name]
+        what, unit, _, _ = FIGURES[name]
         told = "the same"
         if not shift["low"] == shift["high"] == 0.0:
             interval = f"(95% interval {shift['low']:+.3g} to {shift['high']:+.3g})"

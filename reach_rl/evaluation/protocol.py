@@ -13,8 +13,6 @@ from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel, load_robot
 
-__all__ = ["Driver", "Evaluation", "Policy", "evaluate", "held_out_goals"]
-
 Policy = Callable[[np.ndarray], np.ndarray]
 """Observations (n, d) float32 to actions (n, j) in [-1, 1], normalisation included."""
 

@@ -7,7 +7,7 @@ opened with every run, told of every record, and dropped with one warning when i
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,7 @@ _encode = json.JSONEncoder(check_circular=False, allow_nan=False).encode
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a writer may want to know when the record of a run is opened."""
+    """What is known when the record of a run is opened; `latest` and `first_record` come then."""
 
     run_dir: Path
     config: Config
@@ -268,43 +268,25 @@ def exit_code(error: BaseException | None) -> int:
     return int(getattr(error, "exit_code", 1))
 
 
-def open_record(
-    run_dir: Path,
-    config: Config,
-    step: int | None = None,
-    state: Any = None,  # noqa: ANN401  plain JSON
-    say: Say = print,
-    told: Told = ignore,
-) -> Record:
+def open_record(opening: Opening) -> Record:
     """Open metrics.jsonl of a run and every registered writer.
 
-    Args:
-        run_dir: the run's folder, which exists.
-        config: of the run.
-        step: from which a run goes on, None for a new one; records after it are cut, so that none
-            appears twice.
-        state: of the writers then, from Record.state(); records made after it are cut too.
-        say: tells the user a line; may be called from another thread.
-        told: of a disk that refuses, and of the end of that.
+    Of a run that goes on, records after its step are cut, so that none appears twice, and those
+    made after its state.
 
     Raises:
         FileExistsError: if a new run's folder holds records already.
         OSError: if metrics.jsonl cannot be opened.
     """
-    known = state if isinstance(state, Mapping) else {}
-    path = run_dir / "metrics.jsonl"
-    lines = JsonLinesWriter(path, step, known.get("records"), told)
-    opening = Opening(
-        run_dir,
-        config,
-        step,
+    path, step = opening.run_dir / "metrics.jsonl", opening.step
+    lines = JsonLinesWriter(path, step, opening.state.get("records"), opening.told)
+    opening = replace(
+        opening,
         latest=[r for r in read_records(path) if r.pop(STEP) == step],
         first_record=None if step is None else lines.records_before,
-        state=known,
-        say=say,
-        told=told,
     )
-    return Record([lines, *(_opened(kind, opening) for kind in entries("writer").values())], say)
+    writers = [_opened(kind, opening) for kind in entries("writer").values()]
+    return Record([lines, *writers], opening.say)
 
 
 def _opened(kind: type[Writer], opening: Opening) -> Writer:

@@ -12,8 +12,8 @@ from reach_rl.config.rules import derive
 from reach_rl.config.schema import Config, VecEnvKind
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.envs.vec_env import WorkerLost, make_vec_env, threads_of
-from reach_rl.evaluation.protocol import Evaluation, evaluate
-from reach_rl.evaluation.result import FIGURES
+from reach_rl.evaluation.protocol import evaluate
+from reach_rl.evaluation.result import FIGURES, Evaluation
 from reach_rl.learning.build import make_model
 from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy

@@ -13,8 +13,9 @@ from reach_rl.config.problems import command
 from reach_rl.config.schema import Config
 from reach_rl.envs.vec_env import WorkerLost
 from reach_rl.evaluation import result
-from reach_rl.evaluation.protocol import Evaluation, evaluate, held_out_goals
-from reach_rl.monitoring.record import Record, open_record
+from reach_rl.evaluation.protocol import evaluate, held_out_goals
+from reach_rl.evaluation.result import Evaluation
+from reach_rl.monitoring.record import Opening, Record, open_record
 from reach_rl.monitoring.tables import evaluation_table
 from reach_rl.monitoring.terminal import Progress, TeeConsole
 from reach_rl.robots import load_robot
@@ -168,14 +169,15 @@ class Session:
         try:
             with _writable(self.folder):
                 self._prepare(run, saved)
-                record = open_record(
+                opening = Opening(
                     self.folder,
                     config,
                     step=run.step if goes_on else None,
-                    state=saved.progress.get("record") if saved is not None else None,
+                    state=(saved and saved.progress.get("record")) or {},
                     say=self.say,
                     told=self.home.disk.told,
                 )
+                record = open_record(opening)
             with record:
                 saving.tell_of_rollback(self.folder, partial(record.alert, run.step))
                 yield run, record

@@ -37,7 +37,7 @@ def scalars(folder, name):
 
 
 def test_a_record_is_one_strict_json_line_readable_at_once(tmp_path, config):
-    record = open_record(tmp_path, config)
+    record = open_record(Opening(tmp_path, config))
     record.write(
         np.int64(6144),
         {
@@ -65,7 +65,7 @@ def test_a_record_is_one_strict_json_line_readable_at_once(tmp_path, config):
 
 
 def test_tensorboard_reads_back_what_was_recorded(tmp_path, config):
-    with open_record(tmp_path, config) as record:
+    with open_record(Opening(tmp_path, config)) as record:
         record.write(10, {"rollout/success_rate": 0.25, "train/loss": float("nan")})
         record.alert(15, "KL too high", "approx_kl 0.3 against 0.02")
         record.write(20, {"rollout/success_rate": 0.5})
@@ -78,12 +78,12 @@ def test_tensorboard_reads_back_what_was_recorded(tmp_path, config):
 
 
 def test_resume_cuts_later_records_and_a_torn_line(tmp_path, config):
-    with open_record(tmp_path, config) as record:
+    with open_record(Opening(tmp_path, config)) as record:
         for step in (100, 200, 300, 400):
             record.write(step, {"rollout/success_rate": step / 1000})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"global_step": 500, "rollout/suc')
-    with open_record(tmp_path, config, step=200) as record:
+    with open_record(Opening(tmp_path, config, step=200)) as record:
         record.write(300, {"rollout/success_rate": 0.9})
     assert records(tmp_path) == [
         {"global_step": 100, "rollout/success_rate": 0.1},
@@ -102,13 +102,13 @@ def test_what_was_recorded_after_the_checkpoint_of_the_same_step_is_cut(
     Also where both event files are of one second, the ninth and the tenth of the process.
     """
     monkeypatch.setattr(tensorboard, "_NUMBER", itertools.count(9))
-    with open_record(tmp_path, config) as record:
+    with open_record(Opening(tmp_path, config)) as record:
         record.write(100, {"rollout/success_rate": 0.1})
         record.write(200, {"rollout/success_rate": 0.2})
         state = record.state()
         record.evaluation(200, {"front": {"success_rate": 0.9}})
     assert state == {"records": 2}
-    with open_record(tmp_path, config, step=200, state=state) as record:
+    with open_record(Opening(tmp_path, config, step=200, state=state)) as record:
         record.evaluation(200, {"front": {"success_rate": 0.9}})
     assert [r["global_step"] for r in records(tmp_path)] == [100, 200, 200]
     assert scalars(tmp_path, "rollout/success_rate") == [
@@ -119,10 +119,10 @@ def test_what_was_recorded_after_the_checkpoint_of_the_same_step_is_cut(
 
 
 def test_a_new_run_does_not_mix_with_the_records_of_another(tmp_path, config):
-    with open_record(tmp_path, config) as record:
+    with open_record(Opening(tmp_path, config)) as record:
         record.write(1, {"rollout/success_rate": 0.1})
     with pytest.raises(FileExistsError, match="resume="):
-        open_record(tmp_path, config)
+        open_record(Opening(tmp_path, config))
 
 
 class Broken(Writer):
@@ -150,7 +150,7 @@ def test_a_failing_writer_is_dropped_with_one_warning(tmp_path):
 def test_tensorboard_that_cannot_open_does_not_stop_a_run(tmp_path, config):
     (tmp_path / "tb").write_text("a file is in the way")
     said = []
-    with open_record(tmp_path, config, say=said.append) as record:
+    with open_record(Opening(tmp_path, config, say=said.append)) as record:
         record.write(1, {"train/loss": 1.0})
     assert len(said) == 1 and "TensorBoard" in said[0]
     assert len(records(tmp_path)) == 1

@@ -40,7 +40,7 @@ def test_an_offline_run_reads_back_as_metrics_jsonl(wandb_home, read_back, histo
          "wandb.tags=[a,b]", "wandb.notes=hello", "ppo.learning_rate=3e-4"]
     )  # fmt: skip
     said = []
-    record = open_record(run_dir, config, say=said.append)
+    record = open_record(Opening(run_dir, config, say=said.append))
     for step in (100, 200):
         record.write(step, {"rollout/success_rate": step / 1000, "train/loss": float("nan")})
     record.alert(200, "KL too high", "0.3 against 0.02")
@@ -76,7 +76,7 @@ def test_what_is_gathered_waits_for_no_more_when_it_is_wanted(
 ):
     """The thread gathers for an hour here; neither a checkpoint nor the end waits for that."""
     monkeypatch.setattr(wandb_module, "GATHER_SECONDS", 3600.0)
-    record = open_record(wandb_home, compose(["wandb=offline"]), say=lambda line: None)
+    record = open_record(Opening(wandb_home, compose(["wandb=offline"]), say=lambda line: None))
     (writer,) = (w for w in record._writers if isinstance(w, WandbWriter))
     record.write(1, {"train/loss": 1.0})
     wait_until(writer._jobs.empty)
@@ -98,7 +98,7 @@ def test_a_resumed_run_keeps_its_identity_and_counts_on(wandb_home, read_back):
     config = compose(["wandb=offline"])
     said = []
     for step in (None, 200):
-        record = open_record(wandb_home, config, step, say=said.append)
+        record = open_record(Opening(wandb_home, config, step, say=said.append))
         for more in (100, 200):
             record.write((step or 0) + more, {"train/loss": 1.0})
         record.close()
@@ -119,7 +119,10 @@ class Sick(Exception):
 
 def test_a_crash_ends_the_run_with_its_exit_code(wandb_home, read_back):
     config = compose(["wandb=offline"])
-    with pytest.raises(Sick), open_record(wandb_home, config, say=lambda line: None) as record:
+    with (
+        pytest.raises(Sick),
+        open_record(Opening(wandb_home, config, say=lambda line: None)) as record,
+    ):
         record.write(1, {"train/loss": 1.0})
         raise Sick("boom")
     assert read_back(wandb_home)["exit"][0]["exit_code"] == 3
@@ -158,7 +161,7 @@ def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(
     config, said = compose(["wandb=offline"]), []
     for name in ("one", "two"):
         (wandb_home / name).mkdir()
-    record = open_record(wandb_home / "one", config, say=said.append)
+    record = open_record(Opening(wandb_home / "one", config, say=said.append))
     record.write(1, {"train/loss": 1.0})
     (writer,) = (w for w in record._writers if isinstance(w, WandbWriter))
     wait_until(lambda: service_pids(os.getpid()) and writer._jobs.empty())
@@ -171,7 +174,7 @@ def test_a_dead_service_does_not_stop_a_run_nor_the_next_one(
     assert time.monotonic() - started < 20.0
     assert len(list(read_records(wandb_home / "one" / "metrics.jsonl"))) == 199
     assert len(said) == 1 and "W&B failed" in said[0]
-    with open_record(wandb_home / "two", config, say=said.append) as record:
+    with open_record(Opening(wandb_home / "two", config, say=said.append)) as record:
         record.write(1, {"train/loss": 1.0})
     assert len(history(read_back(wandb_home / "two"))) == 1
 
@@ -262,8 +265,8 @@ def test_auto_without_credentials_is_off_says_how_and_imports_nothing(wandb_home
 import sys
 from pathlib import Path
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import open_record
-with open_record(Path(sys.argv[1]), compose(["wandb=auto"])) as record:
+from reach_rl.monitoring.record import Opening, open_record
+with open_record(Opening(Path(sys.argv[1]), compose(["wandb=auto"]))) as record:
     record.write(1, {"train/loss": 1.0})
 assert "wandb" not in sys.modules
 """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reach_rl.config.load import compose
-from reach_rl.monitoring.record import open_record
+from reach_rl.monitoring.record import Opening, open_record
 from reach_rl.training.session import train
 from reach_rl.viz.report import write_report
 from reach_rl.viz.shoot import encode
@@ -45,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config = compose([*TINY, f"seed={seed}"])
         train(config, folder / str(seed))
     config = compose([*TINY, "seed=0"])
-    with open_record(folder / "0", config, step=1536) as record:
+    with open_record(Opening(folder / "0", config, step=1536)) as record:
         record.alert(1024, TITLE, "approx_kl was 0.07, above 0.05; try ppo.learning_rate=1e-4")
     (folder / "0" / "videos").mkdir()
     pictures = [(np.full((48, 64, 3), 50 * shade, np.uint8), 1) for shade in range(5)]
