@@ -169,11 +169,12 @@ class Session:
         try:
             with _writable(self.folder):
                 self._prepare(run, saved)
+                known = saved.progress.get("record") if saved is not None else None
                 opening = Opening(
                     self.folder,
                     config,
                     step=run.step if goes_on else None,
-                    state=(saved and saved.progress.get("record")) or {},
+                    state=known if isinstance(known, dict) else {},
                     say=self.say,
                     told=self.home.disk.told,
                 )
