@@ -11,11 +11,11 @@ from reach_rl.evaluation import statistics
 from reach_rl.evaluation.result import Evaluation
 
 FIGURES = {
-    "position_error_mm": ("position error", "mm", "position_error", 1e3),
-    "orientation_error_deg": ("orientation error", "deg", "orientation_error", np.degrees(1.0)),
-    "time_to_success_s": ("time to success", "s", "time_to_success", 1.0),
+    "position_error_mm": ("position error", "mm", "position_error", lambda m: 1e3 * m),
+    "orientation_error_deg": ("orientation error", "deg", "orientation_error", np.degrees),
+    "time_to_success_s": ("time to success", "s", "time_to_success", np.asarray),
 }
-"""Figure -> its words, unit, array of an evaluation and factor; less is better."""
+"""Figure -> its words, unit, array of an evaluation and its conversion; less is better."""
 
 
 NOISE = 1.0 - statistics.CONFIDENCE
@@ -64,8 +64,8 @@ def _success(one: Evaluation, other: Evaluation) -> statistics.Difference:
 
 def _shifts(one: Evaluation, other: Evaluation, paired: bool) -> dict[str, dict[str, Any] | None]:
     shifts = {}
-    for name, (_, _, array, factor) in FIGURES.items():
-        values = (factor * getattr(each, array) for each in (one, other))
+    for name, (_, _, array, of) in FIGURES.items():
+        values = (of(getattr(each, array)) for each in (one, other))
         shift = statistics.median_shift(*values, paired=paired)
         shifts[name] = None if shift is None else {**asdict(shift), "more_than_noise": shift.real}
     return shifts
