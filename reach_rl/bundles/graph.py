@@ -19,7 +19,6 @@ IR_VERSION = 8
 Value = Any
 """A node of a graph, or an array, which becomes a constant: NumPy's types know no third kind."""
 
-_KINDS = {np.float64: TensorProto.DOUBLE, np.float32: TensorProto.FLOAT}
 _END = np.iinfo(np.int64).max
 
 
@@ -161,7 +160,7 @@ class Node(NDArrayOperatorsMixin):
 
     def astype(self, kind: type) -> Value:
         """Another type of number: np.float64 or np.float32."""
-        return self.graph.op("Cast", self, to=_KINDS[kind])
+        return self.graph.op("Cast", self, to=helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
 
 
 _SAME = (

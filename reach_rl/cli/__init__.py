@@ -7,15 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reach_rl import __version__
+from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError, nearest
 
-TEXTS: dict[str, Any] = yaml.load(
-    (Path(__file__).parent / "texts" / "words.yaml").read_text(encoding="utf-8"),
-    getattr(yaml, "CSafeLoader", yaml.SafeLoader),
-)
+TEXTS: dict[str, Any] = read_yaml(Path(__file__).parent / "texts" / "words.yaml")
 """What the command line says of itself, such as `verbs`: verb -> what it does."""
 
 

@@ -174,14 +174,14 @@ def _multirun(
     if problems:
         raise ConfigError(problems)
     task = HydraJob(verb, job, composer.folders)
-    with ending(task.report) as end:
+    with ending(task.report) as signals:
         try:
             _hydra(verb, composer, [*flags, *plain], task)
         finally:
             code = task.close()
         if task.error is not None:
             raise task.error
-        return code_of(end.signal) or code
+        return code_of(signals[-1]) if signals else code
 
 
 def _shown(verb: Verb, composer: "Composer", argv: list[str]) -> int:

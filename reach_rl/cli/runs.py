@@ -1,8 +1,9 @@
 """`reach-rl runs`: runs and sweeps with their state, robot, steps, success and age."""
 
-import datetime
+import time
 from collections import Counter
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from reach_rl.config.problems import ConfigError
@@ -25,25 +26,18 @@ def answer(words: list[str]) -> str:
 def table(runs: list[Listed]) -> str:
     """The list as text; the runs of a sweep stand below it."""
     blocks: list[tuple[float, list[tuple[str, ...]]]] = []
-    for folder, members in groupby(sorted(runs, key=_sweep), _sweep):
+    sweep = attrgetter("sweep")
+    for folder, members in groupby(sorted(runs, key=sweep), sweep):
         block = list(members)
         if folder:
             rows = [_row(run, f"  {run.folder.name}") for run in block]
-            blocks.append((max(map(_started, block)), [_sweep_row(folder, block), *rows]))
+            blocks.append((max(run.started for run in block), [_sweep_row(folder, block), *rows]))
         else:
-            blocks += [(_started(run), [_row(run, str(run.folder))]) for run in block]
+            blocks += [(run.started, [_row(run, str(run.folder))]) for run in block]
     blocks.sort(key=lambda pair: pair[0], reverse=True)
     rows = [_HEAD, *(row for _, block in blocks for row in block)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-
-
-def _sweep(run: Listed) -> str:
-    return str(run.sweep or "")
-
-
-def _started(run: Listed) -> float:
-    return run.started.timestamp() if run.started else 0.0
 
 
 def _row(run: Listed, name: str) -> tuple[str, ...]:
@@ -57,15 +51,15 @@ def _sweep_row(folder: str, runs: list[Listed]) -> tuple[str, ...]:
     robots = "/".join(dict.fromkeys(run.robot for run in runs))
     best = max((run.success for run in runs if run.success is not None), default=None)
     success = "" if best is None else f"best {best:.1%}"
-    started = min((run.started for run in runs if run.started), default=None)
+    started = min((run.started for run in runs if run.started), default=0.0)
     return (f"{folder} (sweep of {len(runs)})", states, robots, "", success, age(started))
 
 
-def age(started: datetime.datetime | None) -> str:
-    """How long ago, in the largest fitting unit."""
-    if started is None:
+def age(started: float) -> str:
+    """How long ago, in the largest fitting unit; empty for 0."""
+    if not started:
         return ""
-    seconds = max(0.0, (datetime.datetime.now(started.tzinfo) - started).total_seconds())
+    seconds = max(0.0, time.time() - started)
     sizes = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((pair for pair in sizes if seconds >= pair[1]), sizes[-1])
     return f"{int(seconds // size)} {unit}"

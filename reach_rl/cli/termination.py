@@ -38,37 +38,34 @@ NOTED: list[int] = []
 """Signals that reached this process of a launcher while it had no run to save."""
 
 
-class Ending:
-    """What a command knows about its end."""
-
-    def __init__(self, report: "ExitCodes | None") -> None:
-        self.report = report
-        self.signal: int | None = None
-        self._at = 0.0
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Pass a first signal on to the jobs' processes and wait for them; else end."""
-        if self.signal == number and time.monotonic() - self._at < ECHO:
-            return
-        first, self.signal, self._at = self.signal is None, number, time.monotonic()
-        if self.report is not None:
-            self.report.add(code_of(number))
-            if first and forward(number):
-                return
-        raise Terminated(number)
-
-
 @contextmanager
-def ending(report: "ExitCodes | None" = None) -> Iterator[Ending]:
-    """End on a signal with Terminated.
+def ending(report: "ExitCodes | None" = None) -> Iterator[list[int]]:
+    """End on a signal with Terminated; of a multirun, pass a first one on to the jobs' processes.
 
     Args:
         report: of a multirun, whose jobs may be at work in other processes and end first.
+
+    Yields:
+        The signals so far.
     """
-    end = Ending(report)
-    before = listen(end.note)
+    seen: list[int] = []
+    at = 0.0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal at
+        if seen[-1:] == [number] and time.monotonic() - at < ECHO:
+            return
+        at = time.monotonic()
+        seen.append(number)
+        if report is not None:
+            report.add(code_of(number))
+            if len(seen) == 1 and forward(number):
+                return
+        raise Terminated(number)
+
+    before = listen(note)
     try:
-        yield end
+        yield seen
     finally:
         restore(before)
 

@@ -4,6 +4,7 @@ conf/ and assets/ are in the installed package, else in the checkout.
 """
 
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -21,6 +22,14 @@ def assets_dir() -> Path:
 def _data(name: str) -> Path:
     packaged = _PACKAGE / "_data" / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401  a plain tree
+    """The plain values of a YAML file, by the quick parser. Raises OSError or yaml.YAMLError."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), loader)
 
 
 def checkout_dir() -> Path:

@@ -10,8 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from reach_rl.config import read_yaml
 from reach_rl.extend import entries, register
 
 
@@ -41,8 +40,7 @@ class Metric:
 
 def sheet(name: str) -> dict[str, dict[str, Any]]:
     """A YAML sheet of this room."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load((Path(__file__).parent / name).read_bytes(), loader)
+    return read_yaml(Path(__file__).parent / name)
 
 
 def _metric(name: str, better: str = "neither", **rest: Any) -> Metric:  # noqa: ANN401  of the sheet

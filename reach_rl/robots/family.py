@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config import assets_dir
+from reach_rl.config import assets_dir, read_yaml
 
 NAMES = ("ur3e", "ur5e", "ur7e", "ur10e", "ur12e", "ur15", "ur16e", "ur20", "ur30")
 """Arms that have a model, smallest first within a series."""
@@ -45,10 +45,7 @@ class PublishedArm:
 
 def read_family(path: Path) -> tuple[dict[str, PublishedArm], Numbers]:
     """The robots in NAMES, of which `same_as` is resolved, and the colours that they share."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    tree = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    tree = read_yaml(path)
     return {name: _arm(name, tree["robots"]) for name in NAMES}, tree["colours"]
 
 

@@ -6,7 +6,6 @@ learner.safetensors  learner.json  config.yaml  MANIFEST.json (size and sha256 o
 checkpoints/latest, checkpoints/best: the name of a folder
 """
 
-import hashlib
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -244,16 +244,12 @@ def _problems(saved: Checkpoint, step: int) -> Iterator[str]:
             if value.dtype != kind or negative or not np.isfinite(value).all():
                 yield f"{part}.safetensors: {name} is not finite, or no {kind}"
     held = {k: v for k, v in saved.learner.items() if not k.startswith("random.")}
-    yield from _row_problems("environment", saved.environment, count)
-    yield from _row_problems("learner", held, count)
-
-
-def _row_problems(part: str, arrays: Mapping[str, np.ndarray], count: int) -> Iterator[str]:
-    if not arrays:
-        yield f"{part}.safetensors: is empty"
-    for name, value in arrays.items():
-        if value.ndim == 0 or len(value) != count:
-            yield f"{part}.safetensors: {name} is not of {count} environments"
+    for part, arrays in (("environment", saved.environment), ("learner", held)):
+        if not arrays:
+            yield f"{part}.safetensors: is empty"
+        for name, value in arrays.items():
+            if value.ndim == 0 or len(value) != count:
+                yield f"{part}.safetensors: {name} is not of {count} environments"
 
 
 def _publish(target: Path, contents: Mapping[str, bytes]) -> None:
@@ -311,7 +307,12 @@ def verified(folder: Path) -> tuple[int, dict[str, bytes]]:
     manifest = _read(folder)
     if set(manifest["files"]) != FILES:
         raise ConfigError(f"{folder}: damaged, {MANIFEST} is not what was saved")
-    contents = {name: _content(folder, name, e) for name, e in manifest["files"].items()}
+    contents = {}
+    for name, entry in manifest["files"].items():
+        with _telling(folder, name):
+            data = contents[name] = _bytes(folder / name, entry["bytes"])
+            if (len(data), sha256(data).hexdigest()) != (entry["bytes"], entry["sha256"]):
+                raise ValueError(name)
     for path in sorted(folder.iterdir()):
         if path.name not in contents and path.name != MANIFEST and not path.name.startswith("."):
             raise ConfigError(f"{folder}: damaged, it holds {path.name}, which was not saved")
@@ -324,7 +325,7 @@ def _manifest(step: int, contents: Mapping[str, bytes], keep: bool) -> dict[str,
         "step": step,
         "keep": keep,
         "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            name: {"bytes": len(data), "sha256": sha256(data).hexdigest()}
             for name, data in contents.items()
         },
         "libraries": {name: version(name) for name in LIBRARIES},
@@ -348,14 +349,6 @@ def _read(folder: Path) -> dict[str, Any]:
         if not (whole and entries and counted):
             raise ValueError(MANIFEST)
     return manifest
-
-
-def _content(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
-    with _telling(folder, name):
-        data = _bytes(folder / name, entry["bytes"])
-        if (len(data), hashlib.sha256(data).hexdigest()) != (entry["bytes"], entry["sha256"]):
-            raise ValueError(name)
-    return data
 
 
 @contextmanager
@@ -382,4 +375,4 @@ def _bytes(path: Path, most: int) -> bytes:
 
 def self_hash(manifest: Mapping[str, object]) -> str:
     """SHA-256 of a manifest without its own."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
+from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.status import read_status
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SKIPPED = {"checkpoints", "videos", "tb", "wandb"}
 _DEPTH = 5
 _TAIL = 65536
@@ -29,12 +29,10 @@ class Listed:
     robot: str
     steps: int | None
     success: float | None
-    started: datetime.datetime | None
-
-    @property
-    def sweep(self) -> Path | None:
-        """The folder of the sweep that it is part of."""
-        return self.folder.parent if (self.folder.parent / "multirun.yaml").is_file() else None
+    started: float
+    """Seconds since the epoch; 0 where nobody knows."""
+    sweep: str
+    """The folder of the sweep that it is part of, if any."""
 
 
 def find_runs(folder: Path, depth: int = _DEPTH) -> list[Path]:
@@ -52,9 +50,9 @@ def listed(folder: Path) -> Listed:
     status, summary = read_status(folder), read_json(folder / "summary.json")
     last = last_record(folder)
     success = (summary.get("evaluation") or {}).get("success_rate")
-    started = None
+    started, above = 0.0, folder.parent
     with suppress(ValueError):
-        started = datetime.datetime.fromisoformat(str(status.get("started")))
+        started = datetime.datetime.fromisoformat(str(status.get("started"))).timestamp()
     return Listed(
         folder=folder,
         state=str(status.get("state", "unknown")),
@@ -62,6 +60,7 @@ def listed(folder: Path) -> Listed:
         steps=last.get("global_step", summary.get("total_timesteps")),
         success=success if success is not None else last.get("rollout/success_rate"),
         started=started,
+        sweep=str(above) if (above / "multirun.yaml").is_file() else "",
     )
 
 
@@ -93,7 +92,7 @@ def last_record(folder: Path) -> dict[str, Any]:
 def config_values(folder: Path) -> dict[str, Any]:
     """Dotted key -> value of a run's config.yaml; empty if there is none that can be read."""
     try:
-        tree = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), _LOADER)
+        tree = read_yaml(folder / "config.yaml")
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return flat(tree if isinstance(tree, Mapping) else {})

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.config import problems
+from reach_rl.config import problems, read_yaml
 from reach_rl.config.composition import COMMAND_LINE, Composer, plain
 from reach_rl.config.load import Proof, compose_kept, load_run
 from reach_rl.config.overrides import addition, check
@@ -34,36 +34,8 @@ Tree = Mapping[str, Any]
 OWN = ("run_dir", "resume")
 """Keys that name the run, and say nothing of it."""
 
-FREE = (
-    "total_timesteps",
-    "progress",
-    "picture",
-    "profile",
-    "torch_threads",
-    "vec_env.threads",
-    "vec_env.start_method",
-    "vec_env.worker_timeout",
-    "vec_env.worker_restarts",
-    "evaluation",
-    "checkpoint",
-    "wandb",
-    "health",
-    "guard",
-)
-"""Keys that may change when a run goes on."""
-
-FIXED = (
-    "robot",
-    "observation",
-    "action",
-    "task.randomization",
-    "ppo.policy",
-    "ppo.policy_kwargs",
-    "ppo.use_sde",
-    "vec_env.kind",
-    "vec_env.n_envs",
-)
-"""Keys that what was saved depends on. Any other key may change after a warning."""
+_KEYS: Mapping[str, Sequence[str]] = read_yaml(Path(__file__).parent / "going_on.yaml")
+"""`free` and `fixed`: keys that may and keys that cannot change when a run goes on."""
 
 
 def changes(
@@ -83,7 +55,7 @@ def refused(before: Tree, after: Tree) -> dict[str, tuple[str, str]]:
     return {
         key: (f"{key}={_short(new)}", f"cannot change when a run goes on; it was {_short(old)}")
         for key, (old, new) in changes(before, after)
-        if _below(key, FIXED) or _other_terms(key, old, new)
+        if _below(key, _KEYS["fixed"]) or _other_terms(key, old, new)
     }
 
 
@@ -92,7 +64,7 @@ def warnings(before: Tree, after: Tree) -> list[str]:
     return [
         f"warning: {key} changes from {_short(old)} to {_short(new)}"
         for key, (old, new) in changes(before, after)
-        if not _below(key, (*FREE, *FIXED))
+        if not _below(key, (*_KEYS["free"], *_KEYS["fixed"]))
     ]
 
 
@@ -183,8 +155,7 @@ def prove_resumed(composer: Composer, verb: Verb, overrides: Sequence[str]) -> P
     def ready(config: Config) -> Config:
         return own_model(config, folder)
 
-    config = _typed(composer, verb, trees, lambda _: source, found, ready)
-    return Proof(config, None, list(found), overrides, composer.folders)
+    return _proved(composer, verb, overrides, trees, lambda _: source, found, ready)
 
 
 def prove_own_task(composer: Composer, verb: Verb, overrides: Sequence[str]) -> Proof | None:
@@ -215,26 +186,27 @@ def prove_own_task(composer: Composer, verb: Verb, overrides: Sequence[str]) -> 
     def source(key: str) -> str:
         return f"{folder}/config.yaml" if key.startswith("task.") else asked.source(key)
 
-    config = _typed(composer, verb, (before, after), source, found)
-    return Proof(config, None, list(found), overrides, composer.folders)
+    return _proved(composer, verb, overrides, (before, after), source, found)
 
 
-def _typed(
+def _proved(
     composer: Composer,
     verb: Verb,
+    overrides: Sequence[str],
     trees: tuple[Tree, Tree],
     source: Callable[[str], str],
     found: dict[str, None],
     ready: Callable[[Any], Any] = lambda config: config,
-) -> Any:  # noqa: ANN401  the verb's schema
-    """The configuration after a change, typed; NOTHING where there are problems, all in found.
+) -> Proof:
+    """The proof of a change.
 
     Args:
         composer: of the command line.
         verb: whose command line it is.
+        overrides: all of them.
         trees: before and after the change.
         source: where the value of a key that was not changed came from.
-        found: problems so far, which are kept.
+        found: problems so far; those of the change come after them.
         ready: the configuration as the rules about files are to see it.
     """
     config = typed(verb.schema, trees[1])
@@ -245,7 +217,7 @@ def _typed(
     for problem in wrong:
         here = any(_below(key, (problem.key,)) or _below(problem.key, (key,)) for key in named)
         found[problem.line(COMMAND_LINE if here else source(problem.key))] = None
-    return NOTHING if found else config
+    return Proof(NOTHING if found else config, None, list(found), overrides, composer.folders)
 
 
 def _changed(

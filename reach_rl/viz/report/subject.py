@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
+from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError, nearest, show, word
 from reach_rl.config.untrusted import redact
 from reach_rl.evaluation import result
@@ -18,7 +19,6 @@ from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.listing import find_runs, flat
 from reach_rl.rundir.status import read_status
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _VIDEOS = (".mp4", ".webm")
 _RUN_FILES = ("config.yaml", "metrics.jsonl", "status.json")
 
@@ -206,7 +206,7 @@ def read_run(folder: Path) -> RunData:
 
 def _config(path: Path, notes: list[str]) -> Mapping[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        tree = read_yaml(path)
         return {str(key): value for key, value in tree.items()}
     except FileNotFoundError:
         found = "There is no config.yaml"
