@@ -5,10 +5,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from reach_rl.config import ur_arms
+
 __version__ = "0.1.0"
 
-TITLES = ("UR3e", "UR5e", "UR7e", "UR10e", "UR12e", "UR15", "UR16e", "UR20", "UR30")
-ROBOTS = {title: title.lower() for title in TITLES}
+ROBOTS = {f"UR{name.removeprefix('ur')}": name for name in ur_arms()}
 """Name in a Gymnasium id -> robot option."""
 
 

@@ -14,6 +14,12 @@ def conf_dir() -> Path:
     return _data("conf")
 
 
+def ur_arms() -> list[str]:
+    """The Universal Robots of conf/robot, smallest first within a series."""
+    names = [path.stem for path in (conf_dir() / "robot").glob("ur*.yaml")]
+    return sorted(names, key=lambda name: (len(name.rstrip("e")), name))
+
+
 def assets_dir() -> Path:
     """The folder of the shipped robot models and published numbers."""
     return _data("assets")

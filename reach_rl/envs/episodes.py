@@ -11,18 +11,14 @@ from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
 
-MOTION = (
-    "tool_speed",
-    "action_rate",
-    "jerk",
-    "saturation",
-    "goal_steps",
-    "goal_joint_speed",
-    "goal_action_rate",
-)
+INSIDE = ("goal_joint_speed", "goal_action_rate")
+"""What is summed over the steps inside both thresholds: norm of the joint speeds (rad/s) and
+|a - a_before|^2."""
+
+MOTION = ("tool_speed", "action_rate", "jerk", "action_saturation", "goal_share", *INSIDE)
 """What is summed over an episode's steps: the tool's speed (m/s), |a - a_before|^2, squared norm of
-the joint jerk between control steps (rad2/s6), share of the actions at +-1; and of the steps
-inside both thresholds their number, norm of the joint speeds (rad/s) and |a - a_before|^2."""
+the joint jerk between control steps (rad2/s6), share of the actions at +-1, whether the tool
+is inside both thresholds; and what is summed there. Their means are metrics of these names."""
 
 GOAL = ("reached", "distance", "angle", "seconds")
 """Of a goal: whether the hold was completed, distance (m) and angle (rad) of the tool at its end,
@@ -32,6 +28,7 @@ EPISODE = ("total", "length", "goals", "self_collided", "table_collided", "peak_
 """Of an episode: sum of rewards, environment steps, goals reached, whether the arm touched itself
 or the table, fastest joint at any control step as a fraction of its limit. The sums of MOTION and
 those of the weighted reward terms follow."""
+_TERMS = len(EPISODE) + len(MOTION)
 
 _KEPT = 2**14
 """Steps in which something finished that are remembered for whoever may ask."""
@@ -46,7 +43,7 @@ class Finished:
     goal_steps: Ints
     """(k,) environment steps since somebody asked before."""
     episodes: Array
-    """(m, 13 + terms), the columns of EPISODE, of MOTION, and of the reward terms."""
+    """(m, columns), the columns of EPISODE, of MOTION, and of the reward terms."""
     episode_steps: Ints
     """(m,) as of goals."""
     physics_resets: int
@@ -75,7 +72,7 @@ class Episodes:
         self.arm = arm
         self.latest: tuple[Ints, Array] = (np.zeros(0, np.int64), np.zeros((0, 0)))
         """Environments and sums of the episodes that finished last, in one step."""
-        self._table = np.zeros((n, len(EPISODE) + len(MOTION) + terms))
+        self._table = np.zeros((n, _TERMS + terms))
         self._goal_age = np.zeros(n, np.int64)
         self._reached_age = np.zeros(n, np.int64)
         joints = len(arm.home)
@@ -143,13 +140,12 @@ class Episodes:
     def _views(self) -> dict[str, tuple[np.ndarray, type]]:
         """The sums, and the types in which checkpoints have them."""
         kinds = (float, np.int64, np.int64, bool, bool, float)
-        motion = len(EPISODE) + len(MOTION)
         out: dict[str, tuple[np.ndarray, type]] = {
             name: (self._table[:, i], kinds[i]) for i, name in enumerate(EPISODE)
         }
         return out | {
-            "motion": (self._table[:, len(EPISODE) : motion], float),
-            "shares": (self._table[:, motion:], float),
+            "motion": (self._table[:, len(EPISODE) : _TERMS], float),
+            "shares": (self._table[:, _TERMS:], float),
             "goal_age": (self._goal_age, np.int64),
             "reached_age": (self._reached_age, np.int64),
             "acceleration": (self._acceleration, float),
@@ -186,7 +182,7 @@ def _add(
     limits: Array,
     per_second: float,
 ) -> None:
-    """Add a step to the sums (n, 13 + terms), in the order of EPISODE, MOTION and the terms."""
+    """Add a step to the sums (n, columns), in the order of EPISODE, MOTION and the terms."""
     completed, self_contact, table_contact = happened
     inside_steps, goal_age, reached_age = steps
     velocity, velocity_before, acceleration = joints
@@ -227,4 +223,4 @@ def _add(
             row[11] += math.sqrt(speed)
             row[12] += change
         for k in range(shares.shape[1]):
-            row[13 + k] += shares[i, k]
+            row[_TERMS + k] += shares[i, k]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config import assets_dir, read_yaml
+from reach_rl.config import assets_dir, read_yaml, ur_arms
 
-NAMES = ("ur3e", "ur5e", "ur7e", "ur10e", "ur12e", "ur15", "ur16e", "ur20", "ur30")
-"""Arms that have a model, smallest first within a series."""
+NAMES = tuple(ur_arms())
+"""Arms that have a model."""
 
 HOME = (0.0, -math.pi / 2, math.pi / 2, -math.pi / 2, -math.pi / 2, 0.0)
 """Home joint angles of every arm: elbow up, tool down, in front of the base (rad)."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecNormalize
 
-from reach_rl.envs.episodes import EPISODE, GOAL, MOTION, Finished
+from reach_rl.envs.episodes import EPISODE, GOAL, INSIDE, MOTION, Finished
 from reach_rl.learning.ppo import FastPPO
 
 _MEANS = ("ep_rew_mean", "ep_len_mean", "goals_per_episode")
@@ -96,13 +96,11 @@ def _quantiles(numbers: np.ndarray, shares: Sequence[float]) -> list[float]:
 def _of_motion(sums: Sequence[float], steps: float) -> dict[str, float]:
     """Means over the steps of finished episodes, from their sums of MOTION."""
     total = dict(zip(MOTION, sums, strict=True))
-    inside = total["goal_steps"]
-    out = {name: total[name] / steps for name in ("tool_speed", "action_rate")}
-    out["action_saturation"] = total["saturation"] / steps
-    out["jerk"] = math.sqrt(total["jerk"] / steps)
-    out["goal_share"] = inside / steps
+    inside = total["goal_share"]
+    out = {name: value / steps for name, value in total.items() if name not in INSIDE}
+    out["jerk"] = math.sqrt(out["jerk"])
     if inside:
-        out |= {n: total[n] / inside for n in ("goal_joint_speed", "goal_action_rate")}
+        out |= {name: total[name] / inside for name in INSIDE}
     return {f"rollout/{name}": value for name, value in out.items()}
 
 

@@ -69,12 +69,12 @@ def test_sums_are_those_of_a_plain_loop(batch: ReachBatch) -> None:
         "tool_speed": np.linalg.norm(np.diff(tool, axis=0), axis=2).sum(axis=0) / dt,
         "action_rate": rate.sum(axis=0),
         "jerk": np.square(jerk).sum(axis=(0, 2)),
-        "saturation": (np.abs(act[1:]) == 1.0).mean(axis=2).sum(axis=0),
-        "goal_steps": near.sum(axis=0),
+        "action_saturation": (np.abs(act[1:]) == 1.0).mean(axis=2).sum(axis=0),
+        "goal_share": near.sum(axis=0),
         "goal_joint_speed": (near * norm).sum(axis=0),
         "goal_action_rate": (near * rate).sum(axis=0),
     }
-    assert near.any() and not near.all() and (expected["saturation"] > 0).all()
+    assert near.any() and not near.all() and (expected["action_saturation"] > 0).all()
     sums = found.episodes
     for column, name in enumerate(MOTION, len(EPISODE)):
         np.testing.assert_allclose(sums[:, column], expected[name], rtol=1e-9, err_msg=name)
