@@ -5,21 +5,19 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from reach_rl.config import ur_arms
-
 __version__ = "0.1.0"
-
-ROBOTS = {f"UR{name.removeprefix('ur')}": name for name in ur_arms()}
-"""Name in a Gymnasium id -> robot option."""
 
 
 def register_envs() -> None:
-    """Register our environments with Gymnasium."""
+    """Register our environments with Gymnasium: ReachRL/UR5e-v0 and so on."""
     from gymnasium.envs.registration import register
 
-    for title, robot in ROBOTS.items():
+    from reach_rl.config import ur_arms
+
+    for robot in ur_arms():
         entry = "reach_rl.envs.gym_env:ReachEnv"
-        register(id=f"ReachRL/{title}-v0", entry_point=entry, kwargs={"robot": robot})
+        name = f"ReachRL/UR{robot.removeprefix('ur')}-v0"
+        register(id=name, entry_point=entry, kwargs={"robot": robot})
 
 
 class _WithGymnasium:

@@ -8,14 +8,14 @@ import mujoco
 import numpy as np
 import pytest
 
-import reach_rl
+from reach_rl.config import ur_arms
 from reach_rl.config.load import ConfigError, compose
 from reach_rl.config.schema import Config
 from reach_rl.envs.pool import HELD_OUT, TRAINING, VALIDATION, goal_pool
 from reach_rl.robots import load_robot
 
 Make = Callable[..., Config]
-ROBOTS = tuple(reach_rl.ROBOTS.values())
+ROBOTS = ur_arms()
 
 
 @pytest.mark.parametrize("name", ROBOTS)

@@ -11,13 +11,13 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
-import reach_rl
+from reach_rl.config import ur_arms
 from reach_rl.config.schema import Config
 from reach_rl.envs.gym_env import ReachEnv
 from reach_rl.robots.display import RenderError, backend
 
 Make = Callable[..., Config]
-IDS = [f"ReachRL/{title}-v0" for title in reach_rl.ROBOTS]
+IDS = [f"ReachRL/UR{name.removeprefix('ur')}-v0" for name in ur_arms()]
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def test_nine_robots_are_registered() -> None:
 def test_checkers_find_nothing(name: str) -> None:
     """Both checkers, any warning an error, on the environment as anyone would make it."""
     env = gymnasium.make(name, disable_env_checker=True)
-    title = name.removeprefix("ReachRL/").removesuffix("-v0")
-    assert env.unwrapped.batch.robot.name == reach_rl.ROBOTS[title]  # type: ignore[attr-defined]
+    robot = name.removeprefix("ReachRL/").removesuffix("-v0").lower()
+    assert env.unwrapped.batch.robot.name == robot  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # SB3 does not care for an unbounded observation, nor Gymnasium for its own spaces' limits
