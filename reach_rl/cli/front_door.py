@@ -137,7 +137,7 @@ def composer_of(verb: Verb, args: Namespace) -> "Composer":
     if name not in names:
         near = nearest(name, names)
         hint = f"try --config-name={near}" if near else f"there are {listing(names)}"
-        raise ConfigError(f"--config-name={args.config_name}: no such file; {hint}")
+        raise ConfigError(f"--config-name={name}: no such file; {hint}")
     return Composer(name, *folders)
 
 

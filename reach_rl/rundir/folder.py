@@ -182,9 +182,8 @@ def new_folder(config: Config) -> tuple[Path, Path | None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(
-                f"{given}: cannot be made ({error.strerror}); try run_dir="
-            ) from error
+            text = f"{given}: cannot be made ({error.strerror}); try run_dir=runs/{folder.name}"
+            raise ConfigError(text) from error
         return folder, made
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder = base = Path("runs").absolute() / config.robot.name / stamp

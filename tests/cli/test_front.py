@@ -131,6 +131,13 @@ def test_a_config_error_leaves_what_was_there():
     assert Path("mine/notes.txt").read_text() == "keep"
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(capsys: pytest.CaptureFixture[str]):
+    assert front("train", Job(), ["run_dir=/proc/mine"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: /proc/mine: cannot be made (No such file or directory); try run_dir=runs/mine"
+    ]
+
+
 def test_a_crash_is_not_hidden():
     """Python shows the traceback and exits with 1."""
     with pytest.raises(RuntimeError, match="boom"):

@@ -58,6 +58,8 @@ _WORDS = sheet("health/checks.yaml")
 def check(look: Callable[[History], Sign | None]) -> Callable[[History], Sign | None]:
     """Register a function of the history as the check of its name, with its words."""
     name = look.__name__
+    if name not in _WORDS:
+        raise TypeError(f"the check {name} has no words yet; write them into health/checks.yaml")
     register("health_check", name, Check(name, look, **_WORDS[name]))
     return look
 
