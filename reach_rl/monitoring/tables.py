@@ -190,7 +190,9 @@ def _pair(key: str, unit: str = "") -> Cell:
 
 
 def _plain(value: float) -> str:
-    """Three digits; rounding errors of a controller that is exact are nought."""
+    """Three digits and more; rounding errors of a controller that is exact are nought."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-6 else "0"
 
 

@@ -90,7 +90,7 @@ def _labelled(
     if limit is not None:
         chart.rule("x", limit, draw.GREEN)
         x = float(np.log10(limit)) if measure.log else limit  # as Plotly wants it for notes
-        chart.note("threshold", x=x, y=1, yref="paper", yanchor="bottom")
+        chart.note("threshold", x=x, xanchor="right", y=1, yref="paper", yanchor="bottom")
         caption += " Right of the dotted line a goal is missed."
     whole = values[np.isfinite(values)]
     middle = f"Median {np.median(whole):.3g} {measure.unit}." if whole.size else "No values."
