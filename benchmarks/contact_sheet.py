@@ -41,7 +41,7 @@ def _tile(name: str) -> np.ndarray:
     import mujoco
 
     from reach_rl.robots import display_spec
-    from reach_rl.robots.display import Camera
+    from reach_rl.robots.display import Offscreen
 
     model = display_spec(_robot(name)).compile()
     data = mujoco.MjData(model)
@@ -53,8 +53,8 @@ def _tile(name: str) -> np.ndarray:
     view.lookat[:] = ((arm[:, 0].max() + arm[:, 0].min()) / 2, 0.0, 0.49 * height)
     view.distance = 1.3 * max(width, 1.25 * height) + 0.2
     view.azimuth, view.elevation = 128.0, -14.0
-    with closing(Camera(model, view, TILE)) as camera:
-        return camera.picture(np.array(POSE))
+    with closing(Offscreen(model, TILE)) as screen:
+        return screen.picture(np.array(POSE), camera=view)
 
 
 def _robot(name: str) -> RobotConfig:

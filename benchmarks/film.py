@@ -10,7 +10,7 @@ from reach_rl.config.load import load_run
 from reach_rl.config.schema import GoalChange
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.robots import display_spec
-from reach_rl.robots.display import Camera
+from reach_rl.robots.display import Offscreen
 from reach_rl.rundir import checkpoint
 from reach_rl.training.snapshot import policy_of
 
@@ -34,7 +34,7 @@ def main() -> None:
     config = replace(config, task=task, seed=config.seed + 1_000_000)
     batch = ReachBatch(config, 1)
     policy = policy_of(checkpoint.read(checkpoint.resolve(run / "checkpoints", "best")))
-    camera = Camera(display_spec(config.robot), size=(480, 400))
+    camera = Offscreen(display_spec(config.robot).compile(), (480, 400))
     every = round(1.0 / (FRAMES_PER_SECOND * config.task.control_period))
     frames = []
     observation = batch.reset()

@@ -104,10 +104,9 @@ def train(case: Case, overrides: list[str]) -> None:
     """One run in this process, after its hook; exits."""
     if case.hook is not None:
         case.hook()
-    from reach_rl.train import main as verb
+    from reach_rl.cli import main as command
 
-    sys.argv = ["train", *overrides]
-    verb()
+    command(["train", *overrides])
 
 
 def one(case: Case, args: argparse.Namespace) -> dict[str, Any]:

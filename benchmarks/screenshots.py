@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from reach_rl.viz.report import write_report
+from reach_rl.viz.report import page_of
 
 WIDTH = 1280
 HEIGHT = {"run": 1500, "seeds": 1500, "sweep": 2300}
@@ -66,7 +66,7 @@ def report(chromium: Any, folder: Path, height: int, out: Path) -> None:  # noqa
     """The upper part of the report of a folder."""
     with tempfile.TemporaryDirectory() as place:
         html = Path(place) / "report.html"
-        write_report([str(folder)], html)
+        html.write_text(page_of([str(folder)]))
         page = chromium.new_page(viewport={"width": WIDTH, "height": height})
         page.goto(html.as_uri())
         page.wait_for_selector("html[data-ready]", timeout=120_000)

@@ -5,19 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.cli.front_door import run
-from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import BenchConfig
-from reach_rl.rundir.atomic import json_text, reason, write_atomic
+from reach_rl.rundir.atomic import json_text, write_wanted
 from reach_rl.rundir.provenance import machine
 from reach_rl.rundir.status import now
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def main() -> None:
-    """Measure what the command line says, and exit."""
-    run("bench", job)
 
 
 def job(wanted: BenchConfig) -> dict[str, Any]:
@@ -33,7 +27,7 @@ def job(wanted: BenchConfig) -> dict[str, Any]:
         wanted = replace(wanted, vec_env=replace(wanted.vec_env, n_envs=wanted.n_envs))
     result = _tune(wanted, console) if wanted.tune else _measure(wanted, console)
     if wanted.out is not None:
-        _put("out", Path(wanted.out), json_text(result))
+        write_wanted("out", Path(wanted.out), json_text(result))
         console.print(f"figures in {wanted.out}", soft_wrap=True)
     return result
 
@@ -58,7 +52,7 @@ def _measure(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
 def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
     """Search good sizes, and keep them if that is wished."""
     from reach_rl.config.rules import rollout_size
-    from reach_rl.envs.vec_env import cores
+    from reach_rl.rundir.provenance import cores
     from reach_rl.sweeps import preset
     from reach_rl.training.throughput import least_steps, overrides, sizes_of, tune
 
@@ -80,7 +74,7 @@ def _tune(wanted: BenchConfig, console: "Console") -> dict[str, Any]:
             f"{machine()['cpu']}, {cores()} cores, {now()}; keys as conf/ explains them",
             facts[0],
         ]
-        _put("write", target, preset.text(about, [], nested(result["overrides"])))
+        write_wanted("write", target, preset.text(about, [], preset.nested(result["overrides"])))
         result["written"] = str(target)
         console.print(f"\nwritten to {target}; use it with\n  {command}", soft_wrap=True)
     return result
@@ -109,22 +103,6 @@ def verdict(result: dict[str, Any], configured: dict[str, int]) -> list[str]:
     ]
 
 
-def nested(values: dict[str, int]) -> dict[str, Any]:
-    """A tree of dotted keys, which have at most one dot."""
-    tree: dict[str, Any] = {}
-    for key, value in values.items():
-        group, _, name = key.rpartition(".")
-        (tree.setdefault(group, {}) if group else tree)[name] = value
-    return tree
-
-
-def _put(key: str, path: Path, text: str) -> None:
-    try:
-        write_atomic(path, text)
-    except OSError as error:
-        raise ConfigError(f"{key}={path}: cannot be written ({reason(error)})") from error
-
-
 def table(result: dict[str, Any], substeps: int) -> str:
     """The figures as a table.
 
@@ -149,4 +127,4 @@ def table(result: dict[str, Any], substeps: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run("bench", job)

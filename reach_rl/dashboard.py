@@ -9,11 +9,6 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import DashboardConfig
 
 
-def main() -> None:
-    """Build what the command line says, and exit."""
-    run("dashboard", job)
-
-
 def job(wanted: DashboardConfig) -> dict[str, Any]:
     """Save the workspace, or with dry_run write its JSON; returns where it is, under `workspace`.
 
@@ -43,7 +38,7 @@ def job(wanted: DashboardConfig) -> dict[str, Any]:
 
 def _write(made: Any, out: str | None) -> str | None:  # noqa: ANN401  a Workspace
     """The workspace as JSON, into a file or onto the terminal."""
-    from reach_rl.rundir.atomic import json_text, reason
+    from reach_rl.rundir.atomic import json_text, write_wanted
 
     view = made._to_model()
     spec = view.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -52,10 +47,7 @@ def _write(made: Any, out: str | None) -> str | None:  # noqa: ANN401  a Workspa
     if out is None:
         print(text, end="")
         return None
-    try:
-        Path(out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"out={out}: cannot be written, {reason(error)}") from error
+    write_wanted("out", Path(out), text)
     print(f"workspace in {out}")
     return out
 
@@ -74,4 +66,4 @@ def _save(made: Any) -> str:  # noqa: ANN401  a Workspace
 
 
 if __name__ == "__main__":
-    main()
+    run("dashboard", job)

@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 YARDSTICK = "yardstick"
 
 
-def main() -> None:
-    """Evaluate as the command line says, and exit."""
-    run("evaluate", job)
-
-
 def job(wanted: EvaluateConfig) -> dict[str, Any]:
     """Evaluate, print the tables and write the figures; returns them.
 
@@ -250,4 +245,4 @@ class Judge:
 
 
 if __name__ == "__main__":
-    main()
+    run("evaluate", job)

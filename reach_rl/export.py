@@ -18,11 +18,6 @@ UNPROVEN = 1
 """Exit code of a bundle that does not compute what the policy does."""
 
 
-def main() -> None:
-    """Export as the command line says, and exit."""
-    run("export", job)
-
-
 def job(wanted: ExportConfig) -> int:
     """Write the folder; returns the exit code.
 
@@ -119,4 +114,4 @@ def published(out: Path, own: Set[str]) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    run("export", job)

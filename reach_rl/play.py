@@ -20,11 +20,6 @@ DEFAULT = "ur5e"
 Source = Callable[[], "tuple[Config, Policy]"]
 
 
-def main() -> None:
-    """Play as the command line says, and exit."""
-    run("play", job)
-
-
 def job(wanted: PlayConfig) -> int:
     """Serve the page, or open the window, until somebody stops it.
 
@@ -144,4 +139,4 @@ def _check_port(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run("play", job)

@@ -3,15 +3,10 @@
 from pathlib import Path
 
 from reach_rl.cli.front_door import run
-from reach_rl.config.problems import ConfigError
 from reach_rl.config.verbs import ReportConfig
+from reach_rl.rundir.atomic import write_wanted
 
 NAME = "report.html"
-
-
-def main() -> None:
-    """Write the page that the command line asks for, and exit."""
-    run("report", job)
 
 
 def job(wanted: ReportConfig) -> dict[str, str]:
@@ -21,18 +16,15 @@ def job(wanted: ReportConfig) -> dict[str, str]:
         ConfigError: there is nothing to report on, or the page cannot be written.
     """
     from reach_rl.monitoring.terminal import TeeConsole
-    from reach_rl.viz.report import write_report
+    from reach_rl.viz.report import page_of
 
     paths = [wanted.path] if isinstance(wanted.path, str) else list(wanted.path)
     folder = Path(paths[0]) if len(paths) == 1 else Path()
     out = folder / NAME if wanted.out is None else Path(wanted.out)
-    try:
-        write_report(paths, out, wanted.video_mb)
-    except OSError as error:
-        raise ConfigError(f"out={out}: cannot be written, {error.strerror or error}") from error
+    write_wanted("out", out, page_of(paths, wanted.video_mb))
     TeeConsole().print(f"report in {out}", soft_wrap=True, markup=False, highlight=False)
     return {"report": str(out)}
 
 
 if __name__ == "__main__":
-    main()
+    run("report", job)

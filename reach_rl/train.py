@@ -9,11 +9,6 @@ if TYPE_CHECKING:
     from reach_rl.config.schema import Config
 
 
-def main() -> None:
-    """Train as the command line says, and exit."""
-    run("train", job)
-
-
 def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
     """One run: its figures, or the exit code of a run that was stopped; or a trial of a search."""
     from reach_rl.config.search import current
@@ -29,4 +24,4 @@ def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
 
 
 if __name__ == "__main__":
-    main()
+    run("train", job)

@@ -45,8 +45,8 @@ def refuse(*_):
     raise OSError("no network here")
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from reach_rl.dashboard import main
-main()
+from reach_rl.cli import main
+main(["dashboard", *sys.argv[1:]])
 """
     words = ["entity=team", "project=arms", "name=mine", "dry_run=true", f"out={out}"]
     done = subprocess.run(

@@ -53,9 +53,9 @@ def refuse(*_):
     raise OSError("no network here")
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from reach_rl.train import main
+from reach_rl.cli import main
 try:
-    main()
+    main(["train", *sys.argv[1:]])
 finally:
     drawing = {"OpenGL", "mujoco.egl", "mujoco.osmesa", "tkinter"}
     sys.stderr.write(f"loaded: {sorted(drawing & set(sys.modules))}")

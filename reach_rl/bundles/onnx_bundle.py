@@ -15,7 +15,7 @@ import yaml
 
 from reach_rl import __version__
 from reach_rl.bundles.graph import OPSET
-from reach_rl.bundles.policy_graph import STATE, PolicyGraph, build
+from reach_rl.bundles.policy_graph import STATE, TEXTS, PolicyGraph, build
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
@@ -36,14 +36,6 @@ from reach_rl.rundir.provenance import MODEL
 from reach_rl.training.snapshot import TrainedPolicy, policy_of
 
 FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md", MODEL})
-
-FRAMES = {
-    "base": "the arm's base, body {base} of the robot's model, however that is mounted. For this "
-    "project's own arms that is ROS base_link: at the mounting face, z out of it, x forward; the "
-    "base frame of a Universal Robots controller is this one turned by pi about z.",
-    "tool": "site {site} of the robot model; on a Universal Robots arm the tool flange, frame 6 of "
-    "the published Denavit-Hartenberg table, with no tool centre point set.",
-}
 
 RESULTS = ("goals", "region", "seed", "final_joint_speed_rad_s", *COMPARED)
 
@@ -146,7 +138,7 @@ def _contract(
         },
         "frames": {
             name: text.format(site=config.robot.tcp_site, base=robot.base_name)
-            for name, text in FRAMES.items()
+            for name, text in TEXTS["frames"].items()
         },
         "control": {
             "rate_hz": 1.0 / task.control_period,

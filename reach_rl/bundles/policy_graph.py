@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
 from reach_rl.bundles import kinematics
 from reach_rl.bundles.graph import CannotWriteError, Graph, Value, arctan_unit
+from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Activation, Config, ObservationConfig
 from reach_rl.envs.physics import arm_of
@@ -20,6 +23,9 @@ from reach_rl.robots import RobotModel
 from reach_rl.robots.inverse_kinematics import ClosedForm
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.training.snapshot import policy_of
+
+TEXTS: Mapping[str, Any] = read_yaml(Path(__file__).parent / "contract.yaml")
+"""What contract.json says of inputs, outputs and frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
     """
     g = Graph()
     arm = arm_of(robot, config.task)
-    ports = _inputs(len(arm.home))
+    ports = _ports("inputs", len(arm.home), config.task.substeps)
     given = {port.name: g.input(port.name, *port.shape) for port in ports}
     scene = Scene(given, robot, seen_form(config.observation, robot))
     seen = normalized(observation(scene, arm, config.observation), policy_of(saved))
@@ -73,7 +79,7 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
         "position_error": np.linalg.norm(scene.position_error, axis=-1),
         "orientation_error": scene.angle.reshape(-1),
     }
-    outputs = _outputs(len(arm.home), config.task.substeps)
+    outputs = _ports("outputs", len(arm.home), config.task.substeps)
     for port in outputs:
         g.output(port.name, values[port.name], *port.shape)
     used = g.drop_unused(ALWAYS)
@@ -89,29 +95,12 @@ STATE = {"last_action": "action", "last_target": "joint_target"}
 """Input -> the output of the call before that it takes."""
 
 
-def _inputs(j: int) -> tuple[Port, ...]:
-    """Every input that a policy may need."""
-    last_target = "joint targets of the call before, first the measured angles"
-    return (
-        Port("joint_position", (j,), "rad", "joints", "measured joint angles"),
-        Port("joint_velocity", (j,), "rad/s", "joints", "measured joint speeds"),
-        Port("goal_position", (3,), "m", "base", "where the tool is to be"),
-        Port("goal_quaternion", (4,), "", "base", "how it is to be turned, w, x, y, z"),
-        Port("last_action", (j,), "", "joints", "action of the call before, first 0"),
-        Port("last_target", (j,), "rad", "joints", last_target),
-        Port("self_contact", (), "", "", "1 while the arm touches itself, else 0"),
-    )
-
-
-def _outputs(j: int, points: int) -> tuple[Port, ...]:
-    return (
-        Port("joint_path", (points, j), "rad", "joints", "joint targets at path_times_s from now"),
-        Port("joint_target", (j,), "rad", "joints", "the last of them, at the end of the period"),
-        Port("action", (j,), "", "joints", "the network's own output, -1 to 1"),
-        Port("tool_position", (3,), "m", "base", "where the tool is, from the joint angles"),
-        Port("tool_quaternion", (4,), "", "base", "how it is turned, w, x, y, z"),
-        Port("position_error", (), "m", "", "distance of the tool from the goal"),
-        Port("orientation_error", (), "rad", "", "angle of the tool from the goal"),
+def _ports(kind: str, joints: int, points: int) -> tuple[Port, ...]:
+    """Every input that a policy may need, or every output; see contract.yaml."""
+    sizes = {"joints": joints, "points": points}
+    rows = ((name, dict(row)) for name, row in TEXTS[kind].items())
+    return tuple(
+        Port(n, tuple(sizes.get(k, k) for k in row.pop("shape")), **row) for n, row in rows
     )
 
 

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from reach_rl.bundles.card import page
 from reach_rl.config.schema import ScheduleKind
+from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.rundir import atomic
 from reach_rl.training.snapshot import TrainedPolicy, load_normalizer
@@ -43,14 +44,7 @@ def write(subject: TrainedPolicy, folder: Path) -> None:
     spaces_alone = gymnasium.Env[np.ndarray, np.ndarray]()
     spaces_alone.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
     spaces_alone.action_space = spaces.Box(-1.0, 1.0, (joints,), np.float32)
-    env = VecNormalize(
-        DummyVecEnv([lambda: spaces_alone]),
-        norm_obs=config.observation.normalize,
-        norm_reward=config.reward.normalize,
-        clip_obs=config.observation.clip,
-        clip_reward=config.reward.clip,
-        gamma=config.ppo.gamma,
-    )
+    env = normalized(DummyVecEnv([lambda: spaces_alone]), config, VecNormalize)
     load_normalizer(env, saved.normalizer)
     env.returns = np.zeros(1)
     env.training = False

@@ -28,10 +28,11 @@ def dispatch(words: list[str]) -> int:
     verb, *rest = words or ["--help"]
     try:
         if verb in TEXTS["verbs"] and verb not in TEXTS["usage"]:
+            from reach_rl.cli.front_door import front
+
             sys.argv = [f"reach-rl {verb}", *rest]
-            import_module(f"reach_rl.{verb}").main()
-        else:
-            print(_answer(verb, rest))
+            return front(verb, import_module(f"reach_rl.{verb}").job, rest)
+        print(_answer(verb, rest))
     except ConfigError as error:
         return refused(error)
     return 0

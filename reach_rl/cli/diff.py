@@ -7,8 +7,9 @@ from typing import Any
 
 from reach_rl.cli import TEXTS
 from reach_rl.config.problems import ConfigError, show
+from reach_rl.config.sheets import flat
 from reach_rl.rundir.atomic import read_json
-from reach_rl.rundir.listing import config_values, flat, run_dir
+from reach_rl.rundir.listing import config_values, run_dir
 from reach_rl.rundir.status import read_status
 
 _IGNORED = ("run_dir", "resume")

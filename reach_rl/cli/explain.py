@@ -11,6 +11,7 @@ from reach_rl.config.problems import ConfigError, listing, show
 from reach_rl.config.sheets import (
     Meaning,
     Sheet,
+    at,
     chain,
     chosen,
     groups,
@@ -112,9 +113,7 @@ class _Page:
         wrong = check_key(self.schema, path, self.composer.groups)
         if wrong:
             raise ConfigError(f"{path}: {wrong}")
-        value: Any = self.composed.tree
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = at(self.composed.tree, *path.split("."))
         if found is None or not found.leaf or isinstance(value, Mapping):
             return self.table(path, value)
         return self.single(path, found, value)

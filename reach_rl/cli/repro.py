@@ -9,11 +9,11 @@ from reach_rl.cli import option
 from reach_rl.cli.diff import differences, of_making
 from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError, command, override
-from reach_rl.config.sheets import chain, sheets, values
+from reach_rl.config.sheets import chain, flat, sheets, values
 from reach_rl.config.untrusted import HIDDEN
 from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json
-from reach_rl.rundir.listing import config_values, flat, run_dir
+from reach_rl.rundir.listing import config_values, run_dir
 from reach_rl.rundir.provenance import asset, git_state, machine, sha256, versions
 
 

@@ -126,7 +126,7 @@ class Composer:
                 found.pop(key, None)
                 found[key] = label
         for key, value in parsed.items():
-            for leaf in [] if key in self.groups else flat(value, key):
+            for leaf in [] if key in self.groups else flat({key: value}):
                 found.pop(leaf, None)
                 found[leaf] = COMMAND_LINE
         return found

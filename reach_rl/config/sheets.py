@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from reach_rl.config import conf_dir
-from reach_rl.config.keys import ITEM, find
+from reach_rl.config.keys import ITEM, find, join
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore
@@ -179,8 +179,7 @@ def values(stack: list[Sheet]) -> dict[str, Any]:
     """Dotted key -> value of a chain of files; mappings are taken apart, lists are not."""
     found: dict[str, Any] = {}
     for sheet in stack:
-        for key, value in sheet.tree.items():
-            found |= flat(value, f"{sheet.package}.{key}" if sheet.package else key)
+        found |= flat(sheet.tree, sheet.package)
     return {key: _followed(value, found) for key, value in found.items()}
 
 
@@ -190,14 +189,22 @@ def _followed(value: Any, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return known.get(asked.group(1), value) if asked else value
 
 
-def flat(value: object, path: str) -> dict[str, Any]:
-    """Dotted key -> value of the leaves below a path; an empty mapping is a leaf."""
-    if not isinstance(value, Mapping) or not value:
-        return {path: value}
+def flat(tree: Mapping[Any, Any], path: str = "") -> dict[str, Any]:
+    """Dotted key -> value of the leaves; lists stay whole, an empty mapping is a leaf."""
     found: dict[str, Any] = {}
-    for key, item in value.items():
-        found |= flat(item, f"{path}.{key}")
+    for key, value in tree.items():
+        name = join(path, key)
+        found |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
     return found
+
+
+def at(tree: object, *keys: str) -> Any:  # noqa: ANN401  whatever is there
+    """What is at a path of a plain tree; None if there is nothing."""
+    for key in keys:
+        if not isinstance(tree, Mapping):
+            return None
+        tree = tree.get(key)
+    return tree
 
 
 def meaning(comment: str) -> Meaning:

@@ -334,8 +334,4 @@ class Controller:
 
 def _between(times: np.ndarray, knots: np.ndarray, time_: float) -> np.ndarray:
     """Linear interpolation of the knots (s + 1, j) at one time."""
-    right = min(int(np.searchsorted(times, time_ - 1e-12)), len(times) - 1)
-    left = max(right - 1, 0)
-    span = times[right] - times[left]
-    share = 1.0 if span <= 0 else min(1.0, (time_ - times[left]) / span)
-    return knots[left] + share * (knots[right] - knots[left])
+    return np.array([np.interp(time_, times, joint) for joint in knots.T])

@@ -94,9 +94,9 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             return None
         if self._renderer is None:
             from reach_rl.robots import display_spec
-            from reach_rl.robots.display import Camera
+            from reach_rl.robots.display import Offscreen
 
-            self._renderer = Camera(display_spec(self.batch.config.robot))
+            self._renderer = Offscreen(display_spec(self.batch.config.robot).compile())
         state = self.batch.state
         goal = state.goal_position[0], state.goal_quaternion[0]
         return self._renderer.picture(self.batch.batch.bind("qpos")[0], goal)

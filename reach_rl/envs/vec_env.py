@@ -6,7 +6,6 @@ last call), `snapshot` and `restore` (its whole state as arrays), `physics_secon
 """
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.streams import Streams
 from reach_rl.robots import RobotModel, load_robot
+from reach_rl.rundir.provenance import cores
 
 Arrays = Mapping[str, np.ndarray]
 Maker = Callable[[], gymnasium.Env[Any, Any]]
@@ -37,11 +37,6 @@ _GRACE = 60
 """Time that a worker goes on for after SIGTERM (s)."""
 _PATIENCE = 5.0
 """Time that workers have to end (s)."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(configured: int) -> int:

@@ -8,9 +8,10 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.config.schema import Config, Schedule, ScheduleKind
-from reach_rl.envs.vec_env import cores, threads_of
+from reach_rl.envs.vec_env import threads_of
 from reach_rl.learning.policy import policy_kwargs
 from reach_rl.learning.ppo import FastPPO
+from reach_rl.rundir.provenance import cores
 
 STRIDE = 1_000_003
 """Environment i of a run draws from the random stream seed * STRIDE + i, which no other run has."""

@@ -12,18 +12,6 @@ from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.compiled import compiled
 
 
-def normalized(env: VecEnv, config: Config) -> VecNormalize:
-    """SB3's running normalisation of observations and rewards."""
-    return Normalize(
-        env,
-        norm_obs=config.observation.normalize,
-        norm_reward=config.reward.normalize,
-        clip_obs=config.observation.clip,
-        clip_reward=config.reward.clip,
-        gamma=config.ppo.gamma,
-    )
-
-
 class Normalize(VecNormalize):
     """SB3's VecNormalize; see the module."""
 
@@ -32,6 +20,18 @@ class Normalize(VecNormalize):
         scale = np.sqrt(obs_rms.var + self.epsilon)
         _scale(np.atleast_2d(obs), obs_rms.mean, scale, self.clip_obs, np.atleast_2d(out))
         return out
+
+
+def normalized(env: VecEnv, config: Config, kind: type[VecNormalize] = Normalize) -> VecNormalize:
+    """Running normalisation of observations and rewards; `kind` is SB3's, or ours on top."""
+    return kind(
+        env,
+        norm_obs=config.observation.normalize,
+        norm_reward=config.reward.normalize,
+        clip_obs=config.observation.clip,
+        clip_reward=config.reward.clip,
+        gamma=config.ppo.gamma,
+    )
 
 
 @compiled("void(f4[:,::1], f8[::1], f8[::1], f8, f4[:,::1])")

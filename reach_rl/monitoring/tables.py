@@ -12,6 +12,7 @@ from rich.text import Text
 
 from reach_rl.config.rules import derive
 from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
+from reach_rl.monitoring.metrics import sheet
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule of dashes below the header and nothing else, so that piped text stays text."""
@@ -174,11 +175,6 @@ def _of(key: str, form: str = "{:.1%}", hidden: float | None = None) -> Cell:
     return lambda e: "-" if e.get(key) in (None, hidden) else form.format(e[key])
 
 
-def _interval(evaluation: Figures) -> str:
-    bounds = evaluation.get("success_ci95")
-    return "-" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
-
-
 def _pair(key: str, unit: str = "") -> Cell:
     def cell(evaluation: Figures) -> str:
         figures = evaluation.get(key) or {}
@@ -196,27 +192,11 @@ def _plain(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 1e-6 else "0"
 
 
-_EVALUATION: dict[str, Cell] = {
-    "goals": _of("goals", "{:,}"),
-    "success": _of("success_rate"),
-    "95% interval": _interval,
-    "position error*": _pair("position_error_mm", "mm"),
-    "orientation error*": _pair("orientation_error_deg", "deg"),
-    "time to success*": _pair("time_to_success_s", "s"),
-    "final joint speed*": _pair("final_joint_speed_rad_s", "rad/s"),
-    "self-collision": _of("self_collision_rate"),
-    "table collision": _of("table_collision_rate"),
-    "highest joint speed": _of("max_joint_speed_of_limit", "{:.0%} of limit"),
-    "highest drive torque": _of("max_torque_of_limit", "{:.0%} of limit"),
-    "steps over a speed limit": _of("share_above_speed_limit", "{:.2%}"),
-    "steps out of joint range": _of("share_outside_joint_range", "{:.2%}"),
-    "steps at a torque limit": _of("share_at_torque_limit", "{:.2%}"),
-    "highest acceleration": _of("max_joint_acceleration_rad_s2", "{:.0f} rad/s2"),
-    "bad physics": _of("physics_reset_rate", hidden=0.0),
-    "action rate*": _pair("action_rate"),
-    "joint path / straight*": _pair("path_ratio"),
-    "joint jerk*": _pair("jerk_rad_s3", "rad/s3"),
+_EVALUATION: Mapping[str, Cell] = {
+    name: _pair(**row) if "unit" in row else _of(**row)
+    for name, row in sheet("tables.yaml").items()
 }
+"""Row of a table of evaluations -> what it shows."""
 
 
 def by_region(summary: Figures, others: Mapping[str, Figures]) -> Group:

@@ -6,12 +6,11 @@ has. Each is tried first with a picture in a process of its own, for a broken dr
 process down. Set MUJOCO_GL to choose.
 """
 
-import importlib
 import os
 import subprocess
 import sys
 from functools import cache
-from typing import Any
+from importlib import import_module
 
 import mujoco
 import numpy as np
@@ -28,9 +27,6 @@ FLOOR_HEIGHT = -0.72
 
 SCENERY = "scenery/"
 """In front of the names of materials that came with the scenery."""
-
-CAMERAS = {"front": (1.62, -1.55, 1.05), "side": (0.26, -2.5, 0.5)}
-"""Places per reach: from the front and its right, and square from its right."""
 
 
 def display_spec(cfg: RobotConfig) -> mujoco.MjSpec:
@@ -72,18 +68,12 @@ def _show_shapes(spec: mujoco.MjSpec) -> None:
 
 def _add_scenery(spec: mujoco.MjSpec, size: float, furnished: bool) -> None:
     """What templates/scenery.xml has, as far as the model has none of its own."""
-    taken, target = [camera.name for camera in spec.cameras], np.array([0.24, 0.02, 0.36]) * size
-    cameras = [
-        (name, np.multiply(place, size), look_at(np.multiply(place, size), target))
-        for name, place in CAMERAS.items()
-        if name not in taken
-    ]
     from jinja2 import Environment, PackageLoader
 
     template = Environment(loader=PackageLoader("reach_rl.robots"), autoescape=False)
     text = template.get_template("scenery.xml").render(
         size=size, furnished=furnished, sky=not spec.textures, lit=not spec.lights,
-        cameras=cameras, goal=GOAL, floor_height=FLOOR_HEIGHT,
+        taken=[camera.name for camera in spec.cameras], goal=GOAL, floor_height=FLOOR_HEIGHT,
     )  # fmt: skip
     scenery = mujoco.MjSpec.from_string(text)
     spec.attach(scenery, prefix=SCENERY, frame=spec.worldbody.add_frame())
@@ -103,16 +93,6 @@ def _set_daylight(spec: mujoco.MjSpec, size: float) -> None:
     spec.visual.rgba.haze = [0.93, 0.95, 0.97, 1]
     spec.stat.extent = 1.6 * size
     spec.stat.center = [0.2 * size, 0, 0.3 * size]
-
-
-def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(4,) orientation of an upright camera at a position that looks at a target."""
-    back = (position - target) / np.linalg.norm(position - target)
-    right = np.cross([0.0, 0.0, 1.0], back)
-    right /= np.linalg.norm(right)
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, np.stack([right, np.cross(back, right), back], axis=1).ravel())
-    return quat
 
 
 BACKENDS = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glx": "mujoco.glfw"}
@@ -169,31 +149,24 @@ def _trial(name: str) -> str | None:
     return " ".join(lines[-1].split())[:120] if done.returncode else None
 
 
-def _gl_context(width: int, height: int) -> Any:  # noqa: ANN401  a class of the chosen backend
-    return importlib.import_module(BACKENDS[backend()]).GLContext(width, height)
-
-
 class Offscreen:
     """Draws frames of one model, until it is closed.
 
     Args:
         model: what to draw.
         size: width and height (pixels).
-        supersample: draw this many times finer along each edge and average, for smooth shadows.
 
     Raises:
         RenderError: nothing on this machine can draw.
     """
 
-    def __init__(
-        self, model: mujoco.MjModel, size: tuple[int, int] = (640, 480), supersample: int = 1
-    ) -> None:
+    def __init__(self, model: mujoco.MjModel, size: tuple[int, int] = (640, 480)) -> None:
         """Open a drawing context and upload the model."""
-        width, height = size[0] * supersample, size[1] * supersample
+        width, height = size
         model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
         model.vis.global_.offheight = max(height, model.vis.global_.offheight)
-        self.model, self.size, self._finer = model, (width, height), supersample
-        self._gl = _gl_context(width, height)
+        self.model, self.size, self.data = model, size, mujoco.MjData(model)
+        self._gl = import_module(BACKENDS[backend()]).GLContext(width, height)
         self._open = True
         self._gl.make_current()
         self._scene = mujoco.MjvScene(model, maxgeom=10_000)
@@ -202,6 +175,15 @@ class Offscreen:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True
         self._option = mujoco.MjvOption()
+
+    def picture(
+        self, qpos: np.ndarray, goal: Pose | None = None, camera: str | mujoco.MjvCamera = "front"
+    ) -> np.ndarray:
+        """(h, w, 3) uint8 of the arm at qpos (nq,), with the goal marker if there is a goal."""
+        self.data.qpos[:] = qpos
+        place_goal(self.model, self.data, goal)
+        mujoco.mj_forward(self.model, self.data)
+        return self.frame(self.data, camera)
 
     def frame(self, data: mujoco.MjData, camera: str | mujoco.MjvCamera = "front") -> np.ndarray:
         """(h, w, 3) uint8: the scene as it is in data, of which kinematics must be current."""
@@ -215,7 +197,7 @@ class Offscreen:
         )  # fmt: skip
         mujoco.mjr_render(rect, self._scene, self._context)
         mujoco.mjr_readPixels(pixels, None, rect, self._context)
-        return _shrink(pixels[::-1], self._finer)
+        return pixels[::-1].copy()
 
     def close(self) -> None:
         """Give the drawing context back."""
@@ -232,51 +214,6 @@ class Offscreen:
         view.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
         view.fixedcamid = self.model.camera(camera).id
         return view
-
-
-def _shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Average squares of factor x factor pixels."""
-    if factor == 1:
-        return pixels.copy()
-    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
-    squares = pixels.reshape(height, factor, width, factor, 3)
-    return (squares.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
-
-
-class Camera:
-    """Pictures of one scene through one camera, for as long as it is open.
-
-    Args:
-        scene: a display scene, compiled or not.
-        camera: name of a camera of the scene, or a free camera.
-        size: width and height (pixels).
-
-    Raises:
-        RenderError: nothing on this machine can draw.
-    """
-
-    def __init__(
-        self,
-        scene: mujoco.MjSpec | mujoco.MjModel,
-        camera: str | mujoco.MjvCamera = "front",
-        size: tuple[int, int] = (640, 480),
-    ) -> None:
-        """Compile the scene and open a drawing context."""
-        self._model = scene.compile() if isinstance(scene, mujoco.MjSpec) else scene
-        self._data = mujoco.MjData(self._model)
-        self._camera = camera
-        self._screen = Offscreen(self._model, size, supersample=2)
-
-    def picture(self, qpos: np.ndarray, goal: Pose | None = None) -> np.ndarray:
-        """(h, w, 3) uint8 of the arm at qpos (nq,), with the goal marker if there is a goal."""
-        self._data.qpos[:] = qpos
-        place_goal(self._model, self._data, goal)
-        mujoco.mj_forward(self._model, self._data)
-        return self._screen.frame(self._data, self._camera)
-
-    def close(self) -> None:
-        """Give the drawing context back."""
-        self._screen.close()
 
 
 def place_goal(model: mujoco.MjModel, data: mujoco.MjData, goal: Pose | None) -> None:

@@ -36,8 +36,6 @@ class PublishedArm:
     """The robot whose hardware this one shares (itself, mostly)."""
     reach: float
     """Radius of the workspace about the base, from the data sheet (m)."""
-    payload: float
-    """Heaviest load at the tool, from the data sheet (kg)."""
     dh: DenavitHartenberg
     numbers: Numbers
     """All that the file says of its hardware."""
@@ -63,7 +61,6 @@ def _arm(name: str, robots: Numbers) -> PublishedArm:
         name=name,
         hardware=hardware,
         reach=float(numbers["spec"]["reach_m"]),
-        payload=float(numbers["spec"]["payload_kg"]),
         dh=DenavitHartenberg(**{k: tuple(map(float, v)) for k, v in numbers["dh"].items()}),
         numbers=numbers,
     )

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from reach_rl.config.problems import ConfigError
+
 Told = Callable[[str, OSError | None], None]
 """Is told what could not be written and why; None: it is written now."""
 
@@ -124,6 +126,14 @@ def reason(error: OSError) -> str:
     """An error of the operating system in its own words, with the file that it concerns."""
     text = error.strerror or str(error)
     return f"{text}: {error.filename}" if error.filename else text
+
+
+def write_wanted(key: str, path: Path, text: str) -> None:
+    """Write what a key of the command line asks for. Raises ConfigError."""
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        raise ConfigError(f"{key}={path}: cannot be written, {reason(error)}") from error
 
 
 def ignore(what: str, error: OSError | None) -> None:

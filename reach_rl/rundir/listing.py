@@ -12,6 +12,7 @@ import yaml
 
 from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError
+from reach_rl.config.sheets import flat
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.status import read_status
 
@@ -35,9 +36,14 @@ class Listed:
     """The folder of the sweep that it is part of, if any."""
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return any((folder / n).is_file() for n in ("config.yaml", "metrics.jsonl", "status.json"))
+
+
 def find_runs(folder: Path, depth: int = _DEPTH) -> list[Path]:
     """The folders of the runs in a folder and below it."""
-    if (folder / "status.json").is_file() or (folder / "config.yaml").is_file():
+    if is_run(folder):
         return [folder]
     if depth == 0 or not folder.is_dir():
         return []
@@ -96,12 +102,3 @@ def config_values(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return flat(tree if isinstance(tree, Mapping) else {})
-
-
-def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Dotted key -> value; lists stay whole."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{path}.{key}" if path else str(key)
-        found |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
-    return found

@@ -60,17 +60,12 @@ def process_start(pid: int) -> str | None:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _alive(pid: int, start: str | None) -> bool:
-    if not Path("/proc/self/stat").exists():  # this system does not tell
-        return True
-    found = process_start(pid)
-    return found is not None and start in (None, found)
-
-
 def read_status(run_dir: Path) -> dict[str, Any]:
     """status.json, with state `died` for a run of this machine whose process is gone."""
     content = read_json(run_dir / "status.json")
     here = content.get("state") == "running" and content.get("host") == socket.gethostname()
-    if here and not _alive(int(content.get("pid") or 0), content.get("process_start")):
+    found, start = process_start(int(content.get("pid") or 0)), content.get("process_start")
+    tells = Path("/proc/self/stat").exists()  # not every system does
+    if here and tells and (found is None or start not in (None, found)):
         return content | {"state": "died", "reason": "the process is gone"}
     return content

@@ -1,14 +1,15 @@
 """Hydra's launchers: how many jobs run side by side, with how many threads, and how they end."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reach_rl.cli.jobs import STOPPED
+from reach_rl.rundir.provenance import cores
 from reach_rl.sweeps.ledger import STOP, touch
-from reach_rl.sweeps.trial import STOPPED, Signalled
+from reach_rl.sweeps.trial import Signalled
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -23,11 +24,6 @@ _KINDS = {
     "LocalLauncher": "submitit_local",
     "SlurmLauncher": "submitit_slurm",
 }
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def kind(launcher: Mapping[str, Any]) -> str:

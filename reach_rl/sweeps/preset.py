@@ -150,13 +150,21 @@ def split(
     groups = [f"{group}={show(option)}" for group, option in chosen.items()]
     plain: Any = OmegaConf.to_container  # as written, interpolations included
     before, after = (plain(c.cfg) for c in (composer.compose([*presets, *groups]), full))
-    tree = OmegaConf.create()
-    for key, (_, value) in changes(before, after, ()):
-        if not _within(key, sides):
-            OmegaConf.update(tree, key, value, merge=False)
+    found = changes(before, after, ())
+    tree = nested({key: value for key, (_, value) in found if not _within(key, sides)})
     names: list[Any] = experiment if isinstance(experiment, list) else [experiment]
     overriding = [{f"override /{group}": option} for group, option in chosen.items()]
-    return [*(name for name in names if name), *overriding], plain(tree)
+    return [*(name for name in names if name), *overriding], tree
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree of dotted keys."""
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.create()
+    for key, value in values.items():
+        OmegaConf.update(tree, key, value, merge=False)
+    return OmegaConf.to_container(tree)  # type: ignore[return-value]
 
 
 def _within(key: str, sides: Sequence[str]) -> bool:

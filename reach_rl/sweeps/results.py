@@ -22,6 +22,7 @@ import yaml
 
 from reach_rl.config.problems import ConfigError, command, listing
 from reach_rl.config.search import SCORE, Search
+from reach_rl.config.sheets import at
 from reach_rl.config.untrusted import HIDDEN
 from reach_rl.rundir.atomic import write_atomic, write_json
 from reach_rl.sweeps.ledger import ENV_STEPS, FOLDER, REASON, SEED_VALUES, SEEDS
@@ -46,9 +47,7 @@ def figure(summary: Mapping[str, Any], name: str) -> float:
     """
     if name == SCORE:
         return score(summary)
-    value: Any = summary
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    value = at(summary, *name.split("."))
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{name} of summary.json is {value!r}, not a number")
     return float(value)
@@ -133,7 +132,7 @@ def rows(study: "Study") -> list[dict[str, Any]]:
 
 
 def _row(trial: "FrozenTrial", names: Sequence[str]) -> dict[str, Any]:
-    values = map(_finite, trial.values or [None] * len(names))
+    values = [v if math.isfinite(v) else None for v in trial.values or [math.nan] * len(names)]
     attrs = trial.user_attrs
     return {
         "number": trial.number,
@@ -228,10 +227,6 @@ def as_csv(study: "Study") -> str:
     table.writeheader()
     table.writerows({**row, **row["values"], **row["params"]} for row in rows(study))
     return text.getvalue()
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def is_search(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from reach_rl.cli.jobs import STOPPED
 from reach_rl.config.load import CALL, compose
 from reach_rl.config.schema import Config
 from reach_rl.config.search import SCORE, Search
@@ -31,7 +32,6 @@ from reach_rl.sweeps.storage import open_study, url_of
 from reach_rl.sweeps.study import pruner
 
 CONFIRM = "confirm"
-STOPPED = (130, 143)
 SWEEPS: set[int] = set()
 """The id of this process once a sweep runs in it; its jobs leave the signals to the sweep."""
 _MOST_EVALUATIONS = 1000

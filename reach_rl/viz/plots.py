@@ -82,7 +82,6 @@ def goals(positions: "ArrayLike", success: "ArrayLike", out_png: Path, title: st
     heading = ": ".join(filter(None, (title, share)))
     with _picture(out_png, (10, 5.9), heading, 150) as figure:
         top, side = figure.subplots(1, 2)
-        _same_scale(points, top, side)
         _scatter(top, points[:, :2], reached, ("x (m), forward", "y (m), left"), "From above")
         _scatter(side, points[:, ::2], reached, ("x (m), forward", "z (m), up"), "From the side")
         side.axhline(0.0, color="#B0A090", linewidth=3, zorder=1)
@@ -194,18 +193,9 @@ def _scatter(
     axes: "Axes", points: np.ndarray, reached: np.ndarray, labels: tuple[str, str], title: str
 ) -> None:
     axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    axes.set_aspect("equal", adjustable="datalim")
     dots = {"s": 12, "color": BLUE, "alpha": 0.45, "linewidths": 0, "zorder": 2}
     axes.scatter(*points[reached].T, label=f"reached ({reached.sum():,})", **dots)
     crosses = {"s": 40, "color": ORANGE, "marker": "x", "linewidths": 1.6, "zorder": 3}
     axes.scatter(*points[~reached].T, label=f"missed ({(~reached).sum():,})", **crosses)
     axes.plot(0.0, 0.0, marker="s", markersize=9, color="#333333", linestyle="", label="base")
-
-
-def _same_scale(points: np.ndarray, top: "Axes", side: "Axes") -> None:
-    """Limits that hold all points and the base, with metres equally long in both views."""
-    held = np.vstack([points, np.zeros(3)])
-    low, high = held.min(axis=0), held.max(axis=0)
-    centre, half = (low + high) / 2, max(0.55 * float((high - low).max()), 0.1)
-    ends = np.transpose([centre - half, centre + half])
-    for axes, vertical in ((top, 1), (side, 2)):
-        axes.set(aspect="equal", xlim=ends[0], ylim=ends[vertical])

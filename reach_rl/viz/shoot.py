@@ -32,8 +32,8 @@ COLUMNS = (24, 370, 545, 715)
 SIDES = ((132.0, -16.0), (212.0, -45.0))
 """Azimuth and elevation of each camera (deg): from the arm's front right, and from its left."""
 
-MARGIN = 0.9
-"""How much of the picture may be filled."""
+FULL = 0.5
+"""Of a shape's bounding sphere, what counts as the shape."""
 
 EVERY = 10
 """Every so many control steps are looked at to place the cameras."""
@@ -97,7 +97,7 @@ def shoot(film: Film, out: Path) -> None:
 def frames(film: Film) -> Iterator[tuple[np.ndarray, int]]:
     """The pictures (h, w, 3) uint8 of a film, and how many times each is shown."""
     model = _model(film)
-    data, views = mujoco.MjData(model), cameras(model, film, DRAWN)
+    data, views = mujoco.MjData(model), cameras(model, film)
     screen = Offscreen(model, DRAWN)
 
     def seen(camera: mujoco.MjvCamera) -> np.ndarray:
@@ -128,55 +128,30 @@ def _model(film: Film) -> mujoco.MjModel:
     return spec.compile()
 
 
-def cameras(
-    model: mujoco.MjModel, film: Film, size: tuple[int, int]
-) -> tuple[mujoco.MjvCamera, ...]:
-    """The nearest camera for each of SIDES that sees all of a film in a picture of a size."""
-    points, radii = _occupied(model, film)
-    half = np.tan(np.radians(model.vis.global_.fovy / 2)) * MARGIN
-    slopes = np.array([half * size[0] / size[1], half])
-    return tuple(_camera(points, radii, slopes, *side) for side in SIDES)
+def cameras(model: mujoco.MjModel, film: Film) -> list[mujoco.MjvCamera]:
+    """A camera for each of SIDES, as near as it sees the arm and the goals all the time."""
+    points, radii = map(np.concatenate, zip(*_seen(model, film), strict=True))
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    reach = (np.linalg.norm(points - centre, axis=1) + radii).max()
+    found = []
+    for azimuth, elevation in SIDES:
+        camera = mujoco.MjvCamera()
+        camera.lookat[:], camera.azimuth, camera.elevation = centre, azimuth, elevation
+        camera.distance = reach / np.sin(np.radians(model.vis.global_.fovy / 2))
+        found.append(camera)
+    return found
 
 
-def _occupied(model: mujoco.MjModel, film: Film) -> tuple[np.ndarray, np.ndarray]:
-    """Spheres that hold the arm and the goals all the time: centres (k, 3) and radii (k,), m."""
+def _seen(model: mujoco.MjModel, film: Film) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Where the shapes (k) of arm and goal are now and then: centres (k, 3) and radii (k,), m."""
     data = mujoco.MjData(model)
-    goal = model.body("goal").id
-    moving = (model.geom_bodyid > 0) & (model.geom_group <= 2)
-    seen = moving & (model.geom_type != mujoco.mjtGeom.mjGEOM_PLANE)
-    centres, radii = [], []
+    shapes = np.flatnonzero((model.geom_bodyid > 0) & (model.geom_group <= 2))
     for episode in film.episodes:
-        where = (episode.goal_position, episode.goal_quaternion)
-        place_goal(model, data, where)
+        place_goal(model, data, (episode.goal_position, episode.goal_quaternion))
         for qpos in episode.qpos[film.steps(episode)][::EVERY]:
             data.qpos[:] = qpos
             mujoco.mj_kinematics(model, data)
-            # the frame of the goal is small; of it the ends of its axes count, not their bounds
-            arm = seen & (model.geom_bodyid != goal)
-            centres.append(data.geom_xpos[arm].copy())
-            radii.append(model.geom_rbound[arm] * 0.85)
-        tips = data.geom_xpos[model.geom_bodyid == goal]
-        centres.append(2.0 * tips - data.xpos[goal])
-        radii.append(np.full(len(tips), 0.01))
-    return np.concatenate(centres), np.concatenate(radii)
-
-
-def _camera(
-    points: np.ndarray, radii: np.ndarray, slopes: np.ndarray, azimuth: float, elevation: float
-) -> mujoco.MjvCamera:
-    """It looks at the middle of the spheres; `slopes` are half its picture's sides at 1 m (2,)."""
-    a, e = np.radians(azimuth), np.radians(elevation)
-    forward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-    right = np.array([np.sin(a), -np.cos(a), 0.0])
-    axes = np.stack([right, np.cross(right, forward), forward])
-    places, reach = points @ axes.T, radii[:, None]
-    centre = ((places - reach).min(axis=0) + (places + reach).max(axis=0)) / 2
-    away = np.abs(places - centre) + reach
-    camera = mujoco.MjvCamera()
-    camera.lookat[:] = axes.T @ centre
-    camera.distance = (away[:, :2] / slopes - (places - centre)[:, 2:]).max()
-    camera.azimuth, camera.elevation = azimuth, elevation
-    return camera
+            yield data.geom_xpos[shapes].copy(), model.geom_rbound[shapes] * FULL
 
 
 _font = cache(ImageFont.load_default)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.bench import job, nested
+from reach_rl.bench import job
 from reach_rl.cli.front_door import front
 from reach_rl.config import conf_dir
 from reach_rl.config.load import compose
@@ -26,7 +26,7 @@ def check(config) -> None:
 
 
 def put(path):
-    path.write_text(preset.text(["a fact", preset.command(path)], [], nested(VALUES)))
+    path.write_text(preset.text(["a fact", preset.command(path)], [], preset.nested(VALUES)))
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_a_disk_that_refuses_is_told_in_a_line(tmp_path, monkeypatch):
     found = {"best": figures, "default": figures, "overrides": VALUES, "gain": 1.0}
     monkeypatch.setattr("reach_rl.training.throughput.tune", lambda *_: found)
     monkeypatch.setattr("reach_rl.bench.verdict", lambda *_: ["fast"])
-    monkeypatch.setattr("reach_rl.bench.write_atomic", full)
+    monkeypatch.setattr("reach_rl.rundir.atomic.write_atomic", full)
     wanted = compose(["tune=true", f"write={tmp_path}"], "bench")
-    with pytest.raises(ConfigError, match=r"^write=.*cannot be written \(No space left on device"):
+    with pytest.raises(ConfigError, match=r"^write=.*cannot be written, No space left on device"):
         job(wanted)
 
 

@@ -88,7 +88,7 @@ def test_a_film_is_an_mp4_that_plays_everywhere(tmp_path):
 @pytest.mark.usefixtures("draws")
 def test_pictures_follow_the_arm_and_show_the_goal(monkeypatch):
     film = a_film(speed=20.0)
-    views = cameras(_model(film), film, DRAWN)
+    views = cameras(_model(film), film)
     monkeypatch.setattr(drawing, "cameras", lambda *_: views)
     (there,) = film.episodes
     hidden = replace(there, worst=True, qpos=there.qpos[:1], goal_position=np.array([0, 0, -50.0]))
@@ -110,7 +110,7 @@ def test_the_arm_and_its_goals_are_always_in_view_and_fill_it(robot):
     slope = np.tan(np.radians(model.vis.global_.fovy / 2))
     (episode,) = film.episodes
     arm = [i for i in range(model.ngeom) if model.geom_bodyid[i] and model.geom_group[i] <= 2]
-    for camera, (azimuth, elevation) in zip(cameras(model, film, DRAWN), SIDES, strict=True):
+    for camera, (azimuth, elevation) in zip(cameras(model, film), SIDES, strict=True):
         a, e = np.radians([azimuth, elevation])
         forward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
         right = np.array([np.sin(a), -np.cos(a), 0.0])
@@ -286,7 +286,7 @@ def test_a_training_run_leaves_films_and_so_does_evaluate(tmp_path):
     def call(verb, *words):
         # patient: where others keep the processor busy, who stands back films slowly
         patient = "import reach_rl.viz.films as films; films.WAIT_SECONDS = 300.0"
-        command = [sys.executable, "-c", f"{patient}; from reach_rl.{verb} import main; main()"]
+        command = [sys.executable, "-c", f"{patient}; from reach_rl.cli import main; main()", verb]
         done = subprocess.run(
             [*command, *words], capture_output=True, text=True, env=environment, check=False
         )

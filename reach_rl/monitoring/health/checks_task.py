@@ -1,27 +1,18 @@
 """Signs in what the policy earns, where it arrives, what it sees, and in physics and machine."""
 
 import math
+from functools import cache
 
 import numpy as np
 
 from reach_rl.config.schema import GoalChange, Start
+from reach_rl.config.sheets import sheets, values
 from reach_rl.monitoring.health import remedies as fix
 from reach_rl.monitoring.health.diagnosis import Sign, check
 from reach_rl.monitoring.health.history import ERRORS, REWARD, SUCCESS, History
 
-PENALTIES = (
-    "action_rate",
-    "joint_velocity",
-    "joint_limit",
-    "self_collision",
-    "table_collision",
-    "table_margin",
-    "velocity_near_goal",
-)
-"""Reward terms that restrain; the others lead to the goal."""
-
-NEGATIVE = (*PENALTIES, "distance", "orientation_error", "keypoint_distance")
-"""Terms whose weight is below zero in a reward that makes sense; of the others it is above."""
+LEADING = ("distance", "orientation_error", "keypoint_distance")
+"""Reward terms that lead to the goal although their weight is below zero."""
 
 RARE = "self_collision"
 """The observation term that may well stay the same for a long time."""
@@ -85,12 +76,25 @@ def reward_misaligned(h: History) -> Sign | None:
 def _realigned(h: History) -> list[str]:
     """Signs turned round where they are wrong, the best paid term first; else more for progress."""
     terms = {name: term for name, term in h.config.reward.terms.items() if term is not None}
-    wrong = [n for n, t in terms.items() if t.weight != 0 and (t.weight > 0) == (n in NEGATIVE)]
+    wrong = [n for n, t in terms.items() if t.weight != 0 and (t.weight > 0) == _costs(h, n)]
     wrong.sort(key=lambda name: -h.mean(f"reward/{name}"))
     found = [f"reward.terms.{n}.weight={fix.number(-terms[n].weight)}" for n in wrong]
     usual = {"progress": 50.0, "keypoint_distance": -1.0}
     found += [fix.times_weight(h.config, n, 3.0, w) for n, w in usual.items() if n not in wrong]
     return found[:2]
+
+
+def _costs(h: History, name: str) -> bool:
+    """Whether a term's weight is below zero where it makes sense: in conf/reward, or as given."""
+    term = h.config.reward.terms.get(name)
+    return _usual_weights().get(name, term.weight if term else 1.0) < 0
+
+
+@cache
+def _usual_weights() -> dict[str, float]:
+    rewards = [file for name, file in sheets().items() if name.startswith("reward/")]
+    weights = ((key.split("."), value) for key, value in values(rewards).items())
+    return {path[2]: value for path, value in weights if path[-1] == "weight"}
 
 
 @check
@@ -99,8 +103,9 @@ def reward_penalties(h: History) -> Sign | None:
     if h.success > 0.5:
         return None
     terms = {name.partition("/")[2]: h.mean(name) for name in h.names("reward/")}
-    paid = {n: -v for n, v in terms.items() if n in PENALTIES and v < 0}
-    costs, rest = sum(paid.values()), sum(abs(v) for n, v in terms.items() if n not in PENALTIES)
+    restrain = [n for n in terms if n not in LEADING and _costs(h, n)]
+    paid = {n: -terms[n] for n in restrain if terms[n] < 0}
+    costs, rest = sum(paid.values()), sum(abs(v) for n, v in terms.items() if n not in restrain)
     if not paid or not costs > 2.0 * rest:
         return None
     worst = max(paid, key=paid.__getitem__)

@@ -41,7 +41,10 @@ class Drawing:
         scene = server.scene
         scene.reset()
         scene.set_up_direction("+z")
-        self._look_from(reach)
+        camera = server.initial_camera
+        camera.fov = FIELD_OF_VIEW
+        camera.position = (2.1 * reach, -2.1 * reach, 1.5 * reach)
+        camera.look_at = (0.2 * reach, 0.0, 0.3 * reach)
         scene.add_grid(
             "/floor", width=6.0, height=6.0, plane="xy", position=(0.0, 0.0, FLOOR_HEIGHT),
             cell_size=0.25, section_size=1.0, cell_color=(214, 218, 224),
@@ -87,12 +90,6 @@ class Drawing:
         if self._note.text != text:
             self._note.text = text
             self._note.visible = bool(text)
-
-    def _look_from(self, reach: float) -> None:
-        camera = self.server.initial_camera
-        camera.fov = FIELD_OF_VIEW
-        camera.position = (2.1 * reach, -2.1 * reach, 1.5 * reach)
-        camera.look_at = (0.2 * reach, 0.0, 0.3 * reach)
 
     def _draw(self, geom: int) -> None:
         """Add the mesh of a geom to the frame of its body."""

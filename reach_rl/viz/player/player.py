@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import viser
@@ -25,7 +25,7 @@ Source = Callable[[], tuple[Config, Policy]]
 """Loads a policy and the run that it comes from."""
 
 LATE = 0.25
-"""If the machine falls behind by more than this, the clock starts anew instead of racing (s)."""
+"""Of what the machine falls behind, it makes up for so much at the most (s)."""
 
 TEXT_EVERY, PLOT_EVERY = 0.1, 0.2
 """Time between two updates of the readings and of the plots (s)."""
@@ -56,7 +56,7 @@ class Player:
         self.seed = seed
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._paused, self._speed = False, 1.0
-        self._note, self._late = "", 0
+        self._note = ""
         self._asking = ThreadPoolExecutor(1, "reachable")
         self._asked: Future[str] | None = None
         self._unreachable = ""
@@ -87,7 +87,8 @@ class Player:
                 if now - text > TEXT_EVERY:
                     text = now
                     hold = self.world.config.task.hold_time
-                    self._page.show(reading, hold, self._unreachable, self._remark())
+                    note = self._note or "paused" * self._paused
+                    self._page.show(reading, hold, self._unreachable, note)
                 if now - plot > PLOT_EVERY and not self._paused:
                     plot = now
                     self._page.plot()
@@ -99,16 +100,8 @@ class Player:
     def _wait(self, period: float) -> None:
         """Sleep until the next step is due; without drift."""
         now = time.perf_counter()
-        self._due += period
-        late = not now - LATE <= self._due <= now + LATE + period
-        self._due = now if late else self._due
-        self._late = self._late + 1 if late else 0
+        self._due = max(self._due + period, now - LATE)
         time.sleep(max(0.0, self._due - now))
-
-    def _remark(self) -> str:
-        if self._late > 10:
-            return "this machine is too slow for real time; it plays as fast as it can"
-        return self._note or ("paused" if self._paused else "")
 
     def _act(self, name: str, value: object = None) -> None:
         """Leave a wish; called by the page's threads."""
@@ -178,13 +171,13 @@ class Player:
 SPEEDS = {"real time": 1.0, "half speed": 0.5, "a quarter": 0.25, "a tenth": 0.1}
 """Choices of the slow-motion field: simulated seconds per second."""
 
-BUTTONS: tuple[tuple[str, str, Literal["gray"] | None, str], ...] = (
-    ("Random goal", "random_goal", None, "a goal of the region that the policy learned"),
-    ("Pause", "pause", "gray", "stop the time"),
-    ("Push the arm", "push", "gray", "push the tool sideways for 0.2 s"),
-    ("Reset", "reset", "gray", "the arm back to its home, the goal stays"),
+BUTTONS = (
+    ("Random goal", "random_goal", "a goal of the region that the policy learned"),
+    ("Pause", "pause", "stop the time"),
+    ("Push the arm", "push", "push the tool sideways for 0.2 s"),
+    ("Reset", "reset", "the arm back to its home, the goal stays"),
 )
-"""Text, action, colour and hint."""
+"""Text, action and hint."""
 
 PLOTS = (
     ("position error (mm)", "#2276be", 0.0),
@@ -219,11 +212,14 @@ class Page:
         self._plots: list[viser.GuiUplotHandle] = []
         self._history: deque[tuple[float, float, float, float]] = deque(maxlen=PLOT_POINTS)
         gui = server.gui
-        _theme(gui, dark=False)
+        gui.configure_theme(
+            control_layout="collapsible", brand_color=(34, 118, 190), show_logo=False,
+            show_share_button=False,
+        )  # fmt: skip
         gui.set_panel_label("reach_rl")
         self._status = gui.add_html("")
-        for name, action, color, hint in BUTTONS:
-            button = gui.add_button(name, color=color, hint=hint)
+        for name, action, hint in BUTTONS:
+            button = gui.add_button(name, hint=hint)
             button.on_click(lambda _, action=action: act(action))
             if action == "pause":
                 self._pause = button
@@ -238,8 +234,6 @@ class Page:
                 field.on_update(lambda event: event.client and act("typed"))
         with gui.add_folder("Errors and reward"):
             self._add_plots(gui)
-        dark = gui.add_checkbox("Dark", False)
-        dark.on_update(lambda _: _theme(gui, dark.value))
 
     def forget(self) -> None:
         """Begin the plots anew."""
@@ -289,13 +283,6 @@ class Page:
                 aspect=2.4,
             )
             self._plots.append(plot)
-
-
-def _theme(gui: viser.GuiApi, dark: bool) -> None:
-    gui.configure_theme(
-        control_layout="collapsible", dark_mode=dark, brand_color=(34, 118, 190),
-        show_logo=False, show_share_button=False,
-    )  # fmt: skip
 
 
 @cache

@@ -58,8 +58,6 @@ class Reading:
     """Whether both errors are below their thresholds now."""
     success: bool
     """Inside, and held for long enough."""
-    joint_speed: float
-    """Fastest joint (rad/s)."""
     reward: float
 
 
@@ -90,8 +88,8 @@ class World:
         self._force = self.batch.batch.bind("xfrc_applied")
         self._qpos = self.batch.batch.bind("qpos")
         self._push_steps = 0
-        self.resets = 0
-        self.reset()
+        self._observation, self.time = self.batch.reset(), 0.0
+        self.random_goal()
 
     @property
     def period(self) -> float:
@@ -111,15 +109,10 @@ class World:
 
     def reset(self) -> None:
         """Put the arm back to its home; the goal stays."""
-        goal = self.goal if self.resets else None
+        goal = self.goal
         self._let_go()
-        self._observation = self.batch.reset()
-        self.time = 0.0
-        self.resets += 1
-        if goal is None:
-            self.random_goal()
-        else:
-            self.set_goal(*goal)
+        self._observation, self.time = self.batch.reset(), 0.0
+        self.set_goal(*goal)
 
     def random_goal(self) -> None:
         """A goal of the run's region, which can be reached without touching anything."""
@@ -183,7 +176,6 @@ class World:
             reached_after=self._reached_after,
             inside=inside > 0,
             success=inside >= self.config.task.hold_steps,
-            joint_speed=float(np.abs(state.joint_velocity[0]).max()),
             reward=reward,
         )
 

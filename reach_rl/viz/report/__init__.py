@@ -1,31 +1,21 @@
 """One self-contained HTML page of a run, of several runs, or of a sweep."""
 
 from collections.abc import Sequence
-from pathlib import Path
-
-from reach_rl.rundir.atomic import write_atomic
-
-__all__ = ["page_of", "write_report"]
 
 
-def write_report(paths: Sequence[str], out: Path, video_mb: float = 16.0) -> None:
-    """Write the page of what is at the paths, in one step.
+def page_of(paths: Sequence[str], video_mb: float = 16.0) -> str:
+    """The page of what is at the paths.
 
     Args:
         paths: folders of runs, of a multirun, or of a sweep.
-        out: the file.
         video_mb: most megabytes of video in the page.
 
     Raises:
         ConfigError: a path does not exist, or there is no run in it.
     """
-    write_atomic(out, page_of(paths, video_mb))
-
-
-def page_of(paths: Sequence[str], video_mb: float = 16.0) -> str:
-    """The page as text; as write_report."""
+    from reach_rl.rundir.listing import is_run
     from reach_rl.viz.report.pages import runs_page
-    from reach_rl.viz.report.subject import folder_of, is_run, read_run, runs_in
+    from reach_rl.viz.report.subject import folder_of, read_run, runs_in
 
     folders = [folder_of(text) for text in paths]
     if len(folders) == 1 and not is_run(folders[0]):  # else Optuna need not be loaded

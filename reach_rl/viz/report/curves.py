@@ -29,10 +29,6 @@ POINTS = 120
 _ERRORS: dict[str, list[Any]] = draw.SHEET["errors"]
 _HEALTH: dict[str, list[str]] = draw.SHEET["health"]
 
-_OF_STAGES = {
-    f"curriculum/{name}"
-    for name in ("progress", "stage", "position_threshold", "orientation_threshold", "region_share")
-}
 _ELSEWHERE = ("reward/", "curriculum/", "time/", "health/alert", "final/", "eval/")
 """Beginnings of metrics that have figures of their own, or tables; these, too:"""
 
@@ -288,7 +284,7 @@ def _healthy_zone(chart: draw.Chart, groups: Groups, name: str, metric: Metric) 
 
 
 def curriculum_zones(chart: draw.Chart, groups: Groups) -> None:
-    """Shade the stages of a single run's curriculum, and the time of its ramps."""
+    """Shade every other stage of a single run's curriculum."""
     run = lone(groups)
     if run is None:
         return
@@ -298,12 +294,6 @@ def curriculum_zones(chart: draw.Chart, groups: Groups) -> None:
             chart.zone("x", start, end, grey)
         if end - start > 0.03 * found[-1][1]:
             chart.note(f"{index}", x=(start + end) / 2, y=0, yref="paper", yanchor="bottom")
-    progress = run.curves.get("curriculum/progress")
-    ramps = {name for name in run.curves if name.startswith("curriculum/")} - _OF_STAGES
-    if progress is not None and ramps:
-        done = np.flatnonzero(progress.values >= 1.0)
-        end = progress.steps[done[0]] if done.size else progress.steps[-1]
-        chart.zone("x", float(progress.steps[0]), float(end), grey)
 
 
 def has_curriculum(run: RunData) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reach_rl.evaluation.comparison import same_goals
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array, Bools, Ints
 from reach_rl.viz.report import plotting as draw
@@ -135,12 +136,7 @@ def _bars(values: Array, edges: Array, name: str, color: str, measure: Measure) 
 def scenes(groups: Groups) -> Iterator[draw.Figure]:
     """Goals in space by outcome: to be turned, from above and from the side."""
     for group, each in _judged(groups[:_MOST_SCENES]):
-        yield from _scene(group, [e for e in each if _same_goals(e, each[0])])
-
-
-def _same_goals(a: Evaluation, b: Evaluation) -> bool:
-    same = a.goal_position.shape == b.goal_position.shape
-    return same and bool(np.allclose(a.goal_position, b.goal_position, atol=1e-5))
+        yield from _scene(group, [e for e in each if same_goals(e, each[0])])
 
 
 def _scene(group: Group, evaluations: Sequence[Evaluation]) -> Iterator[draw.Figure]:

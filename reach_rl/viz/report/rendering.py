@@ -13,6 +13,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from reach_rl.config.problems import show
+from reach_rl.monitoring.terminal import clock
 from reach_rl.rundir.status import now
 from reach_rl.viz.report.plotting import PALETTE
 from reach_rl.viz.report.subject import at, number
@@ -77,39 +78,12 @@ def interval(low: object, high: object, unit: str) -> str:
     """The ends of an interval in words; nothing where they are not known."""
     if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
         return ""
-    if unit == "%":
-        return f"{100 * low:.1f} to {100 * high:.1f} %"
-    return f"{plain(low)} to {plain(high)} {unit}".strip()
+    return f"{shown(low, unit).removesuffix(unit).strip()} to {shown(high, unit)}"
 
 
 def plain(value: float) -> str:
-    """Three significant digits, without an exponent where it can be avoided."""
-    if value and abs(value) < 5e-5:
-        return f"{value:.1e}"
-    text = f"{value:.3g}"
-    if "e+" in text:
-        return f"{value:,.0f}"
-    return f"{value:.5f}".rstrip("0").rstrip(".") if "e-" in text else text
-
-
-def duration(seconds: float) -> str:
-    """A time in its two largest units."""
-    for unit, size, part_unit, part in (
-        ("d", 86400, "h", 3600),
-        ("h", 3600, "min", 60),
-        ("min", 60, "s", 1),
-    ):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} {int(seconds % size // part)} {part_unit}"
-    return f"{seconds:.1f} s"
-
-
-def si(value: float) -> str:
-    """A count with three digits and k, M or G."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:g}"
+    """Three significant digits and more, without an exponent for what is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def slug(text: str) -> str:
@@ -125,7 +99,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )  # fmt: skip
     found.filters |= {"data": data, "in_words": show}
-    found.filters |= {f.__name__: f for f in (duration, plain, shown, si, slug)}
+    found.filters |= {f.__name__: f for f in (clock, plain, shown, slug)}
     found.globals |= {"at": at, "interval": interval, "number": number}
     found.globals["asset"] = lambda name: Markup(loader.get_source(found, name)[0])
     return found

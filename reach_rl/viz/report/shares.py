@@ -29,12 +29,9 @@ def _rewards(group: Group) -> draw.Figure | None:
     chart = draw.Chart(380, draw.steps_axis(), draw.named("reward"), legend=_BELOW)
     order = sorted(table, key=lambda name: -float(np.nanmean(np.abs(table[name]))))
     for name, color in zip(order, draw.cycle(len(order)), strict=True):
-        up, down = np.maximum(table[name], 0.0), np.minimum(table[name], 0.0)
-        main = "up" if np.nansum(up) >= -np.nansum(down) else "down"
-        for part, stack in ((up, "up"), (down, "down")):
-            if stack == main or np.nanmax(np.abs(part)) > 0:
-                title = name.removeprefix("reward/")
-                _area(chart, steps, part, title, color, stack, "reward", legend=stack == main)
+        stack = "up" if np.nansum(table[name]) >= 0 else "down"
+        title = name.removeprefix("reward/")
+        _area(chart, steps, table[name], title, color, stack, "reward")
     total = np.sum([np.nan_to_num(values) for values in table.values()], axis=0)
     chart.line(steps, total, "sum", draw.INK, "reward", dash="dot")
     curriculum_zones(chart, [group])
@@ -89,11 +86,8 @@ def _area(
     color: str,
     stack: str,
     unit: str,
-    *,
-    legend: bool = True,
 ) -> None:
     style: dict[str, Any] = {"stackgroup": stack, "fillcolor": draw.faded(color, 0.55)}
-    style |= {"legendgroup": draw.label(name)} | ({} if legend else draw.UNSEEN)
     chart.line(steps, np.nan_to_num(values), name, color, unit, width=0.5, **style)
 
 

@@ -7,8 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from reach_rl.config.problems import ConfigError, command, override
 from reach_rl.rundir.atomic import read_json
 from reach_rl.sweeps import results
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 _SECTIONS = ("search", "importance", "settings", "slices", "pruning")
 _OURS = re.compile(r"&lt;(br|extra|/extra)&gt;")
 _OUTCOMES = {"complete": draw.faded(draw.BLUE, 0.5), "pruned": draw.faded(draw.ORANGE, 0.7)}
-_SHADES = [[0.0, draw.faded(draw.BLUE, 0.2)], [1.0, draw.BLUE]]
 
 
 def open_study(folder: Path) -> "Study":
@@ -112,9 +109,6 @@ def history(study: "Study") -> Iterator[draw.Figure]:
 
     for name, target in _targets(study) if _complete(study) else ():
         plot = _drawn(plot_optimization_history(study, **target), 320)
-        for trace in plot["data"]:
-            trace["marker"] = {"color": draw.MUTED, "size": 6}
-            trace["line"] = {"color": draw.BLUE, "shape": "hv"}
         alt = f"{name} of {len(_complete(study))} complete trials in order, and the best so far."
         yield draw.Figure(f"history {name}", plot, alt, f"History of {name}")
 
@@ -130,16 +124,13 @@ def front(study: "Study") -> draw.Figure | None:
     names = [objective.name for objective in found]
     two = None if len(study.directions) == 2 else lambda trial: trial.values[:2]
     plot = _drawn(plot_pareto_front(study, target_names=names, targets=two), 380)
-    for trace in plot["data"]:
-        color, size = (draw.BLUE, 9) if "Best" in trace["name"] else (draw.MUTED, 6)
-        trace |= {"marker": {"color": color, "size": size}, "showlegend": True}
     words = [f"{o.name} should be {'large' if o.maximise else 'small'}" for o in found]
     return draw.Figure(
         "front",
         plot,
         f"{names[1]} over {names[0]} of all complete trials; {len(results.front(study))} form the "
         "front.",
-        caption=f"Blue trials are beaten by no other in everything; {' and '.join(words)}.",
+        caption=f"The best trials are beaten by no other in everything; {' and '.join(words)}.",
     )
 
 
@@ -178,14 +169,6 @@ def parallel(study: "Study") -> Iterator[draw.Figure]:
     for name, target in _targets(study) if len(_complete(study)) > 1 else ():
         plot = _drawn(plot_parallel_coordinate(study, **target), 400)
         layout = plot["layout"]
-        for trace in plot["data"]:
-            if trace["mode"] == "lines":  # Optuna's blues end in a red of 8 for the best
-                red = float(re.findall(r"[\d.]+", trace["line"]["color"])[0])
-                strength = np.clip((247 - red) / 239, 0.12, 1.0)
-                line = {"color": draw.faded(draw.BLUE, strength), "width": 1.6}
-                trace |= {"opacity": 1.0, "line": line}
-            else:
-                trace["marker"]["colorscale"] = _SHADES
         for note in layout["annotations"]:
             note["font"] = {"color": draw.INK, "size": 11}
         for shape in layout["shapes"]:
@@ -204,9 +187,8 @@ def slices(study: "Study") -> Iterator[draw.Figure]:
     for key in results.searched(study):
         for name, target in _targets(study) if any(key in trial.params for trial in done) else ():
             plot = _drawn(plot_slice(study, [key], **target), 260)
-            marker = {"colorscale": _SHADES, "showscale": False, "size": 7, "line": {"width": 0}}
             for trace in plot["data"]:
-                trace["marker"] |= marker
+                trace["marker"]["showscale"] = False
             title = key.removeprefix("ppo.").removeprefix("reward.terms.")
             caption = f"{name} over {key}; later trials are stronger in colour."
             yield draw.Figure(f"slice {key} {name}", plot, caption, title, caption)

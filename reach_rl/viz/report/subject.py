@@ -10,17 +10,17 @@ import yaml
 
 from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError, nearest, show, word
+from reach_rl.config.sheets import at, flat
 from reach_rl.config.untrusted import redact
 from reach_rl.evaluation import result
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.mdp.arrays import Array
 from reach_rl.monitoring.record import STEP, read_records
 from reach_rl.rundir.atomic import read_json
-from reach_rl.rundir.listing import find_runs, flat
+from reach_rl.rundir.listing import find_runs
 from reach_rl.rundir.status import read_status
 
 _VIDEOS = (".mp4", ".webm")
-_RUN_FILES = ("config.yaml", "metrics.jsonl", "status.json")
 
 _OWN = (
     "seed", "run_dir", "resume", "progress", "picture", "profile", "torch_threads",
@@ -138,15 +138,6 @@ def lone(groups: Groups) -> RunData | None:
     return groups[0].runs[0] if len(groups) == 1 and len(groups[0].runs) == 1 else None
 
 
-def at(tree: object, *keys: str) -> Any:  # noqa: ANN401  whatever is there
-    """What is at a path of a plain tree; None if there is nothing."""
-    for key in keys:
-        if not isinstance(tree, Mapping):
-            return None
-        tree = tree.get(key)
-    return tree
-
-
 def number(tree: object, *keys: str) -> float | None:
     """The finite number at a path of a plain tree; None if there is none."""
     value = at(tree, *keys)
@@ -169,15 +160,8 @@ def folder_of(text: str) -> Path:
     raise ConfigError(f"path={text}: no such folder; {hint}")
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
-    return any((folder / name).is_file() for name in _RUN_FILES)
-
-
 def runs_in(folder: Path) -> list[Path]:
     """The run that a folder is, or those below it. Raises ConfigError where there is none."""
-    if is_run(folder):
-        return [folder]
     found = find_runs(folder)
     if not found:
         raise ConfigError(f"path={folder}: no run in it; see reach-rl runs")
@@ -291,11 +275,7 @@ def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
     found = [key for key in keys if len({values.get(key) for values in groups}) > 1]
     if "robot.name" in found:  # the numbers of an arm follow from its name
         found = ["robot.name", *(key for key in found if not key.startswith("robot."))]
-
-    def long(key: str) -> bool:
-        return key != "robot.name" and any(len(v.get(key, _LONG * " ")) >= _LONG for v in groups)
-
-    return sorted(found, key=long)
+    return sorted(found, key=lambda key: any(len(v.get(key, "")) >= _LONG for v in groups))
 
 
 def _name(values: Mapping[str, str], keys: Sequence[str]) -> str:

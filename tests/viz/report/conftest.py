@@ -9,7 +9,7 @@ import pytest
 from reach_rl.config.load import compose
 from reach_rl.monitoring.record import Opening, open_record
 from reach_rl.training.session import train
-from reach_rl.viz.report import write_report
+from reach_rl.viz.report import page_of
 from reach_rl.viz.shoot import encode
 
 TINY = (
@@ -107,7 +107,7 @@ def look(browser, tmp_path_factory: pytest.TempPathFactory):
         name = ",".join(map(str, folders))
         if name not in seen:
             out = tmp_path_factory.mktemp("page") / "report.html"
-            write_report([str(folder) for folder in folders], out)
+            out.write_text(page_of([str(folder) for folder in folders]))
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             it = Look(page)
             page.on("pageerror", lambda error: it.errors.append(str(error)))
