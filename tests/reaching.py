@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from reach_rl.config.load import compose, to_tree
+from reach_rl.config.load import to_tree
 from reach_rl.config.schema import Config, ObservationTerm
 from reach_rl.envs.physics import arm_of
 from reach_rl.learning.policy import bare_network
 from reach_rl.robots import load_robot
 from reach_rl.rundir import checkpoint
+from tests.small_runs import compose
 
 GAIN = 4.0
 STEP = 1234

@@ -7,8 +7,8 @@ import pytest
 
 from reach_rl.bench import job, verdict
 from reach_rl.cli.front_door import front
-from reach_rl.config.load import compose
 from reach_rl.training.throughput import BarePhysics, Learning
+from tests.small_runs import compose
 
 SMALL = (
     "seconds=0.2",

@@ -15,7 +15,6 @@ from reach_rl import evaluate, export
 from reach_rl.bundles import onnx_bundle as bundles
 from reach_rl.cli.front_door import front
 from reach_rl.config import assets_dir
-from reach_rl.config.load import compose
 from reach_rl.deploy import Bundle
 from reach_rl.deploy.limiter import Limiter
 from reach_rl.envs.pool import kinematics
@@ -26,6 +25,7 @@ from reach_rl.rundir import checkpoint
 from reach_rl.training import snapshot
 from reach_rl.training.snapshot import TrainedPolicy, policy_of
 from tests import reaching
+from tests.small_runs import compose
 
 FEW = ("goals=60", "threads=1", "seed=3")
 

@@ -7,7 +7,6 @@ import pytest
 from reach_rl.bundles.graph import Graph
 from reach_rl.bundles.kinematics import matrices
 from reach_rl.bundles.policy_graph import Scene
-from reach_rl.config.load import compose
 from reach_rl.envs.physics import arm_of
 from reach_rl.envs.pool import kinematics
 from reach_rl.extend import onnx_form_of
@@ -15,6 +14,7 @@ from reach_rl.mdp import observations
 from reach_rl.mdp.state import nearest_way
 from reach_rl.robots import load_robot
 from reach_rl.robots.inverse_kinematics import closed_form
+from tests.small_runs import compose
 
 
 def run(g, inputs):

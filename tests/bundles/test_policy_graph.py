@@ -14,7 +14,6 @@ from reach_rl.bundles.graph import Graph, arctan_unit
 from reach_rl.bundles.kinematics import chain_of, posture
 from reach_rl.bundles.onnx_bundle import prove
 from reach_rl.bundles.policy_graph import build
-from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Activation, ObservationTerm
 from reach_rl.envs.batch import ReachBatch
@@ -23,6 +22,7 @@ from reach_rl.learning.policy import ACTIVATIONS, bare_network
 from reach_rl.robots import load_robot
 from reach_rl.rundir.checkpoint import Checkpoint
 from reach_rl.training.snapshot import policy_of
+from tests.small_runs import compose
 
 ASSETS = Path(__file__).parent.parent / "assets"
 ARM7 = [

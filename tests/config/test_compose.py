@@ -8,6 +8,7 @@ import pytest
 from reach_rl.config import conf_dir
 from reach_rl.config.load import compose
 from reach_rl.config.sheets import chosen, groups, sheets
+from tests import small_runs
 
 FILES = sheets()
 NEEDS = {
@@ -23,6 +24,12 @@ def test_every_option_composes(option: str):
     model = Path(__file__).parents[1] / "assets" / "public_style_ur5e.xml"
     more = [text.format(model=model) for text in NEEDS.get(option, [])]
     compose([option, *more])
+
+
+@pytest.mark.parametrize("words", [(), ("experiment=notes", "vec_env=dummy", "robot.reach=1")])
+def test_the_other_tests_compose_the_same_sooner(words: tuple[str, ...]):
+    overrides = [*small_runs.SMALL, *words]
+    assert small_runs.compose(overrides) == compose(overrides)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

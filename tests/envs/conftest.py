@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.config.schema import (
     Config,
     GoalChange,
@@ -17,6 +16,7 @@ from reach_rl.config.schema import (
     Start,
 )
 from reach_rl.extend import entries, keys_of
+from tests.small_runs import compose
 
 ASSETS = Path(__file__).parent.parent / "assets"
 NOTHING = RandomizationConfig(

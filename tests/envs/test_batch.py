@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reach_rl.config.load import ConfigError, compose
+from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import Config, GoalChange, RandomizationConfig, Start
 from reach_rl.envs.batch import ReachBatch, Step
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.state import nearest_way
 from reach_rl.robots import load_robot
 from tests.envs.conftest import ASSETS, EVERYTHING, LOOSE, NOTHING, quiet, seeing
+from tests.small_runs import compose
 
 Make = Callable[..., Config]
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from reach_rl.config import ur_arms
-from reach_rl.config.load import ConfigError, compose
+from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import Config
 from reach_rl.envs.pool import HELD_OUT, TRAINING, VALIDATION, goal_pool
 from reach_rl.robots import load_robot
+from tests.small_runs import compose
 
 Make = Callable[..., Config]
 ROBOTS = ur_arms()

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.config.schema import Config, ObservationConfig, ObservationTerm
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.protocol import Policy, held_out_goals
 from reach_rl.mdp.goals import Goals
 from reach_rl.robots import RobotModel, load_robot
+from tests.small_runs import compose
 
 
 @dataclass(frozen=True)

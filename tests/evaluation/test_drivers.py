@@ -8,11 +8,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.evaluation.differential_ik import CLOSE, BatchChain, _least_in_box, twist
 from reach_rl.evaluation.drivers import ik
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.robots import load_robot
+from tests.small_runs import compose
 
 ASSETS = Path(__file__).parent.parent / "assets"
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from reach_rl.cli.front_door import front
-from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.evaluate import job
 from reach_rl.learning.policy import bare_network
 from tests import reaching
+from tests.small_runs import compose
 
 
 def write_run(folder, overrides=()):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.evaluation import perturbations
 from reach_rl.robots import load_robot
+from tests.small_runs import compose
 
 
 @pytest.fixture(scope="module")

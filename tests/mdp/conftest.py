@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.config.schema import Config
 from reach_rl.mdp.state import Arm, State
+from tests.small_runs import compose
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.vec_env import make_vec_env
 from reach_rl.learning.normalize import Normalize, normalized
 from reach_rl.mdp import compiled as module
 from reach_rl.mdp.compiled import Compiled, compiled, load_all
+from tests.small_runs import compose
 
 TASK = [
     "vec_env.n_envs=3",

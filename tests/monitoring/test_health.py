@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from reach_rl.config.composition import Composer
-from reach_rl.config.load import compose, prove
+from reach_rl.config.load import prove
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
 from reach_rl.config.verbs import VERBS
 from reach_rl.extend import entries
 from reach_rl.monitoring.health.diagnosis import Diagnosis, Finding
 from reach_rl.monitoring.health.history import REWARD, History
+from tests.small_runs import compose
 
 HISTORIES = json.loads(gzip.decompress((Path(__file__).parent / "histories.json.gz").read_bytes()))
 """Made by python benchmarks/health.py --pack."""

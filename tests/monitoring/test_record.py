@@ -6,7 +6,6 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from reach_rl.config.load import compose
 from reach_rl.monitoring import tensorboard, wandb
 from reach_rl.monitoring.record import (
     JsonLinesWriter,
@@ -17,6 +16,7 @@ from reach_rl.monitoring.record import (
     read_records,
 )
 from reach_rl.monitoring.tensorboard import TensorBoardWriter
+from tests.small_runs import compose
 
 OFF = "wandb=disabled"
 

@@ -2,10 +2,10 @@ import io
 
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.config.rules import derive
 from reach_rl.monitoring.tables import evaluation_table, in_words, startup
 from reach_rl.monitoring.terminal import TeeConsole
+from tests.small_runs import compose
 
 OBSERVATION = {"joint_angle": slice(0, 12), "joint_velocity": slice(12, 18)}
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.config.schema import WandbMode
 from reach_rl.monitoring import wandb as wandb_module
 from reach_rl.monitoring.record import Opening, exit_code, open_record, read_records
 from reach_rl.monitoring.wandb import WandbWriter, usable
 from reach_rl.rundir.provenance import group_and_name, highlights
+from tests.small_runs import compose
 
 KEY = "0123456789" * 4
 

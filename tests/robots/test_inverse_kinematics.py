@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.envs.pool import goal_pool, kinematics, other_ways
 from reach_rl.robots import load_robot
 from reach_rl.robots.family import NAMES, own_arm
 from reach_rl.robots.inverse_kinematics import closed_form, forward, solutions
+from tests.small_runs import compose
 
 WANTED = ("++reward.terms.joint_progress.weight=1", "++reward.terms.joint_progress.scales=null")
 

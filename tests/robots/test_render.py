@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.robots import display as module
 from reach_rl.robots import display_spec, load_robot
 from reach_rl.robots.display import Offscreen, RenderError, backend
+from tests.small_runs import compose
 
 
 @pytest.fixture(scope="module")

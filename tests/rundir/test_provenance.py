@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reach_rl.config.load import ConfigError, compose, load_run
+from reach_rl.config.load import ConfigError, load_run
 from reach_rl.config.untrusted import redact
 from reach_rl.rundir.provenance import git_state, sha256, write_run_files
 from reach_rl.rundir.status import Status, read_status
+from tests.small_runs import compose
 
 SECRET = "s3cr3t-0123456789abcdef"
 

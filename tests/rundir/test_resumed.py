@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from reach_rl.cli.front_door import front
-from reach_rl.config.load import compose, to_tree
+from reach_rl.config.load import to_tree
 from reach_rl.rundir.resume import refused, warnings
+from tests.small_runs import compose
 
 SAVED = (
     "robot=ur3e",

@@ -7,11 +7,11 @@ import time
 import pytest
 import yaml
 
-from reach_rl.config.load import compose
 from reach_rl.monitoring.record import Opening
 from reach_rl.monitoring.wandb import about
 from reach_rl.sweeps import launchers, results
 from reach_rl.sweeps.winner import finish
+from tests.small_runs import compose
 
 GAMMA = "ppo.gamma=interval(0.5,1)"
 FRESH = "hydra.sweeper.confirm_seeds=2"

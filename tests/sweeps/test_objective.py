@@ -7,10 +7,10 @@ import pytest
 
 from reach_rl.config import search
 from reach_rl.config.composition import Composer
-from reach_rl.config.load import compose
 from reach_rl.config.search import objectives
 from reach_rl.sweeps.results import combined, figure, score
 from reach_rl.training.loop import score_of
+from tests.small_runs import compose
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from reach_rl.bench import job
 from reach_rl.cli.front_door import front
 from reach_rl.config import conf_dir
-from reach_rl.config.load import compose
 from reach_rl.config.problems import ConfigError
 from reach_rl.sweeps import preset
+from tests.small_runs import compose
 
 VALUES = {
     "vec_env.n_envs": 512,

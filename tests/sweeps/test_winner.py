@@ -10,8 +10,8 @@ import yaml
 
 from reach_rl.config import conf_dir, search
 from reach_rl.config.composition import Composer
-from reach_rl.config.load import compose
 from reach_rl.sweeps import preset, winner
+from tests.small_runs import compose
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 FIXED = ["robot=ur10e", "experiment=fast", "wandb=disabled", "seed=4", "vec_env.threads=1"]

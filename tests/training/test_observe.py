@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.training.session import PRUNED, train
+from tests.small_runs import compose
 
 WORDS = ["experiment=debug", "picture=false", "progress=false", "evaluation.also=[]"]
 

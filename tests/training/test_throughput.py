@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.config.verbs import TRAIN
 from reach_rl.training.throughput import GAIN, candidates, least_steps, overrides, sizes_of, tune
+from tests.small_runs import compose
 
 SMALL = ("task.region.pool=64", "ppo.n_epochs=1", "ppo.policy_kwargs.net_arch.pi=[8]")
 

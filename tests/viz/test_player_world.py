@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.robots import load_robot
 from reach_rl.viz.player.world import Reachable, World
+from tests.small_runs import compose
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.monitoring.record import Opening, open_record
 from reach_rl.training.session import train
 from reach_rl.viz.report import page_of
 from reach_rl.viz.shoot import encode
+from tests.small_runs import compose
 
 TINY = (
     "vec_env.n_envs=8",
