@@ -4,6 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+QUIET = $(shell grep -rl --include='*.py' mark.quiet tests)# to read all the others takes seconds
 NONE_IS_FINE := || [ $$? -eq 5 ]# pytest's exit code where ARGS pick no test
 
 # without bytecode every command compiles all libraries anew
@@ -60,8 +61,8 @@ docs: setup ## write docs/configuration.md and docs/metrics.md, the references, 
 	$(BIN)/python docs/generate.py
 
 test: setup ## run the tests, two files at once; ARGS="tests/mdp -k reward" picks some
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not torture and not quiet" $(ARGS) $(NONE_IS_FINE)
-	$(BIN)/python -m pytest -m quiet $(ARGS) $(NONE_IS_FINE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not torture and not quiet" $(ARGS) $(NONE_IS_FINE)
+	$(BIN)/python -m pytest -m quiet $(or $(ARGS),$(QUIET)) $(NONE_IS_FINE)
 
 torture: setup ## the long proofs: kills, full disks, damaged files, databases (about an hour)
 	$(BIN)/python -m pytest -m torture --timeout 3600 $(ARGS)

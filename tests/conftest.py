@@ -64,6 +64,18 @@ def _settle() -> None:
 _settle()  # before anything is imported that looks at them
 
 
+LONGEST = (
+    *("test_play", "test_options_run", "test_resume", "test_report_browser", "test_sweep"),
+    *("test_ending", "test_video", "test_train", "test_stopping", "test_kill", "test_divergence"),
+    *("test_compatibility", "test_shared", "test_joblib", "test_real", "test_bench", "test_front"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process waits for another's last one."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 def pytest_unconfigure() -> None:
     """Remove what the tests left at home."""
     shutil.rmtree(HOME, ignore_errors=True)
