@@ -1,11 +1,73 @@
-"""reach_rl: policies that bring the tool of a robot arm to a full pose and hold it there."""
+"""reach_rl: policies that bring the tool of a robot arm to a full pose and hold it there.
+
+docs/python.md shows what is here. Nothing is imported before it is used.
+"""
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from reach_rl.version import __version__
+
+if TYPE_CHECKING:
+    from reach_rl.api import (
+        ConfigError,
+        Run,
+        compose,
+        evaluate,
+        load,
+        make_vec_env,
+        record,
+        train,
+    )
+
+__all__ = [
+    "ConfigError",
+    "Run",
+    "__version__",
+    "compose",
+    "evaluate",
+    "load",
+    "make_vec_env",
+    "record",
+    "register_envs",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562
+    if name in ("evaluate", "train"):
+        return import_module(f"{__name__}.{name}")
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
+class CallableVerb(ModuleType):
+    """A verb's module that can be called as the function of its name in reach_rl.api.
+
+    `import reach_rl.train` makes the module an attribute of the package, where the function would
+    be: so they are one object, in whatever order somebody uses them.
+    """
+
+    @property
+    def __signature__(self) -> Any:  # noqa: ANN401  inspect.Signature
+        from inspect import signature
+
+        return signature(self._function())
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        return self._function()(*arguments, **named)
+
+    def _function(self) -> Callable[..., Any]:
+        return getattr(import_module("reach_rl.api"), self.__name__.rpartition(".")[2])
 
 
 def register_envs() -> None:
@@ -15,9 +77,12 @@ def register_envs() -> None:
     from reach_rl.config import ur_arms
 
     for robot in ur_arms():
-        entry = "reach_rl.envs.gym_env:ReachEnv"
-        name = f"ReachRL/UR{robot.removeprefix('ur')}-v0"
-        register(id=name, entry_point=entry, kwargs={"robot": robot})
+        register(
+            id=f"ReachRL/UR{robot.removeprefix('ur')}-v0",
+            entry_point="reach_rl.envs.gym_env:ReachEnv",
+            vector_entry_point="reach_rl.envs.gym_vector:ReachVectorEnv",
+            kwargs={"robot": robot},
+        )
 
 
 class _WithGymnasium:

@@ -1,9 +1,11 @@
 """Judge a trained policy on held-out goals: python -m reach_rl.evaluate run=DIR."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reach_rl import CallableVerb
 from reach_rl.cli.front_door import run
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.validation import to_tree
@@ -246,3 +248,5 @@ class Judge:
 
 if __name__ == "__main__":
     run("evaluate", job)
+else:
+    sys.modules[__name__].__class__ = CallableVerb  # it is reach_rl.evaluate(run) too

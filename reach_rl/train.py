@@ -1,8 +1,10 @@
 """Train a policy: python -m reach_rl.train robot=ur5e ppo.learning_rate=3e-4."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reach_rl import CallableVerb
 from reach_rl.cli.front_door import run
 
 if TYPE_CHECKING:
@@ -25,3 +27,5 @@ def job(config: "Config", run_dir: Path) -> dict[str, Any] | int:
 
 if __name__ == "__main__":
     run("train", job)
+else:
+    sys.modules[__name__].__class__ = CallableVerb  # it is reach_rl.train(config) too

@@ -105,7 +105,7 @@ def problems(verb: Verb, argv: list[str]) -> list[str]:
     if args.multirun:
         return prove_jobs(composer, verb, args.overrides)[0]
     try:
-        front_door._prove(verb, composer, args.overrides)
+        front_door.prove_once(verb, composer, args.overrides)
     except ConfigError as error:
         return list(error.problems)
     return []

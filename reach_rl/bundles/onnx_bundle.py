@@ -13,7 +13,6 @@ import numpy as np
 import onnxruntime
 import yaml
 
-from reach_rl import __version__
 from reach_rl.bundles.graph import OPSET
 from reach_rl.bundles.policy_graph import STATE, TEXTS, PolicyGraph, build
 from reach_rl.config.schema import Config
@@ -34,6 +33,7 @@ from reach_rl.robots.model_file import model_path, model_sources
 from reach_rl.rundir import atomic
 from reach_rl.rundir.provenance import MODEL
 from reach_rl.training.snapshot import TrainedPolicy, policy_of
+from reach_rl.version import __version__
 
 FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md", MODEL})
 

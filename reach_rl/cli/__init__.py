@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from reach_rl import __version__
 from reach_rl.config import read_yaml
 from reach_rl.config.problems import ConfigError, nearest
+from reach_rl.version import __version__
 
 TEXTS: dict[str, Any] = read_yaml(Path(__file__).parent / "texts" / "words.yaml")
 """What the command line says of itself, such as `verbs`: verb -> what it does."""

@@ -18,7 +18,7 @@ import io
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,7 +27,7 @@ from reach_rl.cli import option, refused
 from reach_rl.cli.termination import Terminated, code_of, ending, piped
 from reach_rl.config import conf_dir
 from reach_rl.config.keys import flag_hint
-from reach_rl.config.overrides import COMMAND_LINE, understood
+from reach_rl.config.overrides import as_typed
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
 
@@ -47,12 +47,10 @@ def run(verb: str, job: Job) -> None:
 
 def front(verb: str, job: Job, argv: Sequence[str]) -> int:
     """Run a verb on the given arguments; returns the exit code."""
-    meant = {understood(text): text for text in argv}
     try:
-        with ending():
-            return _front(VERBS[verb], job, list(map(understood, argv)))
+        with ending(), as_typed(argv) as words:
+            return _front(VERBS[verb], job, words)
     except ConfigError as error:
-        error.problems = [_as_typed(problem, meant) for problem in error.problems]
         return refused(error)
     except KeyboardInterrupt as stopped:
         return stopped.code if isinstance(stopped, Terminated) else 130
@@ -71,7 +69,7 @@ def _front(verb: Verb, job: Job, argv: list[str]) -> int:
         return _shown(verb, composer, argv)
     if args.multirun:
         return _multirun(verb, job, composer, flags, args.overrides)
-    proof = _prove(verb, composer, args.overrides)
+    proof = prove_once(verb, composer, args.overrides)
     if args.cfg:
         return _shown(verb, composer, argv)
     from reach_rl.cli.jobs import run_one
@@ -80,12 +78,6 @@ def _front(verb: Verb, job: Job, argv: list[str]) -> int:
         return run_one(verb, job, proof)
     except ConfigError as error:
         raise ConfigError(proof.placed(error.problems, verb)) from error
-
-
-def _as_typed(problem: str, meant: Mapping[str, str]) -> str:
-    """A problem that begins with an override, with the override as it was typed."""
-    text, where, rest = problem.partition(f" ({COMMAND_LINE}): ")
-    return f"{meant.get(text, text)}{where}{rest}"
 
 
 def parsed(verb: Verb, argv: list[str]) -> Namespace:
@@ -141,7 +133,7 @@ def composer_of(verb: Verb, args: Namespace) -> "Composer":
     return Composer(name, *folders)
 
 
-def _prove(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
+def prove_once(verb: Verb, composer: "Composer", overrides: list[str]) -> "Proof":
     """The proof of a single run. Raises ConfigError."""
     from reach_rl.config.load import prove
     from reach_rl.rundir.resume import going_on, lost, prove_own_task, prove_resumed

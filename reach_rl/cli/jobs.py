@@ -25,17 +25,21 @@ STOPPED = (130, 143)
 
 def run_one(verb: Verb, job: Callable[..., Any], proof: Proof) -> int:
     """Call a job with the configuration that was proved; returns the exit code."""
+    result = outcome(verb, job, proof)
+    return result if isinstance(result, int) else 0
+
+
+def outcome(verb: Verb, job: Callable[..., Any], proof: Proof) -> Any:  # noqa: ANN401
+    """Call a job with the configuration that was proved; returns what it returns."""
     with _called(proof.overrides, proof.folders):
         if not verb.makes_run:
-            result = job(proof.config)
-        else:
-            folder, made = new_folder(proof.config)
-            try:
-                result = job(proof.config, folder)
-            except (ConfigError, KeyboardInterrupt):
-                discard(made)
-                raise
-    return result if isinstance(result, int) else 0
+            return job(proof.config)
+        folder, made = new_folder(proof.config)
+        try:
+            return job(proof.config, folder)
+        except (ConfigError, KeyboardInterrupt):
+            discard(made)
+            raise
 
 
 @contextmanager

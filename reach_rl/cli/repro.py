@@ -43,6 +43,8 @@ def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
     pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
     if pins and differences(packages, _versions(made)):
         lines.append(f"python -m pip install {shlex.join(pins)}")
+    if read_json(folder / "summary.json").get("learner"):  # not ours, so the command is all we know
+        return [*lines, str(made.get("command"))]
     return [*lines, command("train", *search(made), *overrides(made))]
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
 from reach_rl.config.keys import find
-from reach_rl.config.overrides import addition, check
+from reach_rl.config.overrides import addition, as_typed, check
 from reach_rl.config.problems import NOTHING, ConfigError, nearest
 from reach_rl.config.schema import Config
 from reach_rl.config.search import unknown
 from reach_rl.config.untrusted import load_yaml, naming_code, search_folders
 from reach_rl.config.validation import completed, holds, to_tree, typed
-from reach_rl.config.verbs import TRAIN, VERBS, Verb
+from reach_rl.config.verbs import ANY_LEARNER, TRAIN, VERBS, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +46,38 @@ def to_config(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
     return config
 
 
-def to_config_of_any_age(tree: Mapping[str, Any]) -> Config:
+def to_config_of_any_age(tree: Mapping[str, Any], verb: Verb = TRAIN) -> Config:
     """As to_config, of a run; a key that the version which made it did not know has its default.
 
     Raises:
         ConfigError: with all problems, one line each.
     """
     try:
-        return to_config(tree)
+        return to_config(tree, verb)
     except ConfigError:
         default = to_tree(prove(Composer(), TRAIN, []).config)
-        return to_config(completed(Config, tree, default))
+        return to_config(completed(Config, tree, default), verb)
 
 
 def compose(
-    overrides: Sequence[str] = (), config_name: str = "train", config_dir: Path | None = None
+    overrides: Sequence[str] = (),
+    config_name: str = "train",
+    config_dir: Path | None = None,
+    *,
+    own_learner: bool = False,
 ) -> Any:  # noqa: ANN401  the schema of the verb; a Config for train
     """The validated configuration that the same command line would give. Raises ConfigError.
 
-    Within a job, config_dir defaults to the folders that the job was started with.
+    Within a job, config_dir defaults to the folders that the job was started with. With a learner
+    of one's own, the rules about ours do not hold.
     """
     given = search_folders(config_dir, config_name, overrides)
     folders = given or CALL.get().folders
-    proof = prove(Composer(config_name, *folders), VERBS[config_name], overrides)
-    if proof.problems:
-        raise ConfigError(proof.problems)
+    verb = ANY_LEARNER if own_learner else VERBS[config_name]
+    with as_typed(overrides) as words:
+        proof = prove(Composer(config_name, *folders), verb, words)
+        if proof.problems:
+            raise ConfigError(proof.problems)
     return proof.config
 
 
@@ -88,7 +95,7 @@ def load_run(run_dir: Path) -> Config:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: is empty or no configuration")
     try:
-        return to_config_of_any_age(tree)
+        return to_config_of_any_age(tree, ANY_LEARNER)
     except ConfigError as error:
         raise ConfigError(f"{path}: {problem}" for problem in error.problems) from error
 

@@ -1,12 +1,13 @@
 """Every override of a command line against the schema and the groups, before anything composes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composer
 from reach_rl.config.keys import check_key, find, keys
-from reach_rl.config.problems import listing, nearest, word
+from reach_rl.config.problems import ConfigError, listing, nearest, word
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -33,6 +34,19 @@ def understood(text: str) -> str:
     if "{" not in value:
         value = re.sub(r"\[[^\[\]]*\]", r"{pi:\g<0>,vf:\g<0>}", value)
     return key + equals + value
+
+
+@contextmanager
+def as_typed(words: Sequence[str]) -> Iterator[list[str]]:
+    """The words as Hydra takes them; a problem that begins with one tells it as it was typed."""
+    meant = {understood(text): text for text in words}
+    try:
+        yield list(map(understood, words))
+    except ConfigError as error:
+        mark = f" ({COMMAND_LINE}): "
+        parts = [problem.partition(mark) for problem in error.problems]
+        lines = [meant.get(text, text) + where + rest for text, where, rest in parts]
+        raise ConfigError(lines) from error
 
 
 def check(

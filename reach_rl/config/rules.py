@@ -172,9 +172,9 @@ def _others(c: Config) -> Broken:
         yield "wandb.project", f"{what} try wandb.project={better}"
 
 
-RULES: tuple[Check, ...] = (
-    *(_ppo, _rollout, _time, _lengths, _noise, _curriculum, _region, _others),
-)
+PPO: tuple[Check, ...] = (_ppo, _rollout)
+"""Those of our learner; who brings another does not keep to them."""
+RULES: tuple[Check, ...] = (*PPO, _time, _lengths, _noise, _curriculum, _region, _others)
 """Of a run; they read no file."""
 TASK: tuple[Check, ...] = (_time, _region)
 """Those that concern a task alone."""

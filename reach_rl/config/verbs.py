@@ -1,7 +1,7 @@
 """The verbs of the command line that read a configuration: schema, rules and help of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, reduce
 from pathlib import Path
@@ -13,6 +13,7 @@ from reach_rl.config.fields import Count, Integer, NotNegative, Positive, Seed, 
 from reach_rl.config.problems import NOTHING, Problem
 from reach_rl.config.rules import (
     FILES,
+    PPO,
     RULES,
     TASK,
     Broken,
@@ -199,6 +200,8 @@ def _dashboard(c: DashboardConfig) -> Broken:
 
 
 TRAIN = Verb("train", Config, RULES, FILES, makes_run=True)
+ANY_LEARNER = replace(TRAIN, checks=tuple(check for check in RULES if check not in PPO))
+"""The same for who brings a learner of his own."""
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (

@@ -1,14 +1,24 @@
 """The batch with n = 1 as a Gymnasium environment."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from reach_rl.config.load import compose
+from reach_rl.config.load import ConfigError, compose
 from reach_rl.config.schema import Config
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.mdp.goals import Goals
+
+
+def composed(config: Config | None, robot: str, overrides: Sequence[str]) -> Config:
+    """What an environment was asked for. Raises ConfigError."""
+    if config is None:
+        return compose([f"robot={robot}", *overrides], own_learner=True)
+    if overrides:
+        raise ConfigError("overrides: config is given too; give one of them")
+    return config
 
 
 class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -21,6 +31,7 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         config: Config | None = None,
         *,
         robot: str = "ur5e",
+        overrides: Sequence[str] = (),
         seed: int | None = None,
         goals: Goals | None = None,
         render_mode: str | None = None,
@@ -28,16 +39,17 @@ class ReachEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Make the environment.
 
         Args:
-            config: the run; the defaults in conf/ with the given robot if None.
-            robot: robot option, used only without a config.
+            config: the run; composed from what follows if None.
+            robot: option of the group robot.
+            overrides: what else to change, as on the command line.
             seed: seed of the random stream until reset(seed=...) gives another.
             goals: goals to draw from; the pool of the configured region by default.
             render_mode: None or "rgb_array".
 
         Raises:
-            ConfigError: the robot or the region cannot be made.
+            ConfigError: the overrides are wrong, or the robot or the region cannot be made.
         """
-        made: Config = compose([f"robot={robot}"]) if config is None else config
+        made = composed(config, robot, overrides)
         first = made.seed if seed is None else seed
         self.batch = batch = ReachBatch(made, 1, np.array([first]), goals=goals, autoreset=False)
         self.observation_space, self.action_space = batch.observation_space, batch.action_space

@@ -12,9 +12,15 @@ from reach_rl.mdp.arrays import Array, Ints
 from reach_rl.mdp.state import Arm
 from reach_rl.mdp.streams import Streams
 from reach_rl.robots import RobotModel
+from reach_rl.rundir.provenance import cores
 
 NONE, VEL = int(mujoco.mjtStage.mjSTAGE_NONE), int(mujoco.mjtStage.mjSTAGE_VEL)
 """How much of MuJoCo's pipeline a call leaves up to date: nothing, or positions and speeds."""
+
+
+def threads_of(configured: int) -> int:
+    """Threads to use; 0 means one per core."""
+    return configured or cores()
 
 
 def arm_of(robot: RobotModel, task: TaskConfig) -> Arm:

@@ -22,13 +22,13 @@ from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.episodes import Finished, merged
 from reach_rl.envs.guard import hush
 from reach_rl.envs.gym_env import ReachEnv
+from reach_rl.envs.physics import threads_of as threads_of
 from reach_rl.envs.pool import goal_pool
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.streams import Streams
 from reach_rl.robots import RobotModel, load_robot
-from reach_rl.rundir.provenance import cores
 
 Arrays = Mapping[str, np.ndarray]
 Maker = Callable[[], gymnasium.Env[Any, Any]]
@@ -37,11 +37,6 @@ _GRACE = 60
 """Time that a worker goes on for after SIGTERM (s)."""
 _PATIENCE = 5.0
 """Time that workers have to end (s)."""
-
-
-def threads_of(configured: int) -> int:
-    """Threads to use; 0 means one per core."""
-    return configured or cores()
 
 
 def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:

@@ -30,12 +30,31 @@ def policy_kwargs(config: PolicyKwargs) -> dict[str, object]:
     }
 
 
+class Normalizer(torch.nn.Module):
+    """Observations (n, d) as a network was trained to take them, float32."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, mean: np.ndarray, scale: np.ndarray, clip: float) -> None:
+        """Subtract a mean (d,), multiply by a scale (d,), clip to +- clip."""
+        super().__init__()
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("scale", torch.from_numpy(scale))
+        self.clip = clip
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Normalised observations, (n, d)."""
+        scaled = (observation - self.mean) * self.scale
+        return scaled.clamp(-self.clip, self.clip).float()
+
+
 class Policy:
     """Observations to actions; stateless."""
 
     def __init__(
         self,
-        network: ActorCriticPolicy,
+        actor_critic: ActorCriticPolicy,
         mean: np.ndarray | None,
         variance: np.ndarray | None,
         clip: float,
@@ -46,18 +65,32 @@ class Policy:
         """Bundle a network with the statistics that it was trained with.
 
         Args:
-            network: SB3's policy.
+            actor_critic: SB3's policy.
             mean: (d,) mean of the observations, None if they were not normalised.
             variance: (d,) their variance.
             clip: normalised observations are clipped to +- this.
             epsilon: added to the variance.
             deterministic: give the mean action, not a sample.
         """
-        self.network = network
+        self.actor_critic = actor_critic
         self.mean = mean
         self.scale = None if variance is None else 1.0 / np.sqrt(variance + epsilon)
         self.clip = clip
         self.deterministic = deterministic
+
+    @property
+    def network(self) -> torch.nn.Sequential:
+        """Normalised observations (n, d) to mean actions (n, j), not clipped; plain torch."""
+        layers = self.actor_critic.mlp_extractor.policy_net
+        return torch.nn.Sequential(*layers, self.actor_critic.action_net)
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """Observations as the environment gives them to what the network takes; plain torch."""
+        if self.mean is None or self.scale is None:
+            size = self.actor_critic.observation_space.shape
+            return Normalizer(np.zeros(size or 0), np.ones(size or 0), np.inf)
+        return Normalizer(self.mean.copy(), self.scale, self.clip)
 
     def normalize(self, observation: np.ndarray) -> np.ndarray:
         """What the network sees, (n, d) float32."""
@@ -92,8 +125,8 @@ class Policy:
 
     def _act(self, observation: np.ndarray, deterministic: bool) -> np.ndarray:
         with torch.no_grad():
-            seen = torch.from_numpy(self.normalize(observation)).to(self.network.device)
-            action = self.network._predict(seen, deterministic=deterministic)
+            seen = torch.from_numpy(self.normalize(observation)).to(self.actor_critic.device)
+            action = self.actor_critic._predict(seen, deterministic=deterministic)
         return np.clip(action.cpu().numpy(), -1.0, 1.0)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from reach_rl.config.schema import Config
 from reach_rl.extend import entries
@@ -164,6 +164,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and isinstance(record.get(STEP), int) else None
 
 
+R = TypeVar("R", bound="Record")
+
+
 class Record:
     """Fans records out to writers. A writer that fails is dropped with one warning."""
 
@@ -268,8 +271,8 @@ def exit_code(error: BaseException | None) -> int:
     return int(getattr(error, "exit_code", 1))
 
 
-def open_record(opening: Opening) -> Record:
-    """Open metrics.jsonl of a run and every registered writer.
+def open_record(opening: Opening, made: Callable[[Sequence[Writer], Say], R] = Record) -> R:
+    """Open metrics.jsonl of a run and every registered writer; `made` makes the record of them.
 
     Of a run that goes on, records after its step are cut, so that none appears twice, and those
     made after its state.
@@ -286,7 +289,7 @@ def open_record(opening: Opening) -> Record:
         first_record=None if step is None else lines.records_before,
     )
     writers = [_opened(kind, opening) for kind in entries("writer").values()]
-    return Record([lines, *writers], opening.say)
+    return made([lines, *writers], opening.say)
 
 
 def _opened(kind: type[Writer], opening: Opening) -> Writer:

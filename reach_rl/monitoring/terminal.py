@@ -6,6 +6,7 @@ A terminal that went away or a full disk silences that half and never stops a ru
 import io
 import math
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,6 +64,11 @@ class TeeConsole(Console):
             self._log.close()
             self._log = None
 
+    @property
+    def moves(self) -> bool:
+        """Whether a bar can move: on a terminal, and in a notebook that has ipywidgets."""
+        return self.is_terminal or (self.is_jupyter and find_spec("ipywidgets") is not None)
+
     def on_broken_pipe(self) -> None:
         """Fall silent instead of ending the process, which is rich's answer."""
         self.quiet = True
@@ -96,7 +102,7 @@ class Progress:
         self.console = console or TeeConsole()
         self._step = self._begin_step = start_step
         self._next_redraw = 0.0
-        self._bar = self._make_bar(label) if enabled and self.console.is_terminal else None
+        self._bar = self._make_bar(label) if enabled and self.console.moves else None
 
     def __enter__(self) -> Self:
         """Show the bar."""

@@ -22,7 +22,6 @@ from typing import Any
 
 import yaml
 
-from reach_rl import __version__
 from reach_rl.config import assets_dir, checkout_dir
 from reach_rl.config.load import CALL
 from reach_rl.config.problems import ConfigError
@@ -31,6 +30,7 @@ from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.rundir.atomic import read_json, sync_folder, write_atomic, write_bytes, write_json
 from reach_rl.rundir.status import now
+from reach_rl.version import __version__
 
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MUJOCO_GL")
 _MOST_DIFF = 1_000_000

@@ -18,7 +18,6 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from reach_rl import __version__
 from reach_rl.config.load import compose
 from reach_rl.config.multirun import space as dimensions
 from reach_rl.config.problems import ConfigError, show
@@ -27,6 +26,7 @@ from reach_rl.config.untrusted import redact
 from reach_rl.config.verbs import VERBS
 from reach_rl.sweeps.preset import HARMLESS
 from reach_rl.sweeps.storage import hushed, locked, make_study, url_of
+from reach_rl.version import __version__
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext

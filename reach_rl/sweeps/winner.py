@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from reach_rl import __version__
 from reach_rl.config.load import CALL
 from reach_rl.config.search import Search
 from reach_rl.evaluation.statistics import mean_interval
@@ -28,6 +27,7 @@ from reach_rl.sweeps.ledger import OVERRIDES, SEEDS
 from reach_rl.sweeps.results import combined, figure
 from reach_rl.sweeps.storage import locked
 from reach_rl.sweeps.trial import CONFIRM
+from reach_rl.version import __version__
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -268,7 +268,7 @@ class Session:
     @contextmanager
     def _bar(self, config: Config) -> Iterator[Callable[[int, float], None]]:
         """A bar on a terminal, to be told steps and success; raises Stopped if asked to stop."""
-        if not (config.progress and self.console.is_terminal):
+        if not (config.progress and self.console.moves):
             yield lambda step, share: self.stop.check()
             return
         steps = config.evaluation.goals * config.task.episode_steps
@@ -284,31 +284,53 @@ class Session:
         self, run: TrainingLoop, record: Record, best: str, evaluations: dict[str, Evaluation]
     ) -> dict[str, Any]:
         """Show and keep the verdict on the checkpoint of that name."""
-        seconds = run.marks.seconds
-        summaries = {region: e.summary(best) for region, e in evaluations.items()}
-        record.evaluation(run.step, summaries)
+        took = run.step, run.marks.seconds
+        summary = self.conclude(run.config, record, took, evaluations, best)
+        run.films.finish(record, lambda: self.stop.asked)
+        self.say(f"everything is in {run.folder}")
+        return summary
+
+    def conclude(
+        self,
+        config: Config,
+        record: Record,
+        took: tuple[int, float],
+        evaluations: Mapping[str, Evaluation],
+        checkpoint: str | None = None,
+        **more: str,
+    ) -> dict[str, Any]:
+        """Show and keep the verdict on a run; returns the content of summary.json.
+
+        Args:
+            config: of the run.
+            record: where figures go.
+            took: environment steps of the training, and seconds.
+            evaluations: region -> what was found there, the run's own first.
+            checkpoint: name of what was judged.
+            more: what else to say in summary.json.
+        """
+        step, seconds = took
+        summaries = {region: e.summary(checkpoint) for region, e in evaluations.items()}
+        record.evaluation(step, summaries)
         self.console.print(evaluation_table(summaries))
-        self.say(
-            f"trained {run.step:,} steps in {seconds:.1f} s ({run.step / seconds:,.0f} steps/s)"
-        )
-        disk, path = self.home.disk, run.folder / result.FILE
+        self.say(f"trained {step:,} steps in {seconds:.1f} s ({step / seconds:,.0f} steps/s)")
+        disk, path = self.home.disk, self.folder / result.FILE
         disk.attempt(path.name, lambda: result.save(path, next(iter(evaluations.values()))))
-        if run.config.picture:
-            disk.attempt("a picture", lambda: draw(run.folder, run.config, evaluations))
+        if config.picture:
+            disk.attempt("a picture", lambda: draw(self.folder, config, evaluations))
         own, *others = summaries
         summary = {
-            "robot": run.config.robot.name,
-            "seed": run.config.seed,
-            "total_timesteps": run.step,
+            "robot": config.robot.name,
+            "seed": config.seed,
+            "total_timesteps": step,
             "wall_time_s": seconds,
-            "steps_per_second": run.step / seconds,
+            "steps_per_second": step / seconds,
+            **more,
             "evaluation": summaries[own],
             "also": {region: summaries[region] for region in others},
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         self.home.put("summary.json", json_text(summary))  # last: a run that has it is complete
-        run.films.finish(record, lambda: self.stop.asked)
-        self.say(f"everything is in {run.folder}")
         return summary
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import reach_rl
 from reach_rl.cli.front_door import front
 from reach_rl.config.composition import Composer
 from reach_rl.config.keys import below
@@ -85,6 +86,19 @@ def test_mistake(
     assert printed.out == ""
     assert code == 2
     assert sorted(here.rglob("*")) == before
+
+
+ONE_RUN = [case for case in CASES if not case[0].startswith("-") and " -" not in case[0]]
+
+
+@pytest.mark.parametrize(("line", "expected"), ONE_RUN[::6], ids=[c[0] for c in ONE_RUN[::6]])
+def test_python_says_the_same(
+    line: str, expected: list[str], words: dict[str, str], here: Path
+) -> None:
+    with pytest.raises(reach_rl.ConfigError) as wrong:
+        reach_rl.compose(_filled(line, words).split(" "))
+    lines = [_filled(text, words).replace("{HERE}", str(here)) for text in expected]
+    assert [f"error: {problem}" for problem in wrong.value.problems] == lines
 
 
 @pytest.mark.quiet

@@ -46,3 +46,10 @@ def test_sb3_evaluates_it(small):
     returns, lengths = evaluate_policy(policy, env, 16, return_episode_rewards=True)
     assert len(returns) == 16 and np.isfinite(returns).all()
     assert set(lengths) == {40}
+
+
+def test_without_normalisation_the_normalizer_changes_nothing(small):
+    seen = torch.randn(3, 5) * 100
+    policy = Policy(bare_network(small(), 5, 6), None, None, 10.0)
+    assert (policy.normalizer(seen) == seen).all()
+    np.testing.assert_array_equal(policy.normalize(seen.numpy()), seen.numpy())

@@ -97,7 +97,7 @@ def test_a_sampling_policy_explores(saved):
 
 
 def test_a_policy_comes_only_with_its_statistics(run, saved):
-    network = policy_of(checkpoint.read(saved)).network
+    network = policy_of(checkpoint.read(saved)).actor_critic
     with pytest.raises(TypeError, match="mean"):
         Policy(network)
     for name in ("policy", "normalizer"):
