@@ -198,7 +198,7 @@ class Judge:
         (robot, goals), config = scene, subject.config
         goals = perturbations.some(goals, self.wanted.robustness_goals)
         arm = own_arm(robot.name)
-        payload = arm.payload if arm else None
+        payload = float(arm.numbers["spec"]["payload_kg"]) if arm else None
         factors = perturbations.factors(perturbations.nominal(config), robot, payload)
         points = sum(len(factor.values) for factor in factors)
         with self._bar(points * len(goals) * config.task.episode_steps, "robustness") as bar:
