@@ -226,24 +226,36 @@ class Judge:
 
     def _show(self, summary: dict[str, Any], config: "Config", scene: "Scene") -> None:
         """Print the tables; the yardstick, where it is wanted, becomes part of the summary."""
-        from reach_rl.extend import entries
         from reach_rl.monitoring.tables import by_region, evaluation_table, worst_goals
 
-        columns, others, knows = {summary["region"]: summary}, {}, ""
+        drivers = {YARDSTICK: "ik"} if self.wanted.yardstick else {}
+        drivers |= {name: name for name in self.wanted.yardsticks}
+        judged = {label: self._driven(d, config, scene, label) for label, d in drivers.items()}
+        others = {label: figures for label, (_, figures) in judged.items()}
+        columns = {"policy": summary, **others} if others else {summary["region"]: summary}
+        told = {
+            label: {"name": label, "knows": knows}
+            | {key: v for key, v in figures.items() if key not in ("checkpoint", "worst")}
+            for label, (knows, figures) in judged.items()
+        }
         if self.wanted.yardstick:
-            there, driver = entries("driver")["ik"](config, scene[0])
-            knows, figures = driver.knows, self.judge(driver, there, scene, YARDSTICK).summary()
-            others = {YARDSTICK: figures}
-            columns = {"policy": summary, **others}
-            left_out = ("checkpoint", "worst")
-            kept = {key: value for key, value in figures.items() if key not in left_out}
-            summary["yardstick"] = {"name": YARDSTICK, "knows": knows, **kept}
+            summary["yardstick"] = told[YARDSTICK]
+        if self.wanted.yardsticks:
+            summary["drivers"] = {name: told[name] for name in self.wanted.yardsticks}
         title = f"{summary['robot']}, {summary['region']}, {summary['checkpoint']}"
         for table in (evaluation_table(columns, title), by_region(summary, others)):
             self.console.print(table)
         self.console.print(worst_goals(summary))
-        if others:
-            self.say(f"the {YARDSTICK}, inverse kinematics, knows {knows}")
+        for label, (knows, _) in judged.items():
+            what = f"the {label}, inverse kinematics," if label == YARDSTICK else label
+            self.say(f"{what} knows {knows or 'what is observed'}")
+
+    def _driven(self, name: str, config: "Config", scene: "Scene", label: str) -> tuple[str, Any]:
+        """What a yardstick knows, and its figures on the same goals."""
+        from reach_rl.extend import entries
+
+        there, driver = entries("driver")[name](config, scene[0])
+        return driver.knows, self.judge(driver, there, scene, label).summary()
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def _bundle(
                 goals=wanted.goals,
                 seed=wanted.seed,
                 threads=threads_of(wanted.threads),
+                observed=wanted.format is ExportFormat.ONNX_OBSERVATION,
             )
             if for_hub:
                 complete_for_hub(folder, subject.folder, contract, figures, out.name)

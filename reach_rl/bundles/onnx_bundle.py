@@ -18,7 +18,7 @@ from reach_rl.bundles.policy_graph import STATE, TEXTS, PolicyGraph, build
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
-from reach_rl.deploy.bundle import FORMAT, Bundle
+from reach_rl.deploy.bundle import FORMAT, WITH_OBSERVATION, Bundle
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.physics import arm_of
 from reach_rl.evaluation.drivers import sensed
@@ -53,7 +53,13 @@ class Unproven(Exception):
 
 
 def write(
-    subject: TrainedPolicy, folder: Path, *, goals: int, seed: int, threads: int
+    subject: TrainedPolicy,
+    folder: Path,
+    *,
+    goals: int,
+    seed: int,
+    threads: int,
+    observed: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Write a bundle into an empty folder, without its card.
 
@@ -63,6 +69,7 @@ def write(
         goals: held-out goals to judge the bundle on; 0 for none.
         seed: of these goals.
         threads: physics threads.
+        observed: the bundle takes the observation, and does not work it out.
 
     Returns:
         What contract.json holds, and the figures of the bundle on the held-out goals.
@@ -73,7 +80,7 @@ def write(
     """
     config = subject.config
     robot = load_robot(config.robot, config.task.physics_step)
-    graph = build(config, subject.saved, robot)
+    graph = build(config, subject.saved, robot, observed=observed)
     proof, golden = prove(graph, policy_of(subject.saved), config, robot, threads)
     told, model = _with_its_model(config)
     contents = {
@@ -86,6 +93,8 @@ def write(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(folder / name, data)
     contract = _contract(subject, robot, graph, proof)
+    if observed:
+        contract |= {"format": WITH_OBSERVATION, "observation": _parts(config, robot)}
     contract["files"] = {k: hashlib.sha256(data).hexdigest() for k, data in contents.items()}
     atomic.write_atomic(folder / "contract.json", atomic.json_text(contract))
     bundle = Bundle(folder)  # as a robot's computer would
@@ -108,6 +117,21 @@ def _with_its_model(config: Config) -> tuple[Config, dict[str, bytes]]:
     robot = replace(config.robot, mjcf=f"{MODEL}/{main}")
     contents = {f"{MODEL}/{name}": data for name, (_, data) in files.items()}
     return replace(config, robot=robot), contents
+
+
+def _parts(config: Config, robot: RobotModel) -> list[dict[str, Any]]:
+    """The parts of the observation in their order: name, place, widths and meaning of each."""
+    slices = ReachBatch(config, 1, robot=robot).observe.slices
+    return [
+        {
+            "name": name,
+            "first": part.start,
+            "size": part.stop - part.start,
+            "scales": config.observation.terms[name].scales,  # type: ignore[union-attr]
+            "meaning": (entries("observation_term")[name].__doc__ or "").partition("\n")[0],
+        }
+        for name, part in slices.items()
+    ]
 
 
 def _contract(
@@ -236,10 +260,10 @@ def prove(
     steps = -(-observations // ARMS)
     for step in range(steps):
         state = {**sensed(batch), "last_action": batch.state.action, "last_target": batch.target}
+        state["observation"] = observation.astype(np.float64)
         inputs = {name: value.copy() for name, value in state.items() if name in taken}
         asked = policy(observation)
-        s = batch.state
-        wanted = batch.action(asked, s.joint_position, s.joint_velocity, batch.target)
+        wanted = batch.action(asked, batch.state, batch.target)
         values: Any = session.run(names, inputs)
         out: dict[str, Array] = dict(zip(names, values, strict=True))
         gap = np.abs(out["joint_path"] - wanted.swapaxes(0, 1)).max(axis=(0, 1))

@@ -49,13 +49,20 @@ class PolicyGraph:
     outputs: tuple[Port, ...]
 
 
-def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
+WITHOUT = "onnx_observation"
+"""The format of a bundle without the observation's own part of the graph: it is an input."""
+
+
+def build(
+    config: Config, saved: Checkpoint, robot: RobotModel, *, observed: bool = False
+) -> PolicyGraph:
     """Observation, normalisation, network and action in one graph.
 
     Args:
         config: the run.
         saved: the checkpoint.
         robot: the arm that the targets are for.
+        observed: the observation is an input of the graph, not a part of it.
 
     Raises:
         ConfigError: the arm has joints that a chain of hinges and slides does not hold, or a term
@@ -63,12 +70,21 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
     """
     g = Graph()
     arm = arm_of(robot, config.task)
-    ports = _ports("inputs", len(arm.home), config.task.substeps)
+    sizes = {
+        "joints": len(arm.home),
+        "points": config.task.substeps,
+        "actions": len(saved.policy["action_net.bias"]),
+        "observed": len(saved.normalizer["obs_mean"]),
+    }
+    ports = _ports("inputs", sizes)
     given = {port.name: g.input(port.name, *port.shape) for port in ports}
     scene = Scene(given, robot, seen_form(config.observation, robot))
-    seen = normalized(observation(scene, arm, config.observation), policy_of(saved))
+    seen = given["observation"] if observed else observation(scene, arm, config.observation)
+    seen = normalized(seen.astype(np.float32).astype(np.float64), policy_of(saved))
     action = network(seen, saved.policy, config.ppo.policy_kwargs.activation_fn)
-    path = joint_path(Action(config.action, arm, config.task.substeps), action, given)
+    path = joint_path(
+        Action(config.action, arm, config.task.substeps), action, scene, given["last_target"]
+    )
     tool_position, tool_quaternion = robot.in_base(scene.tool_position, scene.tool_quaternion)
     values = {
         "joint_path": path,
@@ -79,7 +95,7 @@ def build(config: Config, saved: Checkpoint, robot: RobotModel) -> PolicyGraph:
         "position_error": np.linalg.norm(scene.position_error, axis=-1),
         "orientation_error": scene.angle.reshape(-1),
     }
-    outputs = _ports("outputs", len(arm.home), config.task.substeps)
+    outputs = _ports("outputs", sizes)
     for port in outputs:
         g.output(port.name, values[port.name], *port.shape)
     used = g.drop_unused(ALWAYS)
@@ -95,9 +111,8 @@ STATE = {"last_action": "action", "last_target": "joint_target"}
 """Input -> the output of the call before that it takes."""
 
 
-def _ports(kind: str, joints: int, points: int) -> tuple[Port, ...]:
+def _ports(kind: str, sizes: Mapping[str, int]) -> tuple[Port, ...]:
     """Every input that a policy may need, or every output; see contract.yaml."""
-    sizes = {"joints": joints, "points": points}
     rows = ((name, dict(row)) for name, row in TEXTS[kind].items())
     return tuple(
         Port(n, tuple(sizes.get(k, k) for k in row.pop("shape")), **row) for n, row in rows
@@ -148,26 +163,29 @@ def rotation_error(tool: Value, goal: Value) -> tuple[Value, Value]:
 
 
 def observation(scene: Scene, arm: Arm, config: ObservationConfig) -> Value:
-    """The configured terms side by side (n, d), rounded to 32 bits as in training."""
+    """The configured terms side by side (n, d)."""
     parts = []
     for name, term in config.terms.items():
         if term is None:
             continue
+        form = onnx_form_of(entries("observation_term")[name])
         try:
-            value = onnx_form_of(entries("observation_term")[name])(scene, arm, **term.arguments)
-        except (CannotWriteError, AttributeError) as error:
+            if isinstance(form, type):
+                raise CannotWriteError("it remembers")
+            value = form(scene, arm, **term.arguments)
+        except Exception as error:
             raise ConfigError(
-                f"observation.terms.{name}: cannot be written as an ONNX graph ({error}); "
-                f"give it an ONNX form (reach_rl.extend.onnx_form)"
-            ) from None
+                f"observation.terms.{name}: cannot be written as an ONNX graph ({error}); give it "
+                f"an ONNX form (@{name}.onnx), or try format={WITHOUT}, which takes the observation"
+            ) from error
         if term.scales:
             value = np.tanh(value[:, None] / np.asarray(term.scales)[:, None]).reshape(0, -1)
         parts.append(value)
-    return np.concatenate(parts, axis=1).astype(np.float32).astype(np.float64)
+    return np.concatenate(parts, axis=1)
 
 
 def normalized(seen: Value, policy: Policy) -> Value:
-    """What the network sees, (n, d) in single precision."""
+    """What the network sees, (n, d) in single precision, of what is observed."""
     if policy.mean is not None and policy.scale is not None:
         seen = np.clip((seen - policy.mean) * policy.scale, -policy.clip, policy.clip)
     return seen.astype(np.float32)
@@ -211,10 +229,16 @@ def _linear(value: Value, weights: Mapping[str, np.ndarray], name: str) -> Value
     return value.graph.op("Gemm", value, *parts, transB=1)
 
 
-def joint_path(action: Action, asked: Value, given: Mapping[str, Value]) -> Value:
+def joint_path(action: Action, asked: Value, scene: Scene, last_target: Value) -> Value:
     """Joint targets (n, s, j) at the ends of the physics steps; see reach_rl.mdp.actions."""
     if action.curve != 1.0:
         asked = np.sign(asked) * np.abs(asked) ** action.curve
-    measured = (given[name] for name in ("joint_position", "joint_velocity", "last_target"))
-    path = onnx_form_of(action.kind)(action.limits, asked, *measured)
+    form: Any = onnx_form_of(action.kind)
+    try:
+        path = form(action.limits, asked, scene, last_target)
+    except Exception as error:
+        raise ConfigError(
+            f"action.kind={action.name}: cannot be written as an ONNX graph ({error}); give it an "
+            f"ONNX form (@{action.name}.onnx), or try format=sb3"
+        ) from error
     return np.clip(path.transpose(1, 0, 2), action.arm.low, action.arm.high)

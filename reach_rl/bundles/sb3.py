@@ -40,10 +40,10 @@ def write(subject: TrainedPolicy, folder: Path) -> None:
         folder: where to; empty.
     """
     config, saved = subject.config, subject.saved
-    size, joints = len(saved.normalizer["obs_mean"]), len(config.robot.joints)
+    size, actions = (len(saved.normalizer["obs_mean"]), len(saved.policy["action_net.bias"]))
     spaces_alone = gymnasium.Env[np.ndarray, np.ndarray]()
     spaces_alone.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
-    spaces_alone.action_space = spaces.Box(-1.0, 1.0, (joints,), np.float32)
+    spaces_alone.action_space = spaces.Box(-1.0, 1.0, (actions,), np.float32)
     env = normalized(DummyVecEnv([lambda: spaces_alone]), config, VecNormalize)
     load_normalizer(env, saved.normalizer)
     env.returns = np.zeros(1)

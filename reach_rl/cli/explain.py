@@ -1,7 +1,9 @@
 """The help of a verb, and `reach-rl explain`: what a key means, may hold, holds, and who set it."""
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +137,7 @@ class _Page:
             "type": key.words,
             "range": key.range,
             "names": listing(key.names, 40) if key.names else "",
+            "default": _default(self.schema, path),
             "value": show(value),
             "set by": self.composed.source(path) or "(not set)",
             "change": f"reach-rl {self.verb.name} {path}=...",
@@ -191,15 +194,36 @@ def all_meanings(schema: type, files: Mapping[str, Sheet], verb: str) -> dict[st
 def meaning_of(schema: type, means: Mapping[str, Meaning], path: str) -> Meaning:
     """The meaning of a dotted key; of an item, that of its kind, or what its function says."""
     key = find(schema, path)
-    known = means.get(path) or means.get(key.path if key is not None else path)
-    return known or _said(schema, path) or _said(schema, path.rpartition(".")[0]) or Meaning()
+    term, _, own = path.rpartition(".")
+    every = f"{term.rpartition('.')[0]}.{ITEM}.{own}"
+    known = means.get(path) or means.get(key.path if key is not None else path) or means.get(every)
+    return known or _said(schema, path) or Meaning()
 
 
 def _said(schema: type, path: str) -> Meaning | None:
-    """The first line of what the function of a term says about itself."""
+    """What a term says of itself: its first line; of one of its keys, what stands at its name."""
+    for term, key in ((path, ""), path.rpartition(".")[::2]):
+        function = _function(schema, term)
+        text = getattr(function, "__doc__", None) or ""
+        line = re.search(rf"^\s*{key}: (.+)$", text, re.MULTILINE) if key else None
+        if function is not None:
+            first = text.strip().partition("\n")[0]
+            return meaning((line.group(1) if line else first).rstrip("."))
+    return None
+
+
+def _function(schema: type, path: str) -> Any:  # noqa: ANN401
+    """The function of a term."""
     group, _, name = path.rpartition(".")
     terms = find(schema, group) if group else None
     if terms is None or terms.named is None or not terms.is_mapping or name not in terms.names:
         return None
-    text = entries(terms.named.noun)[name].__doc__ or ""
-    return meaning(text.strip().partition("\n")[0].rstrip("."))
+    return entries(terms.named.noun)[name]
+
+
+def _default(schema: type, path: str) -> str:
+    """What a key of a term is where it is left out."""
+    term, _, key = path.rpartition(".")
+    function = _function(schema, term)
+    found = signature(function).parameters.get(key) if function is not None else None
+    return show(found.default) if found is not None and found.default is not found.empty else ""

@@ -163,7 +163,8 @@ def _term_schema(function: Callable[..., Any], base: type) -> type:
 def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:  # noqa: ANN401
     """What an argument is annotated with; the others may name what only type checkers import."""
     alone = SimpleNamespace(__annotations__={"": parameter.annotation})
-    return get_type_hints(alone, function.__globals__, include_extras=True)[""]
+    code: Any = function.__init__ if isinstance(function, type) else function
+    return get_type_hints(alone, code.__globals__, include_extras=True)[""]
 
 
 def _lenient(tp: Any) -> Any:  # noqa: ANN401  a type expression

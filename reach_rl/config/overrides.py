@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 HYDRA_PREFIXES = ("hydra.", "hydra/", "hydra@")
 
 
+_TERM = re.compile(
+    r"\+{0,2}(?P<name>((reward|observation)\.terms|curriculum\.kinds|robot\.parts)\.\w+)"
+    r"(?P<key>\.\w+)?"
+)
+
+
 def understood(text: str) -> str:
     """A short form as Hydra takes it.
 
@@ -22,11 +28,11 @@ def understood(text: str) -> str:
     reward. net_arch=[64,64] stands for both networks, as in SB3; Hydra merges no list into keys.
     """
     key, equals, value = text.partition("=")
-    term = re.fullmatch(r"\+{0,2}((reward|observation)\.terms\.\w+)", key)
-    if term and value.startswith("{"):
-        return f"++{term.group(1)}={value}"
-    if term and term.group(2) == "reward" and value not in ("null", ""):
-        return f"++{term.group(1)}.weight={value}"
+    term = _TERM.fullmatch(key)
+    if term and (term["key"] or value.startswith("{")):
+        return f"++{term['name']}{term['key'] or ''}={value}"
+    if term and term["name"].startswith("reward.") and value not in ("null", ""):
+        return f"++{term['name']}.weight={value}"
     if not key.endswith("net_arch"):
         return text
     if older := re.fullmatch(r"\[(\{[^{}]*\})\]", value):  # [{pi: [...], vf: [...]}]
@@ -54,8 +60,8 @@ def check(
 ) -> tuple[list[str], list["Override"]]:
     """Check keys, groups and options: problems as lines, and the good overrides."""
     problems, good = [], []
-    for text in map(understood, overrides):
-        parsed = _parse(composer, text)
+    for text in overrides:
+        parsed = _parse(composer, understood(text))
         why = parsed if isinstance(parsed, str) else _refused(composer, schema, parsed, multirun)
         if why:
             shown = text.replace("\r", "")

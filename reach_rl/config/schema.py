@@ -7,6 +7,7 @@ beside it in conf/, which `reach-rl explain` and docs/configuration.md read.
 
 import math
 from collections.abc import Mapping
+from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -48,6 +49,11 @@ WandbMode = StrEnum("WandbMode", "AUTO ONLINE OFFLINE DISABLED")
 
 
 @strict
+class ScenePart(Term):
+    """A part of the scene that an extension has registered: the arguments of its function."""
+
+
+@strict
 class RobotConfig:
     """A robot: its model and the names of the parts that the task uses."""
 
@@ -61,6 +67,9 @@ class RobotConfig:
     velocity_limits: list[Positive] | None
     reach: Positive | None
     servo_lag: Positive | None
+    parts: Annotated[Mapping[str, ScenePart | None], Terms("scene_part", base=ScenePart)] = field(
+        default_factory=dict
+    )
 
 
 @strict
@@ -107,6 +116,7 @@ class TaskConfig:
     start_noise: NotNegative
     keypoint_offset: Positive
     randomization: RandomizationConfig
+    goals: Annotated[str, Name("goal_source")] = "region"
 
     @property
     def control_period(self) -> float:
@@ -184,6 +194,11 @@ class Stage:
 
 
 @strict
+class CurriculumKind(Term):
+    """A kind of curriculum that an extension has registered: the arguments of its function."""
+
+
+@strict
 class CurriculumConfig:
     """What changes while training goes on; counted over all environments together."""
 
@@ -192,6 +207,9 @@ class CurriculumConfig:
     ramps: Mapping[Annotated[str, Name("reward_term")], Ramp]
     stages: list[Stage]
     window: Count
+    kinds: Annotated[
+        Mapping[str, CurriculumKind | None], Terms("curriculum_kind", base=CurriculumKind)
+    ] = field(default_factory=dict)
 
 
 @strict

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
-from reach_rl.config.fields import Count, Integer, NotNegative, Positive, Seed, Whole, strict
+from reach_rl.config.fields import Count, Integer, Name, NotNegative, Positive, Seed, Whole, strict
 from reach_rl.config.problems import NOTHING, Problem
 from reach_rl.config.rules import (
     FILES,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Viewer = StrEnum("Viewer", "BROWSER NATIVE")
 """Where a policy is played with."""
-ExportFormat = StrEnum("ExportFormat", "ONNX SB3 HUB")
+ExportFormat = StrEnum("ExportFormat", "ONNX ONNX_OBSERVATION SB3 HUB")
 """What export writes."""
 
 
@@ -49,6 +49,7 @@ class EvaluateConfig:
     task: TaskConfig | None
     servo_lag: Positive | None
     yardstick: bool
+    yardsticks: list[Annotated[str, Name("driver")]]
     robustness: bool
     robustness_goals: Count
     video: bool
@@ -158,6 +159,8 @@ def _evaluate(c: EvaluateConfig) -> Broken:
         yield "run", "nothing to judge; try run=DIR, runs=[DIR,DIR] or bundle=DIR"
     for extra in given[1:]:
         yield extra, f"{given[0]} is given too; give one of them"
+    if "bundle" in c.yardsticks:
+        yield "yardsticks", "a bundle is no yardstick; judge it with bundle=DIR"
     for key in ("robustness", "video"):
         if getattr(c, key) and given and given[0] != "run":
             yield key, f"is for one run, not {given[0]}; give run=DIR"

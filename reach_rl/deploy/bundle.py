@@ -16,6 +16,8 @@ import onnxruntime
 
 FORMAT = 1
 """Version of the contract that this module reads."""
+WITH_OBSERVATION = 2
+"""And that of a bundle that takes the observation too (export format=onnx_observation)."""
 
 GOLDEN_TOLERANCE = 1e-5
 """Largest difference from the golden outputs: rounding differs between processors."""
@@ -38,6 +40,11 @@ class Contract:
     path_times: np.ndarray
     """(s,) times after the call for which the joint path is (s)."""
     outputs: tuple[str, ...]
+    actions: int
+    """Numbers of an action."""
+    observation: Mapping[str, int]
+    """Part of the observation -> how many numbers, in order; empty where the bundle works it out
+    itself."""
     state: Mapping[str, str]
     """Input -> the output of the call before that it takes."""
     in_base_frame: bool
@@ -79,7 +86,7 @@ class Bundle:
         """
         folder = Path(folder)
         tree = _read_json(folder / "contract.json")
-        if tree.get("format") != FORMAT:
+        if tree.get("format") not in (FORMAT, WITH_OBSERVATION):
             raise BundleError(
                 f"its contract has format {tree.get('format')}, this controller reads {FORMAT}; "
                 f"use the reach_rl that exported it ({tree.get('reach_rl')})"
@@ -97,14 +104,22 @@ class Bundle:
         self._check_golden(folder / tree["golden"]["file"])
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name for n inputs at once; inputs that the network lacks are passed over."""
+        """Outputs by name for n inputs at once; inputs that the network lacks are passed over.
+
+        Raises:
+            ValueError: an input is missing.
+        """
+        missing = sorted(self._names - inputs.keys())
+        if missing:
+            raise ValueError(f"the bundle takes {missing[0]} too, see inputs in its contract.json")
         given = {k: np.asarray(v, np.float64) for k, v in inputs.items() if k in self._names}
         values: Any = self._session.run(list(self.contract.outputs), given)
         return dict(zip(self.contract.outputs, values, strict=True))
 
     def first_state(self, position: np.ndarray) -> dict[str, np.ndarray]:
         """What the policy remembers before its first call, with the arm at rest at `position`."""
-        start = {"last_action": np.zeros_like(position), "last_target": position}
+        shape = (*position.shape[:-1], self.contract.actions)
+        start = {"last_action": np.zeros(shape), "last_target": position}
         return {name: start[name] for name in self.contract.state}
 
     def _check_golden(self, path: Path) -> None:
@@ -150,6 +165,8 @@ def _contract(tree: Mapping[str, Any]) -> Contract:
             period=float(tree["control"]["period_s"]),
             path_times=np.asarray(tree["control"]["path_times_s"], float),
             outputs=tuple(entry["name"] for entry in tree["outputs"]),
+            actions=int({e["name"]: e["shape"] for e in tree["outputs"]}["action"][1]),
+            observation={p["name"]: int(p["size"]) for p in tree.get("observation", ())},
             state=dict(tree["state"]),
             in_base_frame="base_in_world" in tree["robot"],
             home=np.asarray(tree["robot"]["home_rad"], float),

@@ -8,7 +8,7 @@ decelerating stop, which needs no input any more; to go on takes another call of
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -154,12 +154,20 @@ class Controller:
         robot: Robot,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        observe: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None,
     ) -> None:
         """Prepare; nothing moves before run().
 
+        Args:
+            bundle: the policy.
+            robot: what it moves.
+            settings: how.
+            clock: the computer's own by default.
+            observe: of a bundle that takes the observation: gives it, (d,), of the other inputs.
+
         Raises:
-            ValueError: the servo rate is not a multiple of the control rate, or the speed is not
-                above 0 and at most 1.
+            ValueError: the servo rate is not a multiple of the control rate, the speed is not
+                above 0 and at most 1, or nothing gives the observation that the bundle takes.
         """
         self.bundle, self.robot = bundle, robot
         self.settings = settings or Settings()
@@ -174,6 +182,10 @@ class Controller:
             )
         if not 0.0 < self.settings.speed <= 1.0:
             raise ValueError(f"speed: {self.settings.speed:g} is not above 0 and at most 1")
+        if contract.observation and observe is None:
+            parts = ", ".join(contract.observation)
+            raise ValueError(f"observe: the bundle takes the observation ({parts}); give it")
+        self._observe = observe
         self.hold_periods = 1 + math.ceil(contract.hold_time / contract.period - 1e-9)
 
     def run(
@@ -244,6 +256,8 @@ class Controller:
             "self_contact": np.zeros(1),
             **self._memory,
         }
+        if self._observe is not None:
+            inputs["observation"] = self._observe(inputs)
         out = self.bundle({name: np.asarray(value)[None] for name, value in inputs.items()})
         path = out["joint_path"][0]
         if not np.isfinite(path).all():

@@ -13,6 +13,7 @@ from reach_rl.envs.episodes import Episodes, Finished
 from reach_rl.envs.guard import Guard
 from reach_rl.envs.physics import NONE, RANDOMIZED, VEL, arm_of, check_ranges, randomize
 from reach_rl.envs.pool import goal_pool, seen_form
+from reach_rl.extend import PER_EPISODE, measured
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
 from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, where
@@ -22,6 +23,7 @@ from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
 from reach_rl.mdp.state import State, nearest_way
 from reach_rl.mdp.streams import Streams
+from reach_rl.mdp.terms import Terms
 from reach_rl.robots import RobotModel, load_robot
 
 GROUPS = 25
@@ -87,12 +89,9 @@ class ReachBatch:
         self.arm = arm_of(self.robot, config.task)
         self.autoreset = autoreset
         self.streams = Streams(config.seed + np.arange(n) if seeds is None else seeds)
-        self.observe = Observation(config.observation, self.arm)
-        self.reward = Reward(config.reward, self.arm)
         self.action = Action(config.action, self.arm, config.task.substeps)
         self._form = seen_form(config.observation, self.robot)
         self.goals = goals or goal_pool(config, self.robot, threads)
-        self.episodes = Episodes(n, len(self.reward.names), self.arm)
         self.setting = Setting(
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
         )
@@ -115,20 +114,31 @@ class ReachBatch:
         self._u, self._j = _columns(self.robot.ctrl_ids), _columns(self._joint_ids)
         joints = len(self.arm.home)
         self.joints = joints
-        self.state = State.empty(n, joints, self._seen_ways.shape[1])
+        self.state = State.empty(n, joints, self._seen_ways.shape[1], self.action.size)
         self.target = np.zeros((n, joints))
         self.age = np.zeros(n, np.int64)
         self.goal_age = np.zeros(n, np.int64)
         self.goal_index = np.zeros(n, np.int64)
         delays = config.task.randomization.action_delay
-        self.pending = np.zeros((n, max(delays) + 1, joints))
+        self.pending = np.zeros((n, max(delays) + 1, self.action.size))
         self.delay = np.zeros(n, np.int64)
         self.seconds_physics = 0.0
         self._all = np.arange(n)
 
+        self._stand(self._all, np.broadcast_to(self.arm.home, (n, joints)))
+        self._set_goal(self._all, self._all % len(self.goals))
+        self.observe = Observation(config.observation, self.arm, self.state)
+        self.reward = Reward(config.reward, self.arm, self.state)
+        metrics = {name: (function, {}) for name, function in measured(PER_EPISODE).items()}
+        self._metrics = Terms("metric", metrics, self.state, self.arm)
+        self.episodes = Episodes(n, len(self.reward.names), self.arm, [*metrics])
+        parts = (self.observe.terms, self.reward.terms, self._metrics)
+        self._parts = [part for part in parts if part.remembering]
+        """Terms that remember."""
+
         self.observation_space = spaces.Box(-np.inf, np.inf, (self.observe.size,), np.float32)
         """Of one environment, as the next."""
-        self.action_space = spaces.Box(-1.0, 1.0, (joints,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (self.action.size,), np.float32)
 
     @property
     def goals(self) -> Goals:
@@ -138,7 +148,7 @@ class ReachBatch:
     @goals.setter
     def goals(self, goals: Goals) -> None:
         self._goals = goals
-        self._ways = goals.ways if "joint_progress" in self.reward.names else None
+        self._ways = goals.ways if self.config.reward.terms.get("joint_progress") else None
         self._seen_ways = np.empty((len(goals), 0, self.arm.home.size))
         if self._form is not None:
             self._seen_ways = self._form.all_ways(goals.position, goals.matrix)
@@ -209,7 +219,8 @@ class ReachBatch:
         own = {name: getattr(self, name) for name in _OWN}
         state = {f"state.{name}": getattr(self.state, name) for name in _KEPT}
         streams = {f"streams.{name}": getattr(self.streams, name) for name in ("keys", "counters")}
-        return own | state | streams | {"physics": self.batch.state}
+        memory = {key: array for part in self._parts for key, array in part.memory().items()}
+        return own | state | streams | memory | {"physics": self.batch.state}
 
     def step(self, action: np.ndarray, targets: Array | None = None) -> Step:
         """Advance all environments by one control period.
@@ -225,7 +236,7 @@ class ReachBatch:
         s.action[:] = clipped(action, -1.0, 1.0)
         delayed = self._delayed(s.action)
         if targets is None:
-            targets = self.action(delayed, s.joint_position, s.joint_velocity, self.target)
+            targets = self.action(delayed, s, self.target)
         self.target[:] = targets[-1]
         self.guard.note(targets)
         joints_before = self._joint_distance()
@@ -240,11 +251,15 @@ class ReachBatch:
         success.update(
             s, setting.position_threshold, setting.orientation_threshold, self.task.hold_steps
         )
+        for part in self._parts:
+            part.step(s)
         reward, shares = self.reward(s)
         self.guard.check_reward(reward, shares, self.reward.names)
         if poisoned.any():
             reward[poisoned], shares[poisoned] = 0.0, 0.0
             s.completed[poisoned] = s.reached[poisoned] = False
+        if self.episodes.metrics:
+            shares = np.column_stack((shares, *self._metrics(s)))
         self.episodes.add(s, reward, shares)
         noise = self._noise(self._all)
         observation = self.observe(s, noise)
@@ -297,8 +312,8 @@ class ReachBatch:
 
     def _begin_episode(self, rows: Ints) -> None:
         """Put these environments at a start, at rest, with a new goal."""
-        s, r, k = self.state, self.robot, len(rows)
-        start = np.broadcast_to(self.arm.home, (k, self.joints))
+        r = self.robot
+        start = np.broadcast_to(self.arm.home, (len(rows), self.joints))
         if self.task.start is Start.REGION:
             start = self.goals.joints[self._draw_index(rows)]
         noise = self.task.start_noise * self.streams.symmetric(rows, self.joints)
@@ -306,6 +321,17 @@ class ReachBatch:
         randomize(self.batch, r, self.task, rows, self.streams)
         self.delay[rows] = self._draw_delay(rows)
 
+        self._stand(rows, start)
+        self.pending[rows] = 0.0
+        self.age[rows] = 0
+        self.episodes.begin(rows)
+        for part in self._parts:
+            part.reset(rows)
+        self._draw_goal(rows)
+
+    def _stand(self, rows: Ints, start: Array) -> None:
+        """Put these arms at joint angles (k, j), at rest."""
+        s, r, k = self.state, self.robot, len(rows)
         self.batch.reset(rows, stage=NONE)
         qpos = np.broadcast_to(r.home_qpos, (k, len(r.home_qpos))).copy()
         qpos[:, r.qpos_adr] = start
@@ -318,11 +344,7 @@ class ReachBatch:
         self.target[rows] = start
         s.action[rows] = 0.0
         s.last_action[rows] = 0.0
-        self.pending[rows] = 0.0
-        self.age[rows] = 0
-        self.episodes.begin(rows)
         self._read(rows)
-        self._draw_goal(rows)
 
     def _draw_index(self, rows: Ints) -> Ints:
         count = self.goals.within(self.setting.region_share)
@@ -366,6 +388,11 @@ class ReachBatch:
     def _observe_rows(self, rows: Ints, noise: Array | None) -> np.ndarray:
         if len(rows) == self.n:
             return self.observe(self.state, noise)
+        if self.observe.terms.remembering:  # they know all environments and no others
+            whole = None if noise is None else np.zeros((self.n, noise.shape[1]))
+            if whole is not None:
+                whole[rows] = noise
+            return self.observe(self.state, whole)[rows]
         return self.observe(self.state.rows(rows), noise)
 
 

@@ -27,8 +27,11 @@ time from its appearance until the hold was completed (s), 0 if it was not."""
 EPISODE = ("total", "length", "goals", "self_collided", "table_collided", "peak_speed")
 """Of an episode: sum of rewards, environment steps, goals reached, whether the arm touched itself
 or the table, fastest joint at any control step as a fraction of its limit. The sums of MOTION and
-those of the weighted reward terms follow."""
+those of the weighted reward terms follow, then those of the metrics of extensions."""
 _TERMS = len(EPISODE) + len(MOTION)
+
+_METRIC = "metric."
+"""Begins the names of metrics in snapshots, which may lack them."""
 
 _KEPT = 2**14
 """Steps in which something finished that are remembered for whoever may ask."""
@@ -43,7 +46,7 @@ class Finished:
     goal_steps: Ints
     """(k,) environment steps since somebody asked before."""
     episodes: Array
-    """(m, columns), the columns of EPISODE, of MOTION, and of the reward terms."""
+    """(m, columns), the columns of EPISODE, of MOTION, of the reward terms, and of metrics."""
     episode_steps: Ints
     """(m,) as of goals."""
     physics_resets: int
@@ -67,12 +70,12 @@ def merged(parts: Sequence[Finished]) -> Finished:
 class Episodes:
     """Running sums of the episodes under way, and what has finished."""
 
-    def __init__(self, n: int, terms: int, arm: Arm) -> None:
-        """Start n episodes at zero, of so many reward terms."""
-        self.arm = arm
+    def __init__(self, n: int, terms: int, arm: Arm, metrics: Sequence[str] = ()) -> None:
+        """Start n episodes at zero, of so many reward terms, and of metrics beside them."""
+        self.arm, self.metrics, self._width = arm, tuple(metrics), _TERMS + terms
         self.latest: tuple[Ints, Array] = (np.zeros(0, np.int64), np.zeros((0, 0)))
         """Environments and sums of the episodes that finished last, in one step."""
-        self._table = np.zeros((n, _TERMS + terms))
+        self._table = np.zeros((n, self._width + len(metrics)))
         self._goal_age = np.zeros(n, np.int64)
         self._reached_age = np.zeros(n, np.int64)
         joints = len(arm.home)
@@ -92,7 +95,7 @@ class Episodes:
         self._velocity[:] = state.joint_velocity
 
     def add(self, state: State, reward: Array, shares: Array) -> None:
-        """Count one control step of all environments."""
+        """Count one control step of all environments; metrics stand behind the shares."""
         self._step += 1
         _add(
             self._table,
@@ -128,6 +131,11 @@ class Episodes:
         for sums in (self._table, self._goal_age, self._reached_age, self._acceleration):
             sums[rows] = 0
 
+    def measured(self) -> dict[str, Array]:
+        """The mean of each metric over the steps of the episode so far, (n,)."""
+        means = self._table[:, self._width :] / np.maximum(self._table[:, 1:2], 1.0)
+        return dict(zip(self.metrics, means.T, strict=True))
+
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of the running sums by name, one row per environment."""
         return {name: view.astype(kind) for name, (view, kind) in self._views().items()}
@@ -135,7 +143,7 @@ class Episodes:
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on where a snapshot was taken."""
         for name, (view, _) in self._views().items():
-            view[:] = arrays[name]
+            view[:] = arrays.get(name, 0.0) if name.startswith(_METRIC) else arrays[name]
 
     def _views(self) -> dict[str, tuple[np.ndarray, type]]:
         """The sums, and the types in which checkpoints have them."""
@@ -145,10 +153,14 @@ class Episodes:
         }
         return out | {
             "motion": (self._table[:, len(EPISODE) : _TERMS], float),
-            "shares": (self._table[:, _TERMS:], float),
+            "shares": (self._table[:, _TERMS : self._width], float),
             "goal_age": (self._goal_age, np.int64),
             "reached_age": (self._reached_age, np.int64),
             "acceleration": (self._acceleration, float),
+            **{
+                _METRIC + name: (self._table[:, self._width + i], float)
+                for i, name in enumerate(self.metrics)
+            },
         }
 
     def drain(self) -> Finished:
@@ -207,17 +219,18 @@ def _add(
             now = (v - velocity_before[i, k]) * per_second
             jerk += (now - acceleration[i, k]) ** 2
             acceleration[i, k] = now
-            change += (action[i, k] - last_action[i, k]) ** 2
             speed += v * v
-            full += abs(action[i, k]) >= 1.0
             row[5] = max(row[5], abs(v) / limits[k])
+        for k in range(action.shape[1]):
+            change += (action[i, k] - last_action[i, k]) ** 2
+            full += abs(action[i, k]) >= 1.0
         way = 0.0
         for k in range(3):
             way += (tool[i, k] - tool_before[i, k]) ** 2
         row[6] += math.sqrt(way) * per_second
         row[7] += change
         row[8] += jerk * per_second * per_second
-        row[9] += full / count
+        row[9] += full / action.shape[1]
         if inside_steps[i] > 0:
             row[10] += 1.0
             row[11] += math.sqrt(speed)

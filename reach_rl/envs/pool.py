@@ -13,8 +13,10 @@ from mujoco.batch import Batch
 
 from reach_rl.config.load import ConfigError
 from reach_rl.config.schema import Config, ObservationConfig
+from reach_rl.extend import entries, goal_source
 from reach_rl.mdp.arrays import Array
 from reach_rl.mdp.goals import Base, Goals, Kinematics, Poses, joint_range, sample
+from reach_rl.mdp.terms import told
 from reach_rl.robots import RobotModel
 from reach_rl.robots.inverse_kinematics import ClosedForm, closed_form
 
@@ -89,7 +91,7 @@ def goal_pool(
     seed: int | None = None,
     stream: int = TRAINING,
 ) -> Goals:
-    """Goals of the configured region.
+    """Goals of the configured source.
 
     Args:
         config: the run.
@@ -100,24 +102,41 @@ def goal_pool(
         stream: what the goals are for: TRAINING, HELD_OUT or VALIDATION.
 
     Raises:
-        ConfigError: the region cannot be reached.
+        ConfigError: the region cannot be reached, or another source cannot give its goals.
     """
-    region, wanted = config.task.region, count or config.task.region.pool
-    poses = kinematics(robot, threads, region.clearance)
-    with _progress(f"sampling goals of {region.name}", wanted, config.progress) as told:
-        goals = sample(
-            region,
+    wanted, name = count or config.task.region.pool, config.task.goals
+    rng = np.random.default_rng([stream, config.seed if seed is None else seed])
+    try:
+        goals: Goals = entries("goal_source")[name](config, robot, wanted, rng, threads)
+        if len(goals) != wanted:
+            raise ValueError(f"gave {len(goals)} goals, but {wanted} are expected")
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(told(f"task.goals={name}", error)) from error
+    if stream == TRAINING and config.reward.terms.get("joint_progress") is not None:
+        poses = kinematics(robot, threads, config.task.region.clearance)
+        goals = replace(goals, others=other_ways(robot, goals, poses))
+    return goals
+
+
+@goal_source
+def region(
+    config: Config, robot: RobotModel, count: int, rng: np.random.Generator, threads: int
+) -> Goals:
+    """Tool poses at sampled joint angles, inside task.region."""
+    wanted = config.task.region
+    with _progress(f"sampling goals of {wanted.name}", count, config.progress) as told:
+        return sample(
             wanted,
-            np.random.default_rng([stream, config.seed if seed is None else seed]),
-            poses,
-            joint_range(region, robot.home, robot.low, robot.high),
+            count,
+            rng,
+            kinematics(robot, threads, wanted.clearance),
+            joint_range(wanted, robot.home, robot.low, robot.high),
             robot.home,
             Base(robot.base_position, robot.base_matrix, robot.reach),
             told,
         )
-    if stream == TRAINING and config.reward.terms.get("joint_progress") is not None:
-        goals = replace(goals, others=other_ways(robot, goals, poses))
-    return goals
 
 
 def other_ways(robot: RobotModel, goals: Goals, poses: Kinematics) -> Array | None:

@@ -112,7 +112,7 @@ class BatchVecEnv(VecEnv):
         timer = batch.task.goal_change is GoalChange.TIMER
         self.truncate_at_goal_change = truncate_at_goal_change and timer
         self._stagger = stagger
-        self._action = np.zeros((batch.n, batch.joints))
+        self._action = np.zeros((batch.n, batch.action.size))
         self.apply, self.drain, self.snapshot = batch.apply, batch.drain, batch.snapshot
         super().__init__(batch.n, batch.observation_space, batch.action_space)
 

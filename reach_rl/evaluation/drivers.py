@@ -88,7 +88,7 @@ class JointSpeeds(Driver):
             last = b.pending[b._all, np.maximum(b.delay - 1, 0)]
             now = np.where(b.delay[:, None] > 0, last, action)
             load = sum(sign * self._load[name][:, self._dof] for name, sign in _LOADS.items())
-            self.targets = b.action(now, s.joint_position, s.joint_velocity, b.target)
+            self.targets = b.action(now, s, b.target)
             self.targets += load / self._stiffness
         return action
 
@@ -164,7 +164,7 @@ class BundleDriver(Driver):
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """The bundle's actions (n, j)."""
         seen = sensed(self.batch, self.bundle.contract.in_base_frame)
-        self.out = self.bundle(seen | self.memory)
+        self.out = self.bundle({**seen, **self.memory, "observation": observation})
         self.memory = {k: self.out[source] for k, source in self.bundle.contract.state.items()}
         if self._drives:
             self.targets = self.out["joint_path"].swapaxes(0, 1)

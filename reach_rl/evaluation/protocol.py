@@ -162,6 +162,7 @@ def _judge(
         table_collision=batch.table_touched,
         physics_reset=batch.poisoned,
         action_rate=action_rate / task.episode_steps,
+        measured=batch.episodes.measured(),
         **batch.found(),
     )
     watcher.end(result)

@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ FILE = "evaluation.npz"
 """Its name in the folder of a run."""
 
 _CONDITIONS = "conditions"
+_MEASURED = "measured."
 _LATER = ("share_at_torque_limit", "max_joint_acceleration")
 """Arrays that files of an earlier version lack."""
 
@@ -102,6 +103,8 @@ class Evaluation:
     """(m,) length of the joints' path over that of the straight line between its ends."""
     jerk: Array
     """(m,) root mean square over the episode of the norm of the joint jerk (rad/s3)."""
+    measured: Mapping[str, Array] = field(default_factory=dict)
+    """Metric of an extension -> (m,) its mean over the steps of the episode."""
 
     def __len__(self) -> int:
         """How many goals there are."""
@@ -141,6 +144,7 @@ class Evaluation:
             "success_rate": reached / count if count else None,
             "success_ci95": list(wilson(reached, count)),
             **{name: f.of(getattr(self, f.array)[rows]) for name, f in FIGURES.items()},
+            **{name: _mean(values[rows]) for name, values in self.measured.items()},
         }
 
     def by_region(self) -> dict[str, dict[str, Any]]:
@@ -264,7 +268,9 @@ COMPARED = (
 def joined(parts: list[Evaluation]) -> Evaluation:
     """Evaluations under the same conditions as one."""
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _names()}
-    return Evaluation(conditions=parts[0].conditions, **arrays)
+    names = parts[0].measured
+    measured = {name: np.concatenate([part.measured[name] for part in parts]) for name in names}
+    return Evaluation(conditions=parts[0].conditions, measured=measured, **arrays)
 
 
 def save(path: Path, evaluation: Evaluation) -> None:
@@ -273,6 +279,7 @@ def save(path: Path, evaluation: Evaluation) -> None:
     Numbers are stored with 32 bits: 1000 goals take some 100 kB.
     """
     arrays: dict[str, Any] = {name: _small(getattr(evaluation, name)) for name in _names()}
+    arrays |= {_MEASURED + name: _small(values) for name, values in evaluation.measured.items()}
     arrays[_CONDITIONS] = np.array(json.dumps(asdict(evaluation.conditions)))
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
@@ -292,11 +299,12 @@ def load(path: Path) -> Evaluation:
             conditions = json.loads(str(arrays.pop(_CONDITIONS)))
         unknown = np.full(len(arrays["success"]), np.nan, np.float32)
         arrays = dict.fromkeys(_LATER, unknown) | arrays
-        arrays = {name: arrays[name] for name in _names()}
-        conditions["base"] = tuple(conditions["base"])
         if len({len(array) for array in arrays.values()}) != 1:
             raise ValueError("arrays of different lengths")
-        return Evaluation(conditions=Conditions(**conditions), **arrays)
+        own = {k.removeprefix(_MEASURED): v for k, v in arrays.items() if k.startswith(_MEASURED)}
+        arrays = {name: arrays[name] for name in _names()}
+        conditions["base"] = tuple(conditions["base"])
+        return Evaluation(conditions=Conditions(**conditions), measured=own, **arrays)
     except OSError:
         raise
     except Exception as error:
@@ -304,7 +312,7 @@ def load(path: Path) -> Evaluation:
 
 
 def _names() -> list[str]:
-    return [field.name for field in fields(Evaluation) if field.name != _CONDITIONS]
+    return [f.name for f in fields(Evaluation) if f.name not in (_CONDITIONS, "measured")]
 
 
 def _small(array: np.ndarray) -> np.ndarray:

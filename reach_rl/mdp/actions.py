@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from reach_rl.config.schema import ActionConfig
-from reach_rl.extend import action_kind, entries, onnx_form
+from reach_rl.extend import action_kind, entries
 from reach_rl.mdp.arrays import Array, clipped
 from reach_rl.mdp.compiled import compiled
-from reach_rl.mdp.state import Arm
+from reach_rl.mdp.state import Arm, State
+from reach_rl.mdp.terms import TermError, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Limits:
 
 
 @action_kind
-def offset(limits: Limits, action: Array, position: Array, velocity: Array, target: Array) -> Array:
+def offset(limits: Limits, action: Array, state: State, target: Array) -> Array:
     """target(t) = q + integral of v + T v(t), v(t) from dq/dt to a * speed in a ramp.
 
     A position servo of lag T = kv / kp settles at the speed (target - q) / T, so that an action is
@@ -67,18 +68,19 @@ def offset(limits: Limits, action: Array, position: Array, velocity: Array, targ
     from one action to the next. The servo acts on the joint angle at the start of a physics step:
     time within the period counts from the end of the first one.
     """
+    position = state.joint_position
     targets = np.empty((len(limits.ramp), *position.shape))
-    _ramped.on(limits, action, position, velocity, targets)
+    _ramped.on(limits, action, position, state.joint_velocity, targets)
     return targets
 
 
-@onnx_form(offset)
-def _(limits: Limits, action: Array, position: Array, velocity: Array, target: Array) -> Array:
-    before = clipped(velocity, -limits.speed, limits.speed)
+@offset.onnx
+def _(limits: Limits, action: Array, state: State, target: Array) -> Array:
+    before = clipped(state.joint_velocity, -limits.speed, limits.speed)
     change = clipped(action * limits.speed - before, -limits.change, limits.change)
     passed = limits.ramp - limits.ramp[:1]
     gone = (before + change * (0.5 * passed)) * (passed * limits.period)
-    return position + gone + (before + change * limits.ramp) * limits.lag
+    return state.joint_position + gone + (before + change * limits.ramp) * limits.lag
 
 
 @compiled(
@@ -107,9 +109,7 @@ def _ramped(
 
 
 @action_kind
-def increment(
-    limits: Limits, action: Array, position: Array, velocity: Array, target: Array
-) -> Array:
+def increment(limits: Limits, action: Array, state: State, target: Array) -> Array:
     """target(t) = target_before + a * speed * t."""
     moved = target + limits.ramp * limits.period * limits.speed * clipped(action, -1.0, 1.0)
     return clipped(moved, limits.low, limits.high)
@@ -120,21 +120,31 @@ class Action:
 
     def __init__(self, config: ActionConfig, arm: Arm, substeps: int) -> None:
         """Look up the kind and derive its limits from the arm's."""
-        self.arm = arm
+        self.arm, self.name = arm, config.kind
         self.kind = entries("action_kind")[config.kind]
+        self.size: int = getattr(self.kind, "size", None) or len(arm.home)
+        """Numbers of an action."""
         self.curve = config.curve
         self.limits = Limits.of(config, arm, substeps)
 
-    def __call__(self, action: Array, position: Array, velocity: Array, target: Array) -> Array:
+    def __call__(self, action: Array, state: State, target: Array) -> Array:
         """Joint targets (s, n, j) of each physics step, inside the joint limits (rad).
 
         Args:
-            action: (n, j), clipped to [-1, 1].
-            position: (n, j) measured joint angles (rad).
-            velocity: (n, j) measured joint speeds (rad/s).
+            action: (n, size), clipped to [-1, 1].
+            state: of the n environments before the step.
             target: (n, j) the targets before (rad).
+
+        Raises:
+            TermError: an action kind raises, or gives another shape.
         """
         action = np.asarray(action, np.float64)
         if self.curve != 1.0:
             action = np.copysign(np.abs(action) ** self.curve, action)
-        return self.kind(self.limits, action, position, velocity, target)
+        try:
+            targets = self.kind(self.limits, action, state, target)
+            if targets.shape != (len(self.limits.ramp), *target.shape):
+                raise ValueError(f"gave {targets.shape}, not (substeps, n, j)")
+        except Exception as error:
+            raise TermError(told(f"action.kind={self.name}", error)) from error
+        return targets

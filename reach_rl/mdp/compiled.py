@@ -38,7 +38,9 @@ class Compiled:
         """Call it with fields, those that its first parameters are named after, and with more."""
         if self._fields is None:
             names = list(signature(self.function).parameters)
-            self._fields = attrgetter(*names[: len(names) - len(more)])
+            named = names[: len(names) - len(more)]
+            get = attrgetter(*named)
+            self._fields = get if len(named) > 1 else lambda state: (get(state),)
         return self(*self._fields(state), *more)
 
     def load(self) -> None:

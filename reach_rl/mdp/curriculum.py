@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reach_rl.config.schema import CurriculumConfig, TaskConfig, Unit
+from reach_rl.extend import entries
+from reach_rl.mdp.terms import TermError, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Curriculum:
             self.recent.clear()
 
     @property
+    def success(self) -> float:
+        """Success rate of the last `window` goals; 0 before the first."""
+        return sum(self.recent) / max(1, len(self.recent))
+
+    @property
     def progress(self) -> float:
         """How far the ramps have gone, 0 to 1."""
         done = {
@@ -71,7 +78,14 @@ class Curriculum:
         now, share = (
             (stages[self.stage], stages[self.stage].region_share) if stages else (self.task, 1.0)
         )
-        return Setting(weights, now.position_threshold, now.orientation_threshold, share)
+        found = Setting(weights, now.position_threshold, now.orientation_threshold, share)
+        known = entries("curriculum_kind")
+        for name, kind in self.config.kinds.items():
+            try:
+                found = found if kind is None else known[name](found, self, **kind.arguments)
+            except Exception as error:
+                raise TermError(told(f"curriculum.kinds.{name}", error)) from error
+        return found
 
     def metrics(self) -> dict[str, float]:
         """What holds now, under curriculum/."""

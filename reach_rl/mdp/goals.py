@@ -75,6 +75,20 @@ class Goals:
         """How many goals there are."""
         return len(self.position)
 
+    @classmethod
+    def of(cls, joints: Array, poses: Poses, spread: Array, kept: float = 1.0) -> "Goals":
+        """Tool poses that joint angles (m, j) reach, in the order of their offset from home.
+
+        Args:
+            joints: the joint angles (rad).
+            poses: of the tool there.
+            spread: (m,) how far they are from home, as a fraction of what there is.
+            kept: share of the samples that were kept.
+        """
+        order = np.argsort(spread, kind="stable")
+        found = (poses.position, poses.quaternion, poses.matrix, joints, spread)
+        return cls(*(array[order] for array in found), kept=kept)
+
     def within(self, share: float) -> int:
         """How many of the first goals lie within this fraction of the joint range; at least one."""
         return max(1, int(np.searchsorted(self.spread, share, side="right")))
@@ -190,15 +204,8 @@ def sample(
             raise _too_few(region, kept, tried, gone)
 
     parts = (np.concatenate(arrays)[:count] for arrays in zip(*found, strict=True))
-    joints, position, quaternion, matrix = parts
+    joints, *pose = parts
     width = np.maximum(np.maximum(high - home, home - low), 1e-9)
     spread = np.max(np.abs(joints - home) / width, axis=1)
-    order = np.argsort(spread, kind="stable")
-    return Goals(
-        position=position[order],
-        quaternion=quaternion[order],
-        matrix=matrix[order],
-        joints=joints[order],
-        spread=spread[order],
-        kept=kept / tried,
-    )
+    clear = np.zeros((2, len(joints)), bool)
+    return Goals.of(joints, Poses(*pose, *clear), spread, kept / tried)

@@ -5,15 +5,15 @@ graph cannot run has a second function beside it.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
-from reach_rl.extend import entries, observation_term, onnx_form
+from reach_rl.extend import entries, observation_term
 from reach_rl.mdp.arrays import Array, Bools, canonical, cross, norm
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State, nearest_way
+from reach_rl.mdp.terms import Terms
 
 
 @observation_term
@@ -101,7 +101,7 @@ def jacobian_transpose(state: State, arm: Arm) -> Array:
     return out
 
 
-@onnx_form(jacobian_transpose)
+@jacobian_transpose.onnx
 def _(state: State, arm: Arm) -> Array:
     j, e = _weighted(state, arm)
     return (j * e[:, None]).sum(axis=2) / np.maximum((j * j).sum(axis=2), 1e-9)
@@ -162,7 +162,7 @@ def damped_least_squares(state: State, arm: Arm) -> Array:
     return np.einsum("nja,na->nj", j, np.linalg.solve(normal, e[:, :, None])[:, :, 0])
 
 
-@onnx_form(damped_least_squares)
+@damped_least_squares.onnx
 def _(state: State, arm: Arm) -> Array:
     """The system is solved by Gauss and Jordan's elimination."""
     j, e = _weighted(state, arm)
@@ -181,7 +181,7 @@ def joint_error(state: State, arm: Arm) -> Array:
     return nearest_way(state.joint_position, state.goal_ways, arm)[1]
 
 
-@onnx_form(joint_error)
+@joint_error.onnx
 def _(state: State, arm: Arm) -> Array:
     """In a graph the ways come with 1 for those that count and 0 for the others."""
     ways, known = state.goal_ways
@@ -205,23 +205,24 @@ _FAR = 1e9
 class Observation:
     """The configured terms in one vector."""
 
-    def __init__(self, config: ObservationConfig, arm: Arm) -> None:
-        """Look up the terms and find their places in the vector."""
-        self.arm = arm
-        known = entries("observation_term")
+    def __init__(self, config: ObservationConfig, arm: Arm, state: State) -> None:
+        """Look up the terms, try them on a state, and find their places in the vector.
+
+        Raises:
+            ConfigError: a term does not give (n, k) finite numbers of n environments.
+        """
         terms = {name: term for name, term in config.terms.items() if term is not None}
-        self._parts = [
-            (partial(known[name], **term.arguments), np.asarray(term.scales or [1.0]))
-            for name, term in terms.items()
-        ]
-        sample = State.empty(1, len(arm.home))
-        raw = [f(sample, arm).shape[1] for f, _ in self._parts]
-        widths = [k * len(scales) for k, (_, scales) in zip(raw, self._parts, strict=True)]
+        known = entries("observation_term")
+        bound = {name: (known[name], term.arguments) for name, term in terms.items()}
+        self.terms = Terms("observation.terms", bound, state, arm, columns=True)
+        raw = [k for (k,) in self.terms.tails.values()]
+        scales = [np.asarray(term.scales or [1.0]) for term in terms.values()]
+        widths = [k * len(w) for k, w in zip(raw, scales, strict=True)]
         self.slices = dict(zip(terms, _side_by_side(widths), strict=True))
         self.size = sum(widths)
         self.noise = np.repeat([term.noise for term in terms.values()], raw)
         self.noisy = bool(self.noise.any())
-        self._raw = _side_by_side(raw)
+        self._places = [*zip(scales, self.slices.values(), _side_by_side(raw), strict=True)]
         self._scaled = [self.slices[name] for name, term in terms.items() if term.scales]
 
     def __call__(self, state: State, noise: Array | None = None) -> np.ndarray:
@@ -233,12 +234,12 @@ class Observation:
 
         Returns:
             (n, size) float32.
+
+        Raises:
+            TermError: a term does not give what it gave at first.
         """
         out = np.empty((len(state.distance), self.size), np.float32)
-        for (f, scales), columns, at in zip(
-            self._parts, self.slices.values(), self._raw, strict=True
-        ):
-            value = f(state, self.arm)
+        for value, (scales, columns, at) in zip(self.terms(state), self._places, strict=True):
             _place(value if noise is None else value + noise[:, at], scales, out[:, columns])
         for columns in self._scaled:
             np.tanh(out[:, columns], out=out[:, columns])

@@ -5,15 +5,15 @@ A term is not weighted here. Its keyword-only arguments are its keys in the conf
 """
 
 import math
-from functools import partial
 
 import numpy as np
 
-from reach_rl.config.schema import RewardConfig
+from reach_rl.config.schema import RewardConfig, RewardTerm
 from reach_rl.extend import entries, keys_of, reward_term
 from reach_rl.mdp.arrays import Array, Bools, total
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
+from reach_rl.mdp.terms import Bound, Terms
 
 
 @reward_term
@@ -171,27 +171,36 @@ def _depth_at_table(joints: Array, tool: Array, counts: Bools, width: float) -> 
     return out
 
 
+def _bound(name: str, term: RewardTerm) -> Bound:
+    """A term and the values of its keys, its widths as an array."""
+    function, keys = entries("reward_term")[name], term.arguments
+    if "scales" in keys_of(function):
+        keys["scales"] = np.asarray(term.scales or [1.0])
+    return function, keys
+
+
 class Reward:
     """The weighted sum of the configured terms. Weight 0 costs nothing."""
 
-    def __init__(self, config: RewardConfig, arm: Arm) -> None:
-        """Look up the terms."""
-        self.arm = arm
+    def __init__(self, config: RewardConfig, arm: Arm, state: State) -> None:
+        """Look up the terms, and try them on a state.
+
+        Raises:
+            ConfigError: a term does not give (n,) finite numbers of n environments.
+        """
         terms = {name: term for name, term in config.terms.items() if term is not None}
         self.names = tuple(terms)
-        self._terms = []
-        for name, config_of in terms.items():
-            term, arguments = entries("reward_term")[name], dict(config_of.arguments)
-            if "scales" in keys_of(term):
-                arguments["scales"] = np.asarray(config_of.scales or [1.0])
-            self._terms.append(partial(term, **arguments) if arguments else term)
+        self.terms = Terms("reward.terms", {k: _bound(k, t) for k, t in terms.items()}, state, arm)
         self.weights = np.array([term.weight for term in terms.values()])
 
     def __call__(self, state: State) -> tuple[Array, Array]:
-        """The reward of n environments, (n,), and each term's weighted share of it, (n, terms)."""
+        """The reward of n environments, (n,), and each term's weighted share of it, (n, terms).
+
+        Raises:
+            TermError: a term raises.
+        """
         shares = np.zeros((len(state.distance), len(self.names)), order="F")
-        for i, term in enumerate(self._terms):
-            if self.weights[i] != 0.0:
-                shares[:, i] = term(state, self.arm)
+        for i, value in enumerate(self.terms(state, self.weights)):
+            shares[:, i] = value
         shares *= self.weights
         return total(shares), shares

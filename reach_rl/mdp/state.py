@@ -68,9 +68,9 @@ class State:
     """(n, w, j) joint angles that reach the goal, NaN where there are fewer; w is 0 where no
     observation asks for them (rad)."""
     action: Array
-    """(n, j) the action of this step, in [-1, 1]."""
+    """(n, a) the action of this step, in [-1, 1]; a is j but for a kind of another size."""
     last_action: Array
-    """(n, j) the action of the step before."""
+    """(n, a) the action of the step before."""
     inside_steps: Ints
     """(n,) consecutive control steps, this one included, inside both thresholds."""
     completed: Bools
@@ -95,14 +95,17 @@ class State:
     step; 0 where the goal is new, or where no reward asks for it (rad)."""
 
     @classmethod
-    def empty(cls, n: int, joints: int, ways: int = 0) -> "State":
+    def empty(cls, n: int, joints: int, ways: int = 0, actions: int = 0) -> "State":
         """A state of n environments, all zeros, with room for so many ways to a goal.
+
+        An action has `actions` numbers, one for each joint by default.
 
         In memory a component of all environments lies side by side: what is done with one
         component at a time (cross products, sums over three) is then several times faster.
         """
         shapes = (
-            ((joints,), ("joint_position", "joint_velocity", "action", "last_action")),
+            ((joints,), ("joint_position", "joint_velocity")),
+            ((actions or joints,), ("action", "last_action")),
             ((joints, 3), ("joint_anchor", "joint_axis")),
             ((ways, joints), ("goal_ways",)),
             ((3,), ("tool_position", "goal_position", "position_error", "rotation_error")),

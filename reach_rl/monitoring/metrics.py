@@ -5,37 +5,12 @@ Its rows are in metrics.yaml. Writers, plots, documentation and dashboards all r
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reach_rl.config import read_yaml
-from reach_rl.extend import entries, register
-
-
-class Better(StrEnum):
-    """Which way a metric improves."""
-
-    UP = "up"
-    DOWN = "down"
-    NEITHER = "neither"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric.
-
-    `healthy` is the closed range [lowest, highest] of a healthy run, None where there is none;
-    `always` says whether every evaluation has a number for it, so that trials are pruned by it.
-    """
-
-    name: str
-    unit: str
-    better: Better
-    meaning: str
-    healthy: tuple[float, float] | None = None
-    always: bool = True
+from reach_rl.extend import Better, Metric, entries, register
 
 
 def sheet(name: str) -> dict[str, dict[str, Any]]:
@@ -86,9 +61,10 @@ def describe(name: str) -> Metric:
         raise KeyError(f"metric {name!r} is not in reach_rl.monitoring.metrics")
     if prefix == "final":
         region, _, figure = member.rpartition("/")
-        if not region or figure not in _EVALUATION:
+        known = entries("metric").get(f"eval/{figure}")
+        if not region or known is None or figure == "score":
             raise KeyError(f"metric {name!r} is not final/<region>/<figure of an evaluation>")
-        return replace(_EVALUATION[figure], name=name)
+        return replace(known, name=name)
     return replace(family, name=name, meaning=f"{family.meaning} ({member})")
 
 
@@ -106,4 +82,5 @@ def evaluation_metrics(evaluation: Mapping[str, Any], prefix: str = "eval") -> d
             flat.update({f"{key}_{part}": item for part, item in value.items()})
         else:
             flat[key] = value
-    return {f"{prefix}/{key}": item for key, item in flat.items() if key in _EVALUATION}
+    known = entries("metric")
+    return {f"{prefix}/{key}": item for key, item in flat.items() if f"eval/{key}" in known}

@@ -45,6 +45,7 @@ def display_spec(cfg: RobotConfig) -> mujoco.MjSpec:
     furnished = cfg.mjcf is None or scene.needs_table(model, scene.root_of(spec, cfg.tcp_site))
     for light in list(spec.lights) if furnished else ():
         spec.delete(light)
+    spec = scene.with_parts(spec, cfg.parts)
     _add_scenery(spec, size, furnished)
     _set_daylight(spec, size)
     return spec

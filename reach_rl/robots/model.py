@@ -118,7 +118,10 @@ def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
     spec = read_spec(path)
     joints.check_names(spec, cfg, path.name)
     scene.name_all(spec)
-    plain = compile_spec(spec, path)
+    alone = plain = compile_spec(spec, path)
+    if cfg.parts:
+        spec = scene.with_parts(spec, cfg.parts)
+        plain = compile_spec(spec, path)
     parts = joints.find_parts(plain, cfg, path.name)
     root = scene.root_of(spec, cfg.tcp_site)
     home_qpos = _home_qpos(plain, parts, cfg, path.name)
@@ -126,7 +129,7 @@ def load_robot(cfg: RobotConfig, physics_step: float = 0.005) -> RobotModel:
     scene.strip(spec, plain)
     scene.add_payload(spec, plain, cfg.tcp_site)
     scene.add_contact_sensors(spec, root)
-    if scene.needs_table(plain, root):
+    if scene.needs_table(alone, root):
         scene.add_table(spec)
         notes.append(f"{path.name} has nothing that the arm could stand on: a table is at z = 0")
     model = compile_spec(spec, path)

@@ -5,12 +5,14 @@ model; fixed bodies are merged; the pairs of shapes that can touch are listed on
 searched for at every step (a tenth of the step time of a UR arm).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import mujoco
 import numpy as np
 
 from reach_rl.config.load import ConfigError
+from reach_rl.config.schema import ScenePart
+from reach_rl.extend import entries
 from reach_rl.robots.joints import lineage
 
 PAYLOAD = "payload"
@@ -53,6 +55,26 @@ def name_all(spec: mujoco.MjSpec) -> None:
     for kind, elements in (("body", spec.bodies), ("geom", spec.geoms)):
         for i, element in enumerate(elements):
             element.name = element.name or f"unnamed_{kind}_{i}"
+
+
+def with_parts(spec: mujoco.MjSpec, parts: Mapping[str, ScenePart | None]) -> mujoco.MjSpec:
+    """The scene with what extensions put beside the arm (see reach_rl.extend.scene_part).
+
+    Raises:
+        ConfigError: a part cannot be made.
+    """
+    known = entries("scene_part")
+    for name, part in parts.items():
+        try:
+            made = spec if part is None else known[name](spec, **part.arguments)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"robot.parts.{name}: {what}") from error
+        if not isinstance(made, mujoco.MjSpec):
+            raise ConfigError(f"robot.parts.{name}: gave {made!r}, but a MjSpec is expected")
+        spec = made
+    name_all(spec)
+    return spec
 
 
 def root_of(spec: mujoco.MjSpec, site: str) -> str:

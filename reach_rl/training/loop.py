@@ -34,6 +34,7 @@ from reach_rl.training.rollout_metrics import Window, learner_metrics
 from reach_rl.training.saving import Save, Saver, learning_rate_factor
 from reach_rl.training.snapshot import acting
 from reach_rl.training.stopping import StopRequest
+from reach_rl.training.visitors import VisitedRun
 from reach_rl.viz.films import TrainingFilms
 
 
@@ -99,10 +100,12 @@ class TrainingLoop:
             stream=VALIDATION,
         )
         self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
-        self.window = Window(config.ppo.stats_window_size, self.template.reward.names)
+        own = (self.template.reward.names, self.template.episodes.metrics)
+        self.window = Window(config.ppo.stats_window_size, *own)
         self.watch = DivergenceWatch(config, folder, self.template)
+        self.visited = VisitedRun(config, folder, self.model, self.env)
         self._remembering: dict[str, Any] = dict(
-            curriculum=self.curriculum, window=self.window, watch=self.watch
+            curriculum=self.curriculum, window=self.window, watch=self.watch, visited=self.visited
         )
         """What has a state of its own beside networks and environments, by its name in it."""
         self.diagnosis = Diagnosis(config)
@@ -158,13 +161,14 @@ class TrainingLoop:
         progress = Progress(total, self.config.progress, self.console, self.step)
         self._show = progress.update
         with few_collections(), progress:
-            while not (self.done or stop.asked or self.diagnosis.stop):
+            while not (self.done or stop.asked or self.diagnosis.stop or self.visited.stopped):
                 values = self._iterate_or_save(record)
                 tick()
                 evaluation, best = self._evaluate_when_due(stop)
                 self.marks.seconds = time.perf_counter() - begin
                 values |= evaluation | self._time()
                 self._tell(record, values)
+                self.visited.called_back(values)
                 self._save_when_due(record, best)
         self.marks.seconds = time.perf_counter() - begin
         self._end(record, stop)
@@ -250,7 +254,8 @@ class TrainingLoop:
         values = self._logged() | self._deviations()
         values |= learner_metrics(model, env, self.template.observe.slices)
         values |= self.window.metrics() | self.curriculum.metrics() | clock.shares()
-        return values | self.watch.metrics()
+        values |= self.watch.metrics()
+        return values | self.visited.measured(values)
 
     def _logged(self) -> dict[str, Any]:
         """What SB3 has logged of the update."""
@@ -264,7 +269,9 @@ class TrainingLoop:
         if self.model.use_sde:
             return {}
         std = self.model.policy.log_std.detach().exp().tolist()
-        return {f"std/{name}": s for name, s in zip(self.robot.joint_names, std, strict=True)}
+        fits = len(std) == len(self.robot.joint_names)
+        names = self.robot.joint_names if fits else [f"action_{i}" for i in range(len(std))]
+        return {f"std/{name}": s for name, s in zip(names, std, strict=True)}
 
     def _evaluate_when_due(self, stop: StopRequest) -> tuple[dict[str, Any], bool]:
         """The periodic evaluation on the fixed goals, and whether it was the best so far."""
@@ -332,6 +339,8 @@ class TrainingLoop:
         if self.saver.newest != self.step:
             self.saver.add(self._captured(record, "latest"))
         self.saver.finish()
+        if self.visited.stopped:
+            self._say(f"ended at step {self.step:,}: {self.visited.stopped}")
         if self.diagnosis.stop and self.observe is None:
             raise Diverged(self.diagnosis.stop)
         stop.pruned = stop.pruned or self.diagnosis.stop

@@ -8,6 +8,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecNormalize
 
 from reach_rl.envs.episodes import EPISODE, GOAL, INSIDE, MOTION, Finished
+from reach_rl.extend import PER_EPISODE
 from reach_rl.learning.ppo import FastPPO
 
 _MEANS = ("ep_rew_mean", "ep_len_mean", "goals_per_episode")
@@ -21,18 +22,22 @@ _CACHED = 2**16
 class Window:
     """The last goals and episodes, and what they say."""
 
-    def __init__(self, size: int, terms: Sequence[str]) -> None:
-        """Keep the last `size` goals and the last `size` episodes."""
-        self.terms, self.size = tuple(terms), size
+    def __init__(self, size: int, terms: Sequence[str], metrics: Sequence[str] = ()) -> None:
+        """Keep the last `size` goals and the last `size` episodes, and metrics of extensions."""
+        self.terms, self.size, self.own = tuple(terms), size, tuple(metrics)
         self.goals = np.zeros((0, len(GOAL)))
         self.episodes = np.zeros((0, _HEAD + len(MOTION) + len(self.terms)))
+        self.measured = np.zeros((0, 1 + len(self.own)))
         self.physics_resets = 0
 
     def add(self, finished: Finished) -> None:
         """Take in what finished."""
         self.physics_resets += finished.physics_resets
         self.goals = np.concatenate((self.goals, finished.goals))[-self.size :]
-        self.episodes = np.concatenate((self.episodes, finished.episodes))[-self.size :]
+        episodes, measured = np.split(finished.episodes, [self.episodes.shape[1]], axis=1)
+        self.episodes = np.concatenate((self.episodes, episodes))[-self.size :]
+        measured = np.concatenate((episodes[:, 1:2], measured), axis=1)
+        self.measured = np.concatenate((self.measured, measured))[-self.size :]
 
     def metrics(self) -> dict[str, float]:
         """Means under rollout/ and reward/; nothing that has no sample yet."""
@@ -48,6 +53,9 @@ class Window:
             out |= {f"reward/{name}": value for name, value in terms}
             out["health/joint_speed_of_limit"] = float(rows[:, _HEAD - 1].max())
             out |= _of_motion(sums[_HEAD : _HEAD + len(MOTION)], sums[1])
+        if len(self.measured):
+            steps, *totals = self.measured.sum(axis=0).tolist()
+            out |= {PER_EPISODE + k: v / steps for k, v in zip(self.own, totals, strict=True)}
         return out
 
     def state(self) -> dict[str, object]:
@@ -56,6 +64,7 @@ class Window:
             "goals": self.goals.tolist(),
             "episodes": self.episodes.tolist(),
             "physics_resets": self.physics_resets,
+            **({"measured": [self.own, self.measured.tolist()]} if self.own else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -64,6 +73,9 @@ class Window:
             rows = np.array(state[name][-self.size :], float)
             setattr(self, name, rows.reshape(len(rows), getattr(self, name).shape[1]))
         self.physics_resets = int(state["physics_resets"])
+        names, measured = state.get("measured", ((), []))
+        if tuple(names) == self.own and measured:
+            self.measured = np.array(measured[-self.size :], float)
 
 
 def _of_goals(rows: np.ndarray) -> dict[str, float]:

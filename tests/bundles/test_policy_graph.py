@@ -142,7 +142,7 @@ def test_a_term_that_no_graph_can_hold_is_one_line(own_term, term, why):
     robot = load_robot(config.robot, config.task.physics_step)
     with pytest.raises(ConfigError, match=r"observation\.terms\.own: cannot be written") as caught:
         build(config, untrained(config, robot), robot)
-    assert why in str(caught.value) and "onnx_form" in str(caught.value)
+    assert why in str(caught.value) and "@own.onnx" in str(caught.value)
 
 
 @pytest.mark.parametrize("activation", list(Activation))

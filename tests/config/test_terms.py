@@ -95,7 +95,7 @@ def test_the_function_gets_its_arguments():
     alone = dataclasses.replace(config.reward, terms={"elbow_height": term})
     state = State.empty(3, 6)
     state.joint_anchor[:, 2, 2] = [0.1, 0.5, 0.9]
-    reward, _ = Reward(alone, None)(state)  # type: ignore[arg-type]
+    reward, _ = Reward(alone, None, state)(state)  # type: ignore[arg-type]
     np.testing.assert_allclose(reward, [-0.8, 0.0, 0.0])
 
 

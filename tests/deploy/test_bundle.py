@@ -47,8 +47,8 @@ def test_every_file_is_checked(copy):
 
 
 def test_another_version_and_a_damaged_contract(copy, tmp_path):
-    rewrite(copy, lambda contract: contract.update(format=2))
-    with pytest.raises(BundleError, match="format 2, this controller reads 1"):
+    rewrite(copy, lambda contract: contract.update(format=3))
+    with pytest.raises(BundleError, match="format 3, this controller reads 1"):
         Bundle(copy)
     rewrite(copy, lambda contract: (contract.update(format=1), contract.pop("limits")))
     with pytest.raises(BundleError, match=r"contract\.json is damaged"):

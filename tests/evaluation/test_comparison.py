@@ -18,7 +18,7 @@ def judged(reached, seed=0, shift=0.0, other_goals=False):
     arrays = {
         f.name: np.resize(getattr(result, f.name), (m, *getattr(result, f.name).shape[1:]))
         for f in fields(result)
-        if f.name != "conditions"
+        if f.name not in ("conditions", "measured")
     }
     arrays["success"] = success
     arrays["position_error"] = np.random.default_rng(1).uniform(0.001, 0.003, m) + shift

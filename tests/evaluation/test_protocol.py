@@ -14,6 +14,7 @@ from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
 from reach_rl.evaluation.recording import JudgedBatch
 from reach_rl.mdp.actions import Action
+from reach_rl.mdp.state import State
 from reach_rl.monitoring.metrics import describe, evaluation_metrics
 
 PUBLIC = {
@@ -38,7 +39,7 @@ def result(yardstick):
 
 
 def arrays(evaluation):
-    names = [f.name for f in fields(evaluation) if f.name != "conditions"]
+    names = [f.name for f in fields(evaluation) if f.name not in ("conditions", "measured")]
     return {name: getattr(evaluation, name) for name in names}
 
 
@@ -218,8 +219,9 @@ class Loop:
         mujoco.mj_forward(self.model, d)
         self.touch()
         for action in np.clip(actions, -1.0, 1.0):
-            now = d.qpos[r.qpos_adr][None], d.qvel[r.dof_adr][None]
-            targets = move(action[None], *now, target)
+            now = State.empty(1, len(r.home))
+            now.joint_position[0], now.joint_velocity[0] = d.qpos[r.qpos_adr], d.qvel[r.dof_adr]
+            targets = move(action[None], now, target)
             target = targets[-1]
             for wanted in targets:
                 d.ctrl[r.ctrl_ids] = wanted[0]

@@ -1,5 +1,6 @@
 """Joint targets, against their formulas written out joint by joint."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,16 +9,25 @@ import pytest
 
 from reach_rl.config.schema import Config
 from reach_rl.mdp.actions import Action
-from reach_rl.mdp.state import Arm
+from reach_rl.mdp.state import Arm, State
 
 PERIOD, SUBSTEPS = 0.02, 4
 FREE = {"low": np.full(2, -np.inf), "high": np.full(2, np.inf)}
 ZERO = np.zeros((1, 2))
 
 
-def make(config: Config, arm: Arm, kind: str, **changes: Any) -> Action:
+def make(config: Config, arm: Arm, kind: str, **changes: Any) -> Callable[..., np.ndarray]:
+    """The targets of an action, measured angles and speeds, and the targets before."""
     values = {"kind": kind, "speed": 0.5, "torque": 0.5, "curve": 1.0} | changes
-    return Action(replace(config.action, **values), arm, SUBSTEPS)
+    made = Action(replace(config.action, **values), arm, SUBSTEPS)
+    return lambda action, angle, speed, target: made(action, moving(angle, speed), target)
+
+
+def moving(position: np.ndarray, velocity: np.ndarray) -> State:
+    """A state of joints alone."""
+    state = State.empty(*position.shape)
+    state.joint_position[:], state.joint_velocity[:] = position, velocity
+    return state
 
 
 def rows(*values: float) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_direction_at_the_goal_is_zero(arm: Arm, state_of: Make) -> None:
 
 
 def observation(config: Config, arm: Arm, **terms: ObservationTerm | None) -> Observation:
-    return Observation(replace(config.observation, terms=terms), arm)
+    return Observation(replace(config.observation, terms=terms), arm, State.empty(1, len(arm.home)))
 
 
 def test_terms_stand_in_their_order_scaled_side_by_side(

@@ -12,6 +12,7 @@ from reach_rl.extend import entries, keys_of
 from reach_rl.mdp import rewards
 from reach_rl.mdp.rewards import Reward
 from reach_rl.mdp.state import Arm, State
+from reach_rl.mdp.terms import TermError
 
 Make = Callable[..., State]
 
@@ -99,7 +100,7 @@ def test_the_reward_is_the_weighted_sum(config: Config, arm: Arm, state_of: Make
         "stillness": RewardTerm(weight=3.0, scales=[0.08]),
         "action_rate": RewardTerm(weight=-0.1, scales=None),
     }
-    reward = Reward(replace(config.reward, terms=terms), arm)
+    reward = Reward(replace(config.reward, terms=terms), arm, state_of(1))
     total, shares = reward(state_of(1, **MOVING))
     assert reward.names == ("distance", "stillness", "action_rate")
     assert np.allclose(shares, [[-0.1, 3 * 0.22313016, -0.40625]])
@@ -113,20 +114,24 @@ def test_weight_zero_costs_nothing(
 ) -> None:
     """The term is not even worked out, and its share is 0; with a weight it is."""
 
-    def explodes(*_: object) -> np.ndarray:
-        raise AssertionError("worked out")
+    tried = []
+
+    def explodes(state: State, _: object) -> np.ndarray:
+        assert not tried, "worked out"
+        tried.append(state)
+        return state.distance
 
     monkeypatch.setitem(extend._ENTRIES["reward_term"], "distance", explodes)  # type: ignore[arg-type]
     terms = {
         "distance": RewardTerm(weight=0.0, scales=None),
         "progress": RewardTerm(weight=1.0, scales=None),
     }
-    reward = Reward(replace(config.reward, terms=terms), arm)
+    reward = Reward(replace(config.reward, terms=terms), arm, state_of(1))
     total, shares = reward(state_of(1, **MOVING))
     assert shares.tolist() == [[0.0, 0.01]]
     assert total.tolist() == [0.01]
     reward.weights[0] = 1.0
-    with pytest.raises(AssertionError, match="worked out"):
+    with pytest.raises(TermError, match=r"^reward\.terms\.distance: AssertionError: worked out"):
         reward(state_of(1, **MOVING))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reach_rl.config.schema import Config
-from reach_rl.extend import entries, register
+from reach_rl.extend import Check, Sign, entries, health_check
 from reach_rl.monitoring.health.history import History
 from reach_rl.monitoring.metrics import sheet
 from reach_rl.monitoring.record import STEP, Record, read_records
@@ -23,35 +23,6 @@ NAME = "health/check"
 """In the record of a warning: the name of its check."""
 
 
-class Sign:
-    """What a check sees now."""
-
-    def __init__(self, first: str, second: str, **figures: Any) -> None:  # noqa: ANN401
-        """The two likeliest remedies, each the overrides to type, and figures for the words."""
-        self.remedies = (first, second)
-        self.figures = figures
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that can go wrong with a run; its words are templates, see checks.yaml."""
-
-    name: str
-    look: Callable[[History], Sign | None]
-    title: str
-    """What goes wrong, for people."""
-    seen: str
-    """The figures."""
-    against: str
-    """What they would be in a healthy run, or why they matter."""
-    warm_up: float = 1.0
-    """Multiple of health.warm_up before which nothing is said."""
-    lasts: float = 1.0
-    """Multiple of health.persistence for which the sign must last."""
-    episodes: int = 0
-    """Length of so many episodes, in environment steps, before which nothing is said."""
-
-
 _WORDS = sheet("health/checks.yaml")
 
 
@@ -60,8 +31,7 @@ def check(look: Callable[[History], Sign | None]) -> Callable[[History], Sign | 
     name = look.__name__
     if name not in _WORDS:
         raise TypeError(f"the check {name} has no words yet; write them into health/checks.yaml")
-    register("health_check", name, Check(name, look, **_WORDS[name]))
-    return look
+    return health_check(**_WORDS[name])(look)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ class History:
     def moving(self) -> bool:
         """The curriculum changes the task now, or has lately."""
         curriculum = self.config.curriculum
-        if curriculum.ramps and self.last("curriculum/progress") < 1.0:
+        if (curriculum.ramps or curriculum.kinds) and self.last("curriculum/progress") < 1.0:
             return True
         stages = self.recent("curriculum/stage", 0.2)
         return len(stages) > 0 and bool(np.ptp(stages) > 0)
