@@ -54,6 +54,17 @@ def refuse(*_):
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from reach_rl.cli import main
+from reach_rl.envs.vec_env import BatchVecEnv
+
+step = BatchVecEnv.step_wait
+
+def first_step(env):
+    BatchVecEnv.step_wait = step
+    late = {"matplotlib", "wandb", "plotly", "onnx", "optuna", "pandas", "scipy.linalg", "sympy"}
+    sys.stderr.write(f"too early: {sorted(late & set(sys.modules))}")
+    return step(env)
+
+BatchVecEnv.step_wait = first_step
 try:
     main(["train", *sys.argv[1:]])
 finally:
@@ -69,6 +80,7 @@ finally:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.endswith("loaded: []")
+    assert "too early: []" in done.stderr
     return folder, done.stdout
 
 

@@ -55,7 +55,7 @@ def write(subject: TrainedPolicy, folder: Path) -> None:
         model = PPO(
             "MlpPolicy",
             env,
-            policy_kwargs=policy_kwargs(ppo.policy_kwargs),
+            policy_kwargs=policy_kwargs(ppo.policy_kwargs) | {"optimizer_class": torch.optim.Adam},
             device="cpu",
             **{name: getattr(ppo, name) for name in taken},
         )

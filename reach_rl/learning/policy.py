@@ -1,11 +1,13 @@
 """A policy as it is used: normalisation and network together, never one without the other."""
 
+import inspect
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
+from torch.optim import Optimizer
 
 from reach_rl.config.schema import Activation, Config, PolicyKwargs
 
@@ -26,6 +28,7 @@ def policy_kwargs(config: PolicyKwargs) -> dict[str, object]:
         "activation_fn": ACTIVATIONS[config.activation_fn],
         "log_std_init": config.log_std_init,
         "ortho_init": config.ortho_init,
+        "optimizer_class": Adam,
         "optimizer_kwargs": {"fused": True},
     }
 
@@ -47,6 +50,18 @@ class Normalizer(torch.nn.Module):
         """Normalised observations, (n, d)."""
         scaled = (observation - self.mean) * self.scale
         return scaled.clamp(-self.clip, self.clip).float()
+
+
+class Adam(torch.optim.Adam):
+    """Torch's Adam; it does not load torch's compiler, which takes two seconds, to do without it.
+
+    Torch wraps these methods so that `torch.compile` leaves them out.
+    """
+
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
 
 
 class Policy:

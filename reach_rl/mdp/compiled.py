@@ -7,6 +7,8 @@ and calls no other function of the project: Numba's cache does not notice when t
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from inspect import signature
 from operator import attrgetter
 from typing import Any
@@ -90,8 +92,23 @@ def _compile(function: Function, types: str) -> Any:  # noqa: ANN401  Numba's di
     from numba import njit  # takes a fifth of a second, which most commands need not spend
 
     # divisions as NumPy does them, and no lock while it runs
-    options = {"error_model": "numpy", "nogil": True}
-    try:
-        return njit(types, cache=True, **options)(function)
-    except RuntimeError:  # nowhere to keep it: compiled in each process, in a fraction of a second
-        return njit(types, **options)(function)
+    jitted: Any = njit(error_model="numpy", nogil=True)(function)
+    with suppress(RuntimeError):  # nowhere to keep it: compiled in each process
+        jitted._cache = _cache()(function)
+    jitted.compile(types)
+    jitted.disable_compile()
+    return jitted
+
+
+@cache
+def _cache() -> type:
+    """Numba's own cache, which is read without the compiler, whose imports take half a second."""
+    from numba.core.caching import FunctionCache
+    from numba.core.runtime.nrt import rtsys
+
+    class Cache(FunctionCache):
+        def load_overload(self, sig: str, target_context: Any) -> Any:  # noqa: ANN401
+            rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)
+
+    return Cache

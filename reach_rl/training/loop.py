@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from reach_rl.learning.normalize import normalized
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
+from reach_rl.mdp.goals import Goals
 from reach_rl.monitoring.health.diagnosis import Diagnosis
 from reach_rl.monitoring.metrics import evaluation_metrics
 from reach_rl.monitoring.record import Record
@@ -91,14 +93,6 @@ class TrainingLoop:
         self.model = make_model(config, self.env)
         self.model.learning_rate.start *= learning_rate_factor(folder)  # type: ignore[union-attr]
         self.template = self.env.batch
-        self.validation = goal_pool(
-            config,
-            self.robot,
-            self.threads,
-            count=config.evaluation.periodic_goals,
-            seed=config.evaluation.seed,
-            stream=VALIDATION,
-        )
         self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
         own = (self.template.reward.names, self.template.episodes.metrics)
         self.window = Window(config.ppo.stats_window_size, *own)
@@ -172,6 +166,18 @@ class TrainingLoop:
                 self._save_when_due(record, best)
         self.marks.seconds = time.perf_counter() - begin
         self._end(record, stop)
+
+    @cached_property
+    def validation(self) -> Goals:
+        """What the periodic evaluations judge on; nobody waits for it before the first rollout."""
+        return goal_pool(
+            self.config,
+            self.robot,
+            self.threads,
+            count=self.config.evaluation.periodic_goals,
+            seed=self.config.evaluation.seed,
+            stream=VALIDATION,
+        )
 
     @property
     def step(self) -> int:

@@ -60,7 +60,10 @@ class OwnRun(Record):
         """Keep the verdict on what was learnt; returns the content of summary.json."""
         told = {result.conditions.region: result}
         took = self._step, max(self._seconds, 1e-9)
-        summary = self._session.conclude(self._config, self, took, told, learner=self._learner)
+        with self._session.pictures(self._config) as drawn:
+            summary = self._session.conclude(
+                self._config, self, took, told, drawn, learner=self._learner
+            )
         self._session.say(f"everything is in {self.folder}")
         return summary
 

@@ -7,6 +7,7 @@ import pstats
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from stable_baselines3.common.vec_env import VecNormalize
@@ -90,10 +91,14 @@ class IterationClock:
         return shares | {"time/iteration_s": total}
 
 
+_RUNS = count()
+
+
 @contextmanager
 def few_collections() -> Iterator[None]:
     """Spare the garbage collector what is there already; the libraries alone take it 0.1 s."""
-    gc.collect()
+    if next(_RUNS):
+        gc.collect()  # what the run before left
     gc.freeze()
     try:
         yield

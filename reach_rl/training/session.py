@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from reach_rl.training.profiling import profiled
 from reach_rl.training.saving import NotSaved
 from reach_rl.training.snapshot import policy_of
 from reach_rl.training.stopping import Stopped, StopRequest, listening
-from reach_rl.viz import plots
+from reach_rl.viz.pictures import drawing
 
 FAILED = 1
 """Exit code of a run that something outside of it has ended, after saving."""
@@ -198,7 +198,6 @@ class Session:
         self.home.hold("config.yaml", "provenance.json")
 
     def _learn_and_judge(self, run: TrainingLoop, record: Record) -> Outcome:
-        regions = self._regions(run.config)
         with profiled(run.folder, run.config.profile) as tick:
             run.learn(record, self.stop, tick)
         if self.stop.pruned and self.stop.signal is None:
@@ -207,14 +206,22 @@ class Session:
         try:
             self.stop.check()
             best = run.best()
-            evaluations = self._judge(best, run.threads, regions)
+            with self.pictures(run.config) as finish:
+                evaluations = self._judge(best, run.threads, self._regions(run.config))
+                return self._conclude(run, record, best.name, evaluations, finish)
         except Stopped:
             self.say(
                 f"stopped by {self.stop.name} at step {run.step:,}; everything is "
                 f"saved; go on with: {command('train', resume=run.folder)}"
             )
             return self.stop.exit_code
-        return self._conclude(run, record, best.name, evaluations)
+
+    def pictures(self, config: Config) -> AbstractContextManager[Callable[[str], str]]:
+        """Draw while the run is judged, see viz.pictures.drawing()."""
+        if not config.picture:
+            return nullcontext(lambda _: "")
+        title = f"{config.robot.name}, {config.task.region.name}, seed {config.seed}"
+        return drawing(self.folder, title)
 
     def _regions(self, config: Config) -> dict[str, Config]:
         """The regions to judge on: the run's own, then the others that fit the robot."""
@@ -281,11 +288,16 @@ class Session:
             yield watch
 
     def _conclude(
-        self, run: TrainingLoop, record: Record, best: str, evaluations: dict[str, Evaluation]
+        self,
+        run: TrainingLoop,
+        record: Record,
+        best: str,
+        evaluations: dict[str, Evaluation],
+        finish: Callable[[str], str],
     ) -> dict[str, Any]:
         """Show and keep the verdict on the checkpoint of that name."""
         took = run.step, run.marks.seconds
-        summary = self.conclude(run.config, record, took, evaluations, best)
+        summary = self.conclude(run.config, record, took, evaluations, finish, best)
         run.films.finish(record, lambda: self.stop.asked)
         self.say(f"everything is in {run.folder}")
         return summary
@@ -296,6 +308,7 @@ class Session:
         record: Record,
         took: tuple[int, float],
         evaluations: Mapping[str, Evaluation],
+        finish: Callable[[str], str],
         checkpoint: str | None = None,
         **more: str,
     ) -> dict[str, Any]:
@@ -306,6 +319,7 @@ class Session:
             record: where figures go.
             took: environment steps of the training, and seconds.
             evaluations: region -> what was found there, the run's own first.
+            finish: of pictures().
             checkpoint: name of what was judged.
             more: what else to say in summary.json.
         """
@@ -315,10 +329,11 @@ class Session:
         self.console.print(evaluation_table(summaries))
         self.say(f"trained {step:,} steps in {seconds:.1f} s ({step / seconds:,.0f} steps/s)")
         disk, path = self.home.disk, self.folder / result.FILE
-        disk.attempt(path.name, lambda: result.save(path, next(iter(evaluations.values()))))
-        if config.picture:
-            disk.attempt("a picture", lambda: draw(self.folder, config, evaluations))
         own, *others = summaries
+        kept = disk.attempt(path.name, lambda: result.save(path, evaluations[own]))
+        title = f"{config.robot.name}: held-out goals of {own}"
+        if trouble := finish(title if kept else ""):
+            self.say(f"warning: pictures are missing: {trouble}")
         summary = {
             "robot": config.robot.name,
             "seed": config.seed,
@@ -332,15 +347,6 @@ class Session:
         }
         self.home.put("summary.json", json_text(summary))  # last: a run that has it is complete
         return summary
-
-
-def draw(folder: Path, config: Config, evaluations: Mapping[str, Evaluation]) -> None:
-    """learning_curve.png and goals.png, of a run and its verdict."""
-    robot, region = config.robot.name, next(iter(evaluations))
-    title = f"{robot}, {config.task.region.name}, seed {config.seed}"
-    plots.learning_curve(folder / "metrics.jsonl", folder / "learning_curve.png", title)
-    own, title = evaluations[region], f"{robot}: held-out goals of {region}"
-    plots.goals(own.goal_position, own.success, folder / "goals.png", title)
 
 
 @contextmanager

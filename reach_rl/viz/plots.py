@@ -65,6 +65,8 @@ def learning_curve(metrics_jsonl: Path, out_png: Path, title: str = "") -> None:
             _draw(axes, _Panel(**panel), curves)
         for axes in figure.axes[-2:]:
             axes.set_xlabel("environment steps")
+        figure.set_layout_engine("none")  # finding this layout takes as long as all the rest
+        figure.subplots_adjust(0.07, 0.05, 0.98, 0.93, 0.2, 0.15)
 
 
 def goals(positions: "ArrayLike", success: "ArrayLike", out_png: Path, title: str = "") -> None:
