@@ -60,7 +60,7 @@ step = BatchVecEnv.step_wait
 
 def first_step(env):
     BatchVecEnv.step_wait = step
-    late = {"matplotlib", "wandb", "plotly", "onnx", "optuna", "pandas", "scipy.linalg", "sympy"}
+    late = {"matplotlib", "wandb", "plotly", "onnx", "optuna", "pandas", "scipy.stats", "sympy"}
     sys.stderr.write(f"too early: {sorted(late & set(sys.modules))}")
     return step(env)
 
