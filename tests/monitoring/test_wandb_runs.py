@@ -10,6 +10,7 @@ import pytest
 
 from reach_rl.monitoring.record import read_records
 from reach_rl.rundir.status import read_status
+from tests.small_runs import command
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -25,17 +26,10 @@ SMALL = [
 pytestmark = pytest.mark.usefixtures("wandb_home")
 
 
-def command(*words):
-    return [sys.executable, "-m", "reach_rl.train", *SMALL, *words]
-
-
 def test_a_multirun_is_as_many_finished_runs_in_one_group(tmp_path, read_back, history):
     words = ["-m", "seed=1,2", "total_timesteps=512", "evaluation.every=256"]
     words += [f"hydra.sweep.dir={tmp_path}/multirun/2026-11-22/10-00-00"]
-    done = subprocess.run(
-        command(*words), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    command("train", *SMALL, *words)
     groups, identities = set(), set()
     for n in range(2):
         folder = tmp_path / "multirun" / "2026-11-22" / "10-00-00" / str(n)
@@ -63,7 +57,8 @@ def wandb_is_up(folder):
 
 def test_training_outlives_the_service(tmp_path, service_pids, wait_until):
     folder = tmp_path / "run"
-    words = command("total_timesteps=25600", "evaluation.every=12800", f"run_dir={folder}")
+    words = [sys.executable, "-m", "reach_rl.train", *SMALL, "total_timesteps=25600"]
+    words += ["evaluation.every=12800", f"run_dir={folder}"]
     run = subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_ppo_in_the_command_that_a_user_types(here: Path):
-    words = ["-m", "sweep=ppo", "experiment=debug", "hydra.sweeper.n_trials=2"]
-    words += ["hydra.sweeper.confirm_seeds=1", f"hydra.sweeper.preset_dir={here}"]
+    words = ["-m", "sweep=ppo", "experiment=debug", "evaluation.also=[]", "picture=false"]
+    words += ["hydra.sweeper.n_trials=2", "hydra.sweeper.confirm_seeds=1"]
+    words += [f"hydra.sweeper.preset_dir={here}"]
     done = subprocess.run(
         [sys.executable, "-m", "reach_rl.train", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},

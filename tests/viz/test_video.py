@@ -13,10 +13,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl.config.load import compose
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import load_robot
 from reach_rl.robots.display import RenderError, backend
+from reach_rl.viz import films as waiting
 from reach_rl.viz import shoot as drawing
 from reach_rl.viz.films import MOST_WAITING, Filmer, TrainingFilms, film_of, load_film
 from reach_rl.viz.shoot import (
@@ -32,6 +32,7 @@ from reach_rl.viz.shoot import (
     frames,
     shoot,
 )
+from tests.small_runs import command, compose
 
 STEPS = 60
 
@@ -266,8 +267,9 @@ def test_video_false_films_nothing(tmp_path):
 
 SMALL = [
     "experiment=debug",
-    "task.episode_steps=60",
-    "task.goal_period=60",
+    "task.episode_steps=20",
+    "task.goal_period=20",
+    "task.hold_time=0.1",
     "evaluation.also=[]",
     "picture=false",
     "wandb=offline",
@@ -279,21 +281,12 @@ SMALL = [
 
 
 @pytest.mark.usefixtures("draws")
-def test_a_training_run_leaves_films_and_so_does_evaluate(tmp_path):
+def test_a_training_run_leaves_films_and_so_does_evaluate(tmp_path, monkeypatch, capsys):
+    # patient: where others keep the processor busy, who stands back films slowly
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", 300.0)
     folder = tmp_path / "run"
-    environment = {**os.environ, "HOME": str(tmp_path), "NETRC": os.devnull}
-
-    def call(verb, *words):
-        # patient: where others keep the processor busy, who stands back films slowly
-        patient = "import reach_rl.viz.films as films; films.WAIT_SECONDS = 300.0"
-        command = [sys.executable, "-c", f"{patient}; from reach_rl.cli import main; main()", verb]
-        done = subprocess.run(
-            [*command, *words], capture_output=True, text=True, env=environment, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    told = call("train", *SMALL, f"run_dir={folder}")
+    command("train", *SMALL, f"run_dir={folder}")
+    told = capsys.readouterr().out
     names = {path.name for path in (folder / "videos").iterdir()}
     assert names == {"000000000512_best.mp4", "000000000512_best.gif"}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -307,9 +300,9 @@ def test_a_training_run_leaves_films_and_so_does_evaluate(tmp_path):
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert not any(name.startswith("video") for record in records for name in record)
 
-    said = call(
-        "evaluate", f"run={folder}", "goals=2", "video=true", "yardstick=false", "progress=false"
-    )
+    words = ("goals=2", "video=true", "yardstick=false", "progress=false")
+    command("evaluate", f"run={folder}", *words)
+    said = capsys.readouterr().out
     (film,) = [p for p in (folder / "videos").glob("*_front_seed7.mp4")]
     assert str(film) in " ".join(said.split())
     assert probe(film)[1] > 40
