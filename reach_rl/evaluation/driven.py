@@ -16,11 +16,11 @@ class Answers(Driver):
     def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
         """Drive as the function says; its `reset`, if it has one, is told where episodes begin."""
         super().__init__(function)
-        self._joints = 0
+        self._size = 0
 
     def begin(self, batch: JudgedBatch) -> None:
         """Episodes begin."""
-        self._joints = batch.joints
+        self._size = len(batch.action_space.low)
         reset = getattr(self.policy, "reset", None)
         if callable(reset):
             reset()
@@ -28,7 +28,7 @@ class Answers(Driver):
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """Actions (n, j). Raises ConfigError if they are none."""
         given: Any = self.policy(observation)
-        shape = len(observation), self._joints
+        shape = len(observation), self._size
         if isinstance(given, tuple):
             better = "of SB3's predict take the first: lambda seen: model.predict(seen)[0]"
             raise ConfigError(f"the callable answers a tuple, not actions {shape}; {better}")

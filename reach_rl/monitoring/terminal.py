@@ -8,7 +8,7 @@ import math
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from rich.console import Console, NewLine
 from rich.control import Control
@@ -21,6 +21,12 @@ from reach_rl.rundir.atomic import Appender
 LOG_WIDTH = 100
 REDRAW_SECONDS = 0.2
 LINE_SECONDS = 10.0
+
+
+def plain_console(file: TextIO) -> Console:
+    """A console that writes plain text into a file, in a notebook too, where rich would not."""
+    options: dict[str, Any] = {"color_system": None, "highlight": False, "force_jupyter": False}
+    return Console(file=file, width=LOG_WIDTH, **options)
 
 
 class TeeConsole(Console):
@@ -54,8 +60,7 @@ class TeeConsole(Console):
         if self._log is None:
             return
         text = io.StringIO()
-        plain = Console(file=text, width=LOG_WIDTH, color_system=None, highlight=False)
-        plain.print(*objects, **options)
+        plain_console(text).print(*objects, **options)
         self._log.append([redact(text.getvalue()).encode()])
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ class OwnRun(Record):
         super().__init__(writers, say)
         self.folder = session.folder
         self._session, self._config, self._learner = session, config, learner
-        self._window = Window(config.ppo.stats_window_size, list(config.reward.terms))
+        self._window: Window | None = None
         self._begin = time.perf_counter()
         self._step, self._seconds = 0, 0.0
 
@@ -49,11 +49,14 @@ class OwnRun(Record):
         Raises:
             ConfigError: it is none of ours.
         """
-        drain = getattr(getattr(env, "unwrapped", env), "drain", None)
-        if drain is None:
+        own: Any = getattr(env, "unwrapped", env)
+        if not hasattr(own, "drain"):
             better = "give what reach_rl.make_vec_env or gymnasium.make_vec made, wrapped or not"
             raise ConfigError(f"env: a {type(env).__name__} does not tell its episodes; {better}")
-        self._window.add(drain())
+        if self._window is None:
+            names = own.batch.reward.names, own.batch.episodes.metrics
+            self._window = Window(self._config.ppo.stats_window_size, *names)
+        self._window.add(own.drain())
         return self._window.metrics()
 
     def finish(self, result: Evaluation) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.jupyter import JupyterMixin
 
 from reach_rl.config.problems import ConfigError, meant
 from reach_rl.evaluation.result import Evaluation
 from reach_rl.monitoring.tables import by_region, evaluation_table, worst_goals
-from reach_rl.monitoring.terminal import LOG_WIDTH
+from reach_rl.monitoring.terminal import plain_console
 from reach_rl.viz.report import goal_figures  # noqa: F401  where they register
 from reach_rl.viz.report.plotting import Figure, figures
 from reach_rl.viz.report.subject import Group as RunGroup
@@ -71,5 +71,5 @@ class ShownEvaluation(Evaluation, JupyterMixin):
     def __repr__(self) -> str:
         """Its tables as text."""
         text = io.StringIO()
-        Console(file=text, width=LOG_WIDTH, color_system=None).print(self)
+        plain_console(text).print(self)
         return text.getvalue().rstrip()

@@ -20,6 +20,16 @@ def test_terminal_and_log_get_the_same_words_and_only_one_the_colours(tmp_path):
     assert (tmp_path / "train.log").read_text() == "hello\nfor the log\n"
 
 
+def test_in_a_notebook_the_log_is_the_file_all_the_same(tmp_path, monkeypatch):
+    """There rich would show what it is told to write into a file."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    console = TeeConsole(tmp_path / "train.log", file=io.StringIO())
+    console.print("hello")
+    console.close()
+    assert console.is_jupyter
+    assert (tmp_path / "train.log").read_text() == "hello\n"
+
+
 def test_a_resumed_run_appends(tmp_path):
     for word in ("first", "second"):
         console = TeeConsole(tmp_path / "train.log", file=io.StringIO())

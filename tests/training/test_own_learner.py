@@ -23,7 +23,8 @@ from tests.small_runs import SMALL
 @pytest.fixture(scope="module")
 def config() -> Config:
     words = (*SMALL, "robot=ur3e", "task=near", "task.episode_steps=60", "task.hold_time=0.1")
-    return reach_rl.compose([*words, "vec_env.n_envs=7"], own_learner=True)
+    more = ("vec_env.n_envs=7", "reward.terms.progress=null")
+    return reach_rl.compose([*words, *more], own_learner=True)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,8 @@ def test_its_record_has_its_figures_and_ours(own: Path, result: Evaluation) -> N
     assert (first["train/mine"], second["train/mine"]) == (60, 120)
     assert 0.0 < first["time/time_elapsed"] < second["time/time_elapsed"]
     assert second["rollout/position_error_mm"] > 0.0
+    assert second["reward/keypoint_distance"] < 0.0
+    assert "reward/progress" not in second
     assert final["final/near/success_rate"] == result.summary()["success_rate"]
     assert "warning" not in (own / "train.log").read_text()
 
