@@ -63,7 +63,7 @@ def page() -> str:
             parts += [
                 f"## The verb {verb.name}",
                 "",
-                verb.help["summary"],
+                files[verb.name].head[0],
                 "",
                 *_keys(verb, files, ""),
                 "",

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from reach_rl.config import read_yaml
+from reach_rl.config import conf_dir, read_yaml
 from reach_rl.config.problems import ConfigError, nearest
 from reach_rl.version import __version__
 
@@ -27,7 +27,7 @@ def dispatch(words: list[str]) -> int:
     """Run the verb that the words name; returns the exit code."""
     verb, *rest = words or ["--help"]
     try:
-        if verb in TEXTS["verbs"] and verb not in TEXTS["usage"]:
+        if verb in verbs() and verb not in TEXTS["usage"]:
             from reach_rl.cli.front_door import front
 
             sys.argv = [f"reach-rl {verb}", *rest]
@@ -38,19 +38,26 @@ def dispatch(words: list[str]) -> int:
     return 0
 
 
+def verbs() -> dict[str, str]:
+    """Verb -> what it does: those with a file in conf/ by its first line, then the small ones."""
+    files = sorted(conf_dir().glob("*.yaml"), key=lambda path: (path.stem != "train", path.stem))
+    lines = {path.stem: path.read_text(encoding="utf-8").partition(".   ")[0] for path in files}
+    return {name: line.removeprefix("# ") for name, line in lines.items()} | TEXTS["verbs"]
+
+
 def _answer(verb: str, words: list[str]) -> str:
     """What one of the small verbs prints. Raises ConfigError."""
-    verbs, usage = TEXTS["verbs"], TEXTS["usage"]
+    usage = TEXTS["usage"]
     if verb in ("-h", "--help", "help"):
-        return TEXTS["help"].format(verbs="\n".join(columns(verbs)))
+        return TEXTS["help"].format(verbs="\n".join(columns(verbs())))
     if verb == "--version":
         return f"reach_rl {__version__}"
     if verb == "_complete":
         from reach_rl.cli.completion import complete
 
-        return "\n".join(complete(" ".join(words), verbs))
+        return "\n".join(complete(" ".join(words), verbs()))
     if verb not in usage:
-        near = nearest(verb, list(verbs))
+        near = nearest(verb, list(verbs()))
         hint = f"did you mean reach-rl {near}?" if near else "see reach-rl --help"
         raise ConfigError(f"{verb}: no such verb; {hint}")
     if {"-h", "--help"} & set(words):

@@ -33,14 +33,13 @@ _WIDTH = 79
 
 def help_text(verb: Verb, config_dir: Path | None = None) -> str:
     """At most 60 lines of at most 80 columns."""
-    files, flags = sheets(config_dir), TEXTS["flags"]
-    examples = {
-        f"reach-rl {verb.name} {x}".strip(): f"# {why}" for x, why in verb.help["examples"].items()
-    }
+    files, flags, own = sheets(config_dir), TEXTS["flags"], sheets()[verb.name]
+    examples = {f"reach-rl {verb.name} {x}".strip(): f"# {y}" for x, y in own.examples.items()}
     return TEXTS["help_of_verb"].format(
         verb=verb,
         groups="\n".join(_groups(files, verb)),
-        keys="\n".join(_common_keys(files, verb)),
+        summary=own.head[0],
+        keys="\n".join(_common_keys(files, verb, own.often)),
         examples="\n".join(columns(examples)),
         more="\n".join(columns({**(flags["runs"] if verb.makes_run else {}), **flags["all"]})),
     )
@@ -60,12 +59,12 @@ def _groups(files: dict[str, Sheet], verb: Verb) -> list[str]:
     return [*lines, "", ""]
 
 
-def _common_keys(files: dict[str, Sheet], verb: Verb) -> list[str]:
+def _common_keys(files: dict[str, Sheet], verb: Verb, often: Sequence[str]) -> list[str]:
     stack = chain(files, verb.name)
     now, means = values(stack), meanings(verb.schema, stack)
     lines = []
-    column = max(len(key) + len(show(now.get(key))) for key in verb.help["keys"]) + 1
-    for key in verb.help["keys"]:
+    column = max(len(key) + len(show(now.get(key))) for key in often) + 1
+    for key in often:
         left = f"  {key + '=' + show(now.get(key)):<{column}}  "
         about = means.get(key, Meaning()).full
         lines.append(left + textwrap.shorten(about, _WIDTH - len(left), placeholder=" ..."))

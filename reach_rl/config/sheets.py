@@ -63,6 +63,19 @@ class Sheet:
         sentence, _, command = opening[2:].partition("   ")
         return sentence.strip(), command.strip()
 
+    @property
+    def examples(self) -> dict[str, str]:
+        """Of a verb: overrides -> what they are for."""
+        found = (re.fullmatch(r"#   (.*?) *# (.*)", line) for line in self.lines)
+        return {example[1]: example[2] for example in found if example}
+
+    @property
+    def often(self) -> list[str]:
+        """Of a verb: the keys that people change, all of its own where it says nothing."""
+        start = "# Often changed: "
+        given = [line.removeprefix(start) for line in self.lines if line.startswith(start)]
+        return re.findall(r"[\w.]+", " ".join(given)) or list(self.tree)
+
     @cached_property
     def content(self) -> dict[str, Any]:
         """Everything, as YAML reads it."""

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache, reduce
-from pathlib import Path
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
@@ -119,7 +118,7 @@ class DashboardConfig:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb: its schema and its rules; the words of its help are in help.yaml."""
+    """A verb: its schema and its rules; its words are at the top of conf/<name>.yaml."""
 
     name: str
     schema: type
@@ -127,11 +126,6 @@ class Verb:
     file_checks: tuple[FileCheck, ...] = ()
     """They hold where the verb runs."""
     makes_run: bool = False
-
-    @property
-    def help(self) -> Mapping[str, Any]:
-        """Its summary, the keys that people change, and examples with what each is for."""
-        return _help()[self.name]
 
     def rules(self, config: Any, *composer: "Composer") -> list[Problem]:  # noqa: ANN401
         """Every broken rule of a typed configuration; with a composer, those about files alone."""
@@ -142,13 +136,6 @@ class Verb:
             many = isinstance(value, Mapping) or key == "curriculum.stages"
             found.append(Problem(key, NOTHING if many else value, text))
         return found
-
-
-@cache
-def _help() -> dict[str, Any]:
-    import yaml
-
-    return yaml.safe_load(Path(__file__).with_name("help.yaml").read_text(encoding="utf-8"))
 
 
 def _evaluate(c: EvaluateConfig) -> Broken:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def test_help_lists_the_verbs_that_exist(capsys: pytest.CaptureFixture[str]):
     assert cli.dispatch(["--help"]) == 0
     text = capsys.readouterr().out
-    for name, about in cli.TEXTS["verbs"].items():
+    for name, about in cli.verbs().items():
         assert f"  {name:<12}{about}" in text
         room = "reach_rl.cli" if name in cli.TEXTS["usage"] else "reach_rl"
         assert find_spec(f"{room}.{name}") is not None

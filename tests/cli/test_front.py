@@ -13,6 +13,7 @@ import pytest
 
 from reach_rl.cli.front_door import front
 from reach_rl.config.problems import ConfigError
+from reach_rl.config.sheets import sheets
 from reach_rl.config.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_help_fits_two_screens(verb: str, capsys: pytest.CaptureFixture[str]):
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 60
     assert max(map(len, text.splitlines())) <= 80
-    for key in VERBS[verb].help["keys"]:
+    for key in sheets()[verb].often:
         assert f"  {key}=" in text
     assert text.count(f"  reach-rl {verb}") >= 5
 
