@@ -1,11 +1,13 @@
 """What changes while training goes on, counted over all environments together."""
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reach_rl.config.schema import CurriculumConfig, TaskConfig, Unit
+from reach_rl.config.rules import derive
+from reach_rl.config.schema import Config, CurriculumConfig, TaskConfig, Unit
 from reach_rl.extend import entries
 from reach_rl.mdp.terms import TermError, told
 
@@ -112,3 +114,36 @@ class Curriculum:
         """Go on from a state."""
         self.steps, self.episodes, self.stage = (state[k] for k in ("steps", "episodes", "stage"))
         self.recent = deque(state["recent"], maxlen=self.config.window)
+
+
+def in_words(config: Config) -> dict[str, str]:
+    """What will change in a run, by kind."""
+    known = entries("curriculum_kind")
+    kinds = {
+        name: str(known[name].__doc__).strip().partition("\n")[0].rstrip(".")
+        for name, kind in config.curriculum.kinds.items()
+        if kind is not None
+    }
+    ramps = {"curriculum": _ramps(config)} if config.curriculum.ramps else {}
+    stages = {"stages": _stages(config)} if config.curriculum.stages else {}
+    return ramps | stages | kinds
+
+
+def _ramps(config: Config) -> str:
+    curriculum, numbers = config.curriculum, derive(config)
+    end = numbers.curriculum_end or 0.0
+    share = end / numbers.total_steps
+    where = f"{share:.0%} of the run" if share <= 1 else "after the run's end"
+    unit = "of the run" if curriculum.unit is Unit.FRACTION else curriculum.unit.value
+    return f"weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
+
+
+def _stages(config: Config) -> str:
+    stages = (
+        f"{stage.position_threshold * 1000:g} mm, "
+        f"{math.degrees(stage.orientation_threshold):.1f} deg, {stage.region_share:.0%} of the "
+        f"joint range until {stage.advance_at:.0%} success"
+        for stage in config.curriculum.stages
+    )
+    window = f" over {config.curriculum.window:,} goals"
+    return f"{window}; ".join(stages).rpartition(" until ")[0]

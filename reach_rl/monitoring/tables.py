@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reach_rl.config.rules import derive
-from reach_rl.config.schema import Config, GoalChange, ScheduleKind, Unit
+from reach_rl.config.schema import Config, GoalChange, ScheduleKind
+from reach_rl.mdp import curriculum
 from reach_rl.monitoring.metrics import sheet
 
 PLAIN = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -89,8 +90,7 @@ def in_words(config: Config) -> dict[str, str]:
         "update": f"{d.gradient_steps:,} gradient steps = {ppo.n_epochs:,} passes x {minibatches}",
         "learning rate": _schedule(config),
         "episodes": f"about {d.episodes:,.0f} of {episode}, {least} {d.goals:,.0f} goals",
-        **({"curriculum": _ramps(config)} if config.curriculum.ramps else {}),
-        **({"stages": _stages(config)} if config.curriculum.stages else {}),
+        **curriculum.in_words(config),
         "evaluation": f"{often if judged.every else ''}{final}",
         "seed": f"{config.seed}; held-out goals from seed {judged.seed}",
     }
@@ -105,26 +105,6 @@ def _schedule(config: Config) -> str:
             return f"{start:g}, then such that the KL divergence is {schedule.target_kl:g}"
         case _:
             return f"{start:g} to {start * schedule.end:g}, {schedule.kind.value}"
-
-
-def _ramps(config: Config) -> str:
-    curriculum, numbers = config.curriculum, derive(config)
-    end = numbers.curriculum_end or 0.0
-    share = end / numbers.total_steps
-    where = f"{share:.0%} of the run" if share <= 1 else "after the run's end"
-    unit = "of the run" if curriculum.unit is Unit.FRACTION else curriculum.unit.value
-    return f"weights over {curriculum.duration:,g} {unit}, to step {end:,.0f} ({where})"
-
-
-def _stages(config: Config) -> str:
-    stages = (
-        f"{stage.position_threshold * 1000:g} mm, "
-        f"{math.degrees(stage.orientation_threshold):.1f} deg, {stage.region_share:.0%} of the "
-        f"joint range until {stage.advance_at:.0%} success"
-        for stage in config.curriculum.stages
-    )
-    window = f" over {config.curriculum.window:,} goals"
-    return f"{window}; ".join(stages).rpartition(" until ")[0]
 
 
 def _observation_table(config: Config, slices: Slices) -> Group:

@@ -181,11 +181,8 @@ class History:
     @property
     def moving(self) -> bool:
         """The curriculum changes the task now, or has lately."""
-        curriculum = self.config.curriculum
-        if (curriculum.ramps or curriculum.kinds) and self.last("curriculum/progress") < 1.0:
-            return True
-        stages = self.recent("curriculum/stage", 0.2)
-        return len(stages) > 0 and bool(np.ptp(stages) > 0)
+        set_now = [name for name in self.names("curriculum/") if name != "curriculum/progress"]
+        return any(np.ptp(self.recent(name, 0.2)) > 0 for name in set_now)
 
 
 def _mean(values: Array) -> float:

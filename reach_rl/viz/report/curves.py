@@ -1,6 +1,6 @@
 """Figures over environment steps: learning, health, the curriculum, and all other metrics."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -298,8 +298,9 @@ def curriculum_zones(chart: draw.Chart, groups: Groups) -> None:
 
 def has_curriculum(run: RunData) -> bool:
     """Whether something changes while the run goes on."""
-    group = at(run.config, "curriculum")
-    return bool(at(group, "stages") or at(group, "ramps"))
+    given = at(run.config, "curriculum")
+    kinds = given.values() if isinstance(given, Mapping) else ()
+    return any(isinstance(kind, (list, Mapping)) and kind for kind in kinds)
 
 
 def _stages(run: RunData) -> list[tuple[float, float]]:
