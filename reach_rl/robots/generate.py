@@ -12,10 +12,10 @@ from xml.etree import ElementTree as ET
 
 import mujoco
 import numpy as np
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
-from reach_rl.config import assets_dir
-from reach_rl.robots.family import HOME, Numbers, PublishedArm, read_family
+from reach_rl.config import assets_dir, read_yaml
+from reach_rl.robots.family import HOME, NAMES, Numbers, PublishedArm, read_family
 
 
 def documents(assets: Path) -> dict[Path, str]:
@@ -32,7 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if stale")
     parser.add_argument("--assets", type=Path, default=None, help="folder of ur_family.yaml")
     arguments = parser.parse_args(argv)
-    wanted = documents(arguments.assets or assets_dir())
+    assets = arguments.assets or assets_dir()
+    try:
+        wanted = documents(assets)
+    except (LookupError, UndefinedError) as error:
+        print(f"ur_family.yaml: an arm of conf/robot lacks {error}", file=sys.stderr)
+        return 1
     stale = [p for p, text in wanted.items() if not p.is_file() or p.read_text("utf-8") != text]
     if arguments.check:
         for path in stale:
@@ -42,12 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(wanted[path], encoding="utf-8")
         print(f"wrote {path}")
+    numbered = read_yaml(assets / "ur_family.yaml")["robots"]
+    if unmade := [name for name in numbered if name not in NAMES]:
+        print(f"no model of {', '.join(unmade)}: there is no conf/robot/<name>.yaml")
     return 0
 
 
 def arm_xml(arm: PublishedArm, colours: Numbers) -> str:
     """The MJCF document of one arm: templates/arm.xml with its numbers, laid out."""
-    environment = Environment(loader=PackageLoader("reach_rl.robots"), autoescape=False)
+    environment = Environment(
+        loader=PackageLoader("reach_rl.robots"), undefined=StrictUndefined, autoescape=False
+    )
     environment.filters |= {"n": _nums, "radians": math.radians}
     template = environment.get_template("arm.xml")
     text = template.render(
