@@ -37,7 +37,7 @@ def typed(schema: type[T], tree: object, path: str = "") -> T | list[Problem]:
         config = adapter(schema).validate_json(json.dumps(plain, default=str))
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            problem = _problem(schema, plain, details, path)
+            problem = _problem(schema, tree, details, path)
             if problem.key not in {known.key for known in problems}:
                 problems.append(problem)
         return problems
@@ -91,9 +91,8 @@ def _problem(schema: type, tree: Any, error: "ErrorDetails", prefix: str) -> Pro
     if holder is not None and loc != list(error["loc"]):
         return Problem(shown, NOTHING, unknown_name(holder, str(loc[-1]), above))
     if error["type"] == "missing":
-        term = find(schema, ".".join(map(str, loc[:-2])))
-        own = "+" if term is not None and term.is_mapping else ""
-        return Problem(shown, NOTHING, f"has no value; give one with {own}{shown}=...")
+        plus = "" if key.is_group or _at(tree, loc) == MISSING else "+"  # no file has the key
+        return Problem(shown, NOTHING, f"has no value; give one with {plus}{shown}=...")
     if key.is_group and value is not None:
         return Problem(shown, value, holds(key, shown))
     text, better = _why(schema, key, value, error["type"])
