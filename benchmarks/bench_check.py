@@ -1,79 +1,79 @@
 """Whether training has become slower: python benchmarks/bench_check.py, or make bench-check.
 
-Measures the ratios that do not depend on the machine (training beside bare mj_step, ours beside
-stock PPO, the task beside physics), each as the median of five turns, and compares them with
-those in benchmarks/performance.json. Ends with 1 if one of them is more than 15 % worse, with 2 if
-there is nothing to compare with. Takes one to two minutes; let nothing else run meanwhile.
-`python benchmarks/performance.py --what guard` measures the committed ones anew.
+Trains as the checkout is now beside the commit that benchmarks/performance.json was measured with,
+both alive at once and in short turns: so they meet the same machine, whatever else it does, and
+what they differ by is the code. Ends with 1 if the median of the pairs is more than 10 % slower,
+with 2 if there is nothing to compare with. A minute on a quiet machine.
 """
 
 import argparse
-import json
+import io
+import statistics
+import subprocess
 import sys
-from collections.abc import Mapping
+import tarfile
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from performance_parts import Scale, clean_environment, guard
+from performance_parts import Scale, clean_environment, say
+from turns import in_turns
 
-from reach_rl.rundir.atomic import read_json
-
-STORE = Path(__file__).with_name("performance.json")
-LOSS = 0.15
-COSTS = ("task / physics",)
-"""Ratios that had better be small; the others had better be large."""
+HERE = Path(__file__).resolve().parent
+LOSS = 0.10
 
 
 def main() -> int:
-    """Measure, compare and say so; returns the exit code."""
+    """Compare and say so; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--committed", type=Path, default=STORE, help="figures to compare with")
-    parser.add_argument("--measured", type=Path, help="ratios as JSON, in place of measuring them")
+    parser.add_argument("--since", help="commit to compare with; default: of performance.json")
+    parser.add_argument("--pairs", type=int, default=20, help="of turns")
     parser.add_argument("--toy", action="store_true", help="the smallest sizes that still run")
     args = parser.parse_args()
-    committed = read_json(args.committed).get("guard", {}).get("ratios", {})
-    if not committed:
-        print(
-            f"bench-check: {args.committed} holds no ratios to compare with; measure them with "
-            "python benchmarks/performance.py --what guard",
-            file=sys.stderr,
-        )
-        return 2
     clean_environment()
-    if args.measured is not None:
-        measured = json.loads(args.measured.read_text())
-    else:
-        measured = guard(Scale(toy=args.toy))["ratios"]
-    lines, failed = compare(committed, measured)
-    print("\n".join(lines))
-    if failed:
-        print(f"bench-check: lost more than {LOSS:.0%}: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            since = args.since or _git("log", "-1", "--format=%h", "performance.json").decode()
+            _extract(since.strip(), Path(name))
+        except (OSError, subprocess.CalledProcessError, tarfile.TarError) as error:
+            why = getattr(error, "stderr", b"").decode().strip() or str(error)
+            print(f"bench-check: no commit to compare with ({why})", file=sys.stderr)
+            return 2
+        found = ratios(Path(name), Scale(args.pairs, toy=args.toy))
+    return verdict(found, since.strip())
 
 
-def compare(
-    committed: Mapping[str, float], measured: Mapping[str, float]
-) -> tuple[list[str], list[str]]:
-    """A line for each ratio, and the names of those that are more than LOSS worse.
-
-    A ratio that is committed and not measured is lost too.
-    """
-    lines = [f"{'':<26}{'committed':>11}{'measured':>11}{'loss':>9}"]
-    failed = []
-    for name, before in committed.items():
-        if name not in measured:
-            lines.append(f"{name:<26}{before:>11.3f}{'missing':>11}")
-            failed.append(name)
-            continue
-        lost = loss(name, before, measured[name])
-        lines.append(f"{name:<26}{before:>11.3f}{measured[name]:>11.3f}{lost:>+9.1%}")
-        if not lost <= LOSS:  # of what is no number too
-            failed.append(name)
-    return lines, failed
+def ratios(then: Path, scale: Scale) -> list[float]:
+    """Environment steps per second now over those of another checkout, pair by pair."""
+    turn = scale.steps(24_576)
+    long = f"total_timesteps={(scale.repeats + 3) * max(turn, 40_000)}"
+    case = ("train", scale.words(long, "evaluation.every=0"), turn)
+    found = in_turns({"then": case, "now": case}, scale.repeats, say, {"then": then})
+    pairs = zip(found["now"], found["then"], strict=True)
+    return [now["steps_per_second"] / then["steps_per_second"] for now, then in pairs]
 
 
-def loss(name: str, before: float, now: float) -> float:
-    """By what share a ratio became worse; below 0 where it became better."""
-    return now / before - 1.0 if name in COSTS else 1.0 - now / before
+def verdict(found: Sequence[float], since: str) -> int:
+    """Say how speeds compare; the exit code."""
+    low, middle, high = statistics.quantiles(found, n=4)
+    text = f"training has {middle:.1%} of the speed of {since}"
+    print(f"{text} (half of {len(found)} pairs: {low:.1%} to {high:.1%})")
+    if not middle >= 1.0 - LOSS:  # of what is no number too
+        print(f"bench-check: lost more than {LOSS:.0%}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", *words], cwd=HERE, capture_output=True, check=True).stdout
+
+
+def _extract(commit: str, folder: Path) -> None:
+    """Lay the files of a commit out in a folder."""
+    root = _git("rev-parse", "--show-toplevel").decode().strip()
+    content = io.BytesIO(_git("-C", root, "archive", commit))
+    with tarfile.open(fileobj=content) as archive:
+        archive.extractall(folder, filter="data")
 
 
 if __name__ == "__main__":

@@ -194,11 +194,6 @@ def _profile(part: Figures) -> list[str]:
     ]
 
 
-def _guard(part: Figures) -> list[str]:
-    rows = [[name, f"{ratio:.3f}"] for name, ratio in part["ratios"].items()]
-    return ["## What `make bench-check` compares with", "", *_table(["ratio", "committed"], rows)]
-
-
 SECTIONS = {
     "throughput": _throughput,
     "stock": _stock,
@@ -208,7 +203,6 @@ SECTIONS = {
     "startup": _startup,
     "memory": _memory,
     "profile": _profile,
-    "guard": _guard,
 }
 
 

@@ -302,28 +302,6 @@ def first_step(overrides: Sequence[str]) -> Figures:
     return figures
 
 
-def guard(scale: Scale) -> Figures:
-    """The ratios that `make bench-check` looks after, by the short measurement that it makes."""
-    turn = scale.steps(73_728)
-    long = f"total_timesteps={(scale.repeats + 3) * max(turn, 40_000)}"
-    small = ("vec_env.n_envs=2", "vec_env.rollout_steps=64", "ppo.batch_size=64")
-    small = small if scale.toy else ()
-    cases = {
-        "bare": ("bare", scale.words(), turn),
-        "train": ("train", scale.words(long, "evaluation.every=0"), turn),
-        "stock": ("stock", scale.words(*STOCK, *small), 1),
-        "profile": ("profile", scale.words(*PROFILED), turn),
-    }
-    found = in_turns(cases, scale.repeats, say)
-    return {
-        "ratios": {
-            "training / bare mj_step": _row(found["train"], found["bare"])["ratio"],
-            "ours / stock PPO": _row(found["train"], found["stock"])["ratio"],
-            "task / physics": shares(found["profile"])["task_of_physics"],
-        }
-    }
-
-
 def clean_environment() -> None:
     """Have child processes find the checkout, and libraries choose their own threads."""
     python_path()
@@ -345,6 +323,5 @@ PARTS: dict[str, Callable[[Scale], Figures]] = {
     "startup": start,
     "memory": memory,
     "profile": profile,
-    "guard": guard,
 }
 """In the order of the page."""

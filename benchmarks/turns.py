@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reach_rl.config.schema import Config
 
+ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 30.0
 """Time that a process has to end (s)."""
 
@@ -39,16 +40,17 @@ Turn = Callable[[int], Figures]
 class Worker:
     """The other end of a process."""
 
-    def __init__(self, kind: str, overrides: Sequence[str]) -> None:
-        """Start it; it is built meanwhile."""
+    def __init__(self, kind: str, overrides: Sequence[str], root: Path = ROOT) -> None:
+        """Start it, with the code of a checkout; it is built meanwhile."""
         self.name = " ".join([kind, *overrides])
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, __file__, kind, *overrides],
+            [sys.executable, str(root / "benchmarks" / "turns.py"), kind, *overrides],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            env=os.environ | {"PYTHONPATH": str(root)},
         )
 
     def ready(self) -> None:
@@ -87,6 +89,7 @@ def in_turns(
     cases: Mapping[str, tuple[str, Sequence[str], int]],
     repeats: int,
     say: Callable[[str], None],
+    roots: Mapping[str, Path] | None = None,
 ) -> dict[str, list[Figures]]:
     """Let processes work in turns, after one turn each that does not count.
 
@@ -94,6 +97,7 @@ def in_turns(
         cases: name -> what to do, overrides, environment steps of a turn.
         repeats: turns that count.
         say: told of progress.
+        roots: name -> the checkout whose code does it, where it is not this one.
 
     Returns:
         Name -> the figures of each turn.
@@ -102,7 +106,7 @@ def in_turns(
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for name, (kind, overrides, _) in cases.items():
-            workers[name] = Worker(kind, overrides)
+            workers[name] = Worker(kind, overrides, (roots or {}).get(name, ROOT))
             stack.callback(workers[name].close)
         for worker in workers.values():
             worker.ready()

@@ -72,9 +72,8 @@ class Sheet:
     @property
     def often(self) -> list[str]:
         """Of a verb: the keys that people change, all of its own where it says nothing."""
-        start = "# Often changed: "
-        given = [line.removeprefix(start) for line in self.lines if line.startswith(start)]
-        return re.findall(r"[\w.]+", " ".join(given)) or list(self.tree)
+        given = next((line for line in self.lines if line.startswith("# Often changed: ")), "")
+        return re.findall(r"[\w.]+", given)[2:] or list(self.tree)
 
     @cached_property
     def content(self) -> dict[str, Any]:
