@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from reach_rl.config import conf_dir
 from reach_rl.config.load import compose
 from reach_rl.config.sheets import chosen, groups, sheets
 from tests import small_runs
