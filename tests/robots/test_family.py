@@ -158,3 +158,20 @@ def test_check_notices_a_stale_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["--assets", str(tmp_path)]) == 0
     assert main(["--check", "--assets", str(tmp_path)]) == 0
     assert 'forcerange="-55 55"' in (tmp_path / "robots" / "ur3e.xml").read_text()
+
+
+def test_what_an_arm_lacks_and_arms_without_a_model_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers alone make no model; a model without all its numbers is refused in a line."""
+    tree = yaml.safe_load((assets_dir() / "ur_family.yaml").read_text(encoding="utf-8"))
+    numbers = tmp_path / "ur_family.yaml"
+    numbers.write_text(yaml.safe_dump(tree))
+    assert main(["--assets", str(tmp_path)]) == 0
+    assert "no model of ur18, ur8long:" in capsys.readouterr().out
+    for part in ("dh", "joint_limits"):
+        less = {**tree["robots"], "ur5e": {**tree["robots"]["ur5e"]}}
+        del less["ur5e"][part]
+        numbers.write_text(yaml.safe_dump({**tree, "robots": less}))
+        assert main(["--assets", str(tmp_path)]) == 1
+        assert capsys.readouterr().err.startswith("ur_family.yaml: an arm of conf/robot lacks ")
