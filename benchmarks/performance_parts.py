@@ -128,7 +128,7 @@ FAST = {
 
 def fast(scale: Scale) -> Figures:
     """What each part of the lean path earns: the same with SB3's own in its place."""
-    turn = scale.steps(98_304)
+    turn = scale.steps(49_152)
     cases = {name: (kind, scale.words(), turn) for name, kind in FAST.items()}
     found = in_turns(cases, scale.repeats, say)
     ours = found["all of ours"]
