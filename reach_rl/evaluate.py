@@ -92,7 +92,7 @@ class Judge:
             bundle = Bundle(folder)
         except BundleError as error:
             raise ConfigError(f"bundle={folder}: {error}") from error
-        trained = load_run(folder)
+        trained = load_run(folder, self.say)
         if trained.robot.mjcf is not None:  # in the bundle; those before 0.2.0 name a whole path
             own = str((folder / trained.robot.mjcf).absolute())
             trained = replace(trained, robot=replace(trained.robot, mjcf=own))

@@ -2,15 +2,17 @@
 
 The function that does something registers itself under its own name; the schema, help, `explain`,
 the diagnosis and the export ask here which names there are. Nothing is imported before somebody
-asks, and nothing because a file names it.
+asks, and nothing because a file names it. How the code of others gets here tells reach_rl.origins.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from inspect import Parameter, signature
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
@@ -47,24 +49,90 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     raise AttributeError(name)
 
 
+_ORIGINS = "reach_rl.origins"
 _ENTRIES: dict[str, dict[str, Any]] = {noun: {} for noun in HOMES}
+_MODULES: dict[tuple[str, str], str] = {}
+"""Noun and name -> the module that registered it."""
 
 
-def register(noun: str, name: str, entry: Any) -> None:  # noqa: ANN401  what the noun stands for
-    """Add an entry to a list.
+def register(noun: str, name: str, entry: Any, module: str | None = None) -> None:  # noqa: ANN401
+    """Add an entry to a list; every decorator goes through here.
+
+    A module that runs again, as a cell of a notebook does, replaces what it registered.
+
+    Args:
+        noun: which list.
+        name: of the entry, in configurations and in messages.
+        entry: what the noun stands for.
+        module: that registers it; by default the caller's.
 
     Raises:
-        ValueError: if the list has something else of that name.
+        ValueError: there is another of that name.
     """
-    if _ENTRIES[noun].setdefault(name, entry) is not entry:
-        raise ValueError(f"there are two of the {noun} {name}")
+    module = module or _caller()
+    if not module.startswith("reach_rl."):
+        _import_ours(noun)  # first, so that it is theirs which is refused
+    known, other = _ENTRIES[noun].get(name), _MODULES.get((noun, name))
+    if known is not None and known is not entry and (other != module or _first_run(module)):
+        whose = "it has it twice" if other == module else f"{other} has one too"
+        raise ValueError(f"{noun} {name}: {whose}; give it another name")
+    _ENTRIES[noun][name] = entry
+    _MODULES[noun, name] = module
+
+
+def _caller() -> str:
+    """The module outside of this package, or that of ours at its top, whose code runs."""
+    frame = sys._getframe(2)
+    while True:
+        name = frame.f_globals.get("__name__", "")
+        ours = name.startswith("reach_rl.") and frame.f_code.co_name != "<module>"
+        if not ours or frame.f_back is None:
+            return name
+        frame = frame.f_back
+
+
+def _first_run(module: str) -> bool:
+    """Whether a module is being imported, for the first time."""
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return module.startswith("reach_rl.") or getattr(spec, "_initializing", False)
+
+
+def registered() -> dict[tuple[str, str], str]:
+    """Noun and name of what others have registered so far, and the module that did."""
+    found = {key: m for key, m in _MODULES.items() if key[1] in _ENTRIES[key[0]]}
+    return {key: m for key, m in found.items() if not m.startswith("reach_rl.")}
+
+
+def forget(module: str) -> None:
+    """Take back what a module registered."""
+    for noun, name in [key for key, owner in _MODULES.items() if owner == module]:
+        _ENTRIES[noun].pop(name, None)
+        del _MODULES[noun, name]
 
 
 def entries(noun: str) -> Mapping[str, Any]:
-    """Everything of a noun by name, in the order in which it was written down."""
+    """Everything of a noun by name: ours in the order in which it is written down, then others'.
+
+    Raises:
+        reach_rl.origins.ExtensionError: an installed package of extensions cannot be imported.
+    """
+    _import_ours(noun)
+    import_module(_ORIGINS).load_installed()
+    return MappingProxyType(_ENTRIES[noun])
+
+
+def _import_ours(noun: str) -> None:
     for module in HOMES[noun]:
         import_module(module)
-    return MappingProxyType(_ENTRIES[noun])
+
+
+def load_file(path: str | Path) -> None:
+    """Load a file of extensions, as `--extend` does; again, if it has changed since.
+
+    Raises:
+        reach_rl.origins.ExtensionError: it is no Python file, or cannot be imported.
+    """
+    import_module(_ORIGINS).load_file(path)
 
 
 class Exported(Protocol):

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import yaml
 
 from reach_rl.bundles.graph import OPSET
 from reach_rl.bundles.policy_graph import STATE, TEXTS, PolicyGraph, build
+from reach_rl.config.load import config_text, named
 from reach_rl.config.schema import Config
-from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
 from reach_rl.deploy.bundle import FORMAT, WITH_OBSERVATION, Bundle
 from reach_rl.envs.batch import ReachBatch
@@ -28,6 +27,7 @@ from reach_rl.evaluation.result import COMPARED
 from reach_rl.extend import entries
 from reach_rl.learning.policy import Policy
 from reach_rl.mdp.arrays import Array
+from reach_rl.origins import COPIES, origins
 from reach_rl.robots import RobotModel, load_robot
 from reach_rl.robots.model_file import model_path, model_sources
 from reach_rl.rundir import atomic
@@ -35,7 +35,9 @@ from reach_rl.rundir.provenance import MODEL
 from reach_rl.training.snapshot import TrainedPolicy, policy_of
 from reach_rl.version import __version__
 
-FILES = frozenset({"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md", MODEL})
+FILES = frozenset(
+    {"policy.onnx", "contract.json", "golden.npz", "config.yaml", "README.md", MODEL, COPIES}
+)
 
 RESULTS = ("goals", "region", "seed", "final_joint_speed_rad_s", *COMPARED)
 
@@ -86,7 +88,8 @@ def write(
     contents = {
         "policy.onnx": graph.model.SerializeToString(),
         "golden.npz": _npz(golden),
-        "config.yaml": yaml.safe_dump(redact(to_tree(told)), sort_keys=False).encode(),
+        "config.yaml": config_text(told).encode(),
+        **{f"{COPIES}/{e.name}": e.content for e in origins(named(to_tree(told))) if e.content},
         **model,
     }
     for name, data in contents.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 from reach_rl.config import conf_dir, read_yaml
 from reach_rl.config.problems import ConfigError, nearest
+from reach_rl.origins import ExtensionError, load_file, split
 from reach_rl.version import __version__
 
 TEXTS: dict[str, Any] = read_yaml(Path(__file__).parent / "texts" / "words.yaml")
@@ -25,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def dispatch(words: list[str]) -> int:
     """Run the verb that the words name; returns the exit code."""
-    verb, *rest = words or ["--help"]
     try:
+        verb, *rest = extended(words) or ["--help"]
         if verb in verbs() and verb not in TEXTS["usage"]:
             from reach_rl.cli.front_door import front
 
             sys.argv = [f"reach-rl {verb}", *rest]
             return front(verb, import_module(f"reach_rl.{verb}").job, rest)
         print(_answer(verb, rest))
-    except ConfigError as error:
+    except (ConfigError, ExtensionError) as error:
         return refused(error)
     return 0
 
@@ -43,6 +44,14 @@ def verbs() -> dict[str, str]:
     files = sorted(conf_dir().glob("*.yaml"), key=lambda path: (path.stem != "train", path.stem))
     lines = {path.stem: path.read_text(encoding="utf-8").partition(".   ")[0] for path in files}
     return {name: line.removeprefix("# ") for name, line in lines.items()} | TEXTS["verbs"]
+
+
+def extended(words: Sequence[str]) -> list[str]:
+    """The words without `--extend FILE.py`, whose files are loaded. Raises ExtensionError."""
+    rest, files = split(words)
+    for file in files:
+        load_file(file)
+    return rest
 
 
 def _answer(verb: str, words: list[str]) -> str:
@@ -71,7 +80,7 @@ def columns(rows: Mapping[str, str]) -> list[str]:
     return [f"  {left:<{width}}  {right}" for left, right in rows.items()]
 
 
-def refused(error: ConfigError) -> int:
+def refused(error: ConfigError | ExtensionError) -> int:
     """Print every problem as a line; the exit code."""
     with suppress(BrokenPipeError):
         for problem in error.problems:

@@ -12,8 +12,9 @@ from reach_rl.config.keys import ITEM, Key, below, find, keys
 from reach_rl.config.problems import ConfigError, nearest
 from reach_rl.config.sheets import groups, sheets
 from reach_rl.config.verbs import VERBS, Verb
+from reach_rl.origins import conf_folders
 
-FLAGS = ("--help", "--multirun", "--config-dir", "--cfg")
+FLAGS = ("--help", "--multirun", "--config-dir", "--extend", "--cfg")
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -43,7 +44,8 @@ def complete(line: str, verbs: Iterable[str]) -> list[str]:
 
 def _words(verb: Verb, current: str, before: list[str]) -> Iterable[str]:
     dirs = [b for a, b in pairwise(before) if a in ("--config-dir", "-cd")]
-    options = groups(sheets(Path(dirs[-1]) if dirs and Path(dirs[-1]).is_dir() else None))
+    own = Path(dirs[-1]) if dirs and Path(dirs[-1]).is_dir() else None
+    options = groups(sheets(own, *conf_folders()))
     path, equals, value = current.partition("=")
     if current.startswith("-"):
         return FLAGS

@@ -13,6 +13,12 @@ from reach_rl.rundir.listing import config_values, run_dir
 from reach_rl.rundir.status import read_status
 
 _IGNORED = ("run_dir", "resume")
+_TOPICS = {
+    "Packages": "packages",
+    "Extensions": "extensions",
+    "Machine": "machine",
+    "Models": "assets",
+}
 _DETAILS = {"regions", "worst", "written", "seed", "robot", "total_timesteps"}
 _ALSO = ("success_rate", "position_error_mm.median", "orientation_error_deg.median")
 
@@ -38,7 +44,7 @@ def of_making(
 ) -> dict[str, list[str]]:
     """Topic -> lines on how two runs, of these provenances, were made differently."""
     found = {"Code": differences(_code(one.get("git") or {}), _code(two.get("git") or {}))}
-    for topic, key in (("Packages", "packages"), ("Machine", "machine"), ("Models", "assets")):
+    for topic, key in _TOPICS.items():
         found[topic] = differences(one.get(key) or {}, two.get(key) or {}, ignored)
     return found
 

@@ -24,6 +24,7 @@ from reach_rl.config.sheets import (
 )
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 from reach_rl.extend import entries
+from reach_rl.origins import conf_folders
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composed
@@ -33,7 +34,8 @@ _WIDTH = 79
 
 def help_text(verb: Verb, config_dir: Path | None = None) -> str:
     """At most 60 lines of at most 80 columns."""
-    files, flags, own = sheets(config_dir), TEXTS["flags"], sheets()[verb.name]
+    files, flags = sheets(config_dir, *conf_folders()), TEXTS["flags"]
+    own = sheets()[verb.name]
     examples = {f"reach-rl {verb.name} {x}".strip(): f"# {y}" for x, y in own.examples.items()}
     return TEXTS["help_of_verb"].format(
         verb=verb,
@@ -103,7 +105,7 @@ class _Page:
     def __init__(self, verb: Verb, composed: "Composed") -> None:
         self.verb, self.schema = verb, verb.schema
         self.composed, self.composer = composed, composed.composer
-        self.files = sheets(*self.composer.folders)
+        self.files = sheets(*self.composer.places)
         self.means = all_meanings(verb.schema, self.files, verb.name)
 
     def key(self, path: str) -> str:

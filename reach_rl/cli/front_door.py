@@ -1,6 +1,7 @@
 """The front door of every verb that reads a configuration.
 
     argv --> --help?  printed here, without importing Hydra; exit code 0
+         --> --extend the files of extensions are loaded
          --> flags    Hydra's own parser; a mistake is one line, exit code 2
          --> proof    every override against the schema and the groups, composition, types, ranges,
                       rules across keys, files; of a multirun, every job. All problems are printed
@@ -24,13 +25,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from reach_rl.cli import option, refused
+from reach_rl.cli import extended, option, refused
 from reach_rl.cli.termination import Terminated, code_of, ending, piped
 from reach_rl.config import conf_dir
 from reach_rl.config.keys import flag_hint
 from reach_rl.config.overrides import as_typed
 from reach_rl.config.problems import ConfigError, listing, nearest
 from reach_rl.config.verbs import VERBS, Verb
+from reach_rl.origins import ExtensionError
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composer
@@ -50,8 +52,10 @@ def run(verb: str, job: Job) -> None:
 def front(verb: str, job: Job, argv: Sequence[str]) -> int:
     """Run a verb on the given arguments; returns the exit code."""
     try:
-        with ending(), as_typed(argv) as words:
+        with ending(), as_typed(extended(argv)) as words:
             return _front(VERBS[verb], job, words)
+    except ExtensionError as error:
+        return refused(error)
     except ConfigError as error:
         return refused(error)
     except KeyboardInterrupt as stopped:

@@ -16,6 +16,7 @@ from reach_rl.config.problems import ConfigError
 from reach_rl.config.search import current
 from reach_rl.config.untrusted import redact
 from reach_rl.config.verbs import VERBS, Verb
+from reach_rl.origins import Carried
 from reach_rl.rundir.atomic import write_atomic
 from reach_rl.rundir.folder import discard, new_folder
 from reach_rl.rundir.resume import holds_run, requeued
@@ -56,6 +57,7 @@ class HydraJob:
     """A verb's job as Hydra's task function; launchers pickle it as it is."""
 
     def __init__(self, verb: Verb, job: Callable[..., Any], folders: Sequence[Path]) -> None:
+        self.code = Carried()  # first, since what comes after it may need it
         self.verb = verb.name
         self.job = job
         self.folders = tuple(folder.absolute() for folder in folders)

@@ -12,6 +12,7 @@ from reach_rl.config.problems import ConfigError, command, override
 from reach_rl.config.sheets import chain, flat, sheets, values
 from reach_rl.config.untrusted import HIDDEN
 from reach_rl.config.validation import to_tree
+from reach_rl.origins import COPIES, conf_folders, flags
 from reach_rl.rundir.atomic import read_json
 from reach_rl.rundir.listing import config_values, run_dir
 from reach_rl.rundir.provenance import asset, git_state, machine, sha256, versions
@@ -43,9 +44,15 @@ def commands(folder: Path, made: Mapping[str, Any]) -> list[str]:
     pins = [f"{name}=={version}" for name, version in packages.items() if name != "reach_rl"]
     if pins and differences(packages, _versions(made)):
         lines.append(f"python -m pip install {shlex.join(pins)}")
+    theirs = made.get("extensions") or {}
+    if pins := [f"{name}=={e['version']}" for name, e in theirs.items() if e.get("version")]:
+        lines.append(f"python -m pip install {shlex.join(pins)}")
     if read_json(folder / "summary.json").get("learner"):  # not ours, so the command is all we know
         return [*lines, str(made.get("command"))]
-    return [*lines, command("train", *search(made), *overrides(made))]
+    copies = [folder.absolute() / COPIES / name for name in theirs]
+    files = [word for path in copies if path.is_file() for word in ("--extend", path)]
+    with_own = [word for word in files if not flags()]  # else command() gives those of this command
+    return [*lines, command("train", *with_own, *search(made), *overrides(made))]
 
 
 def overrides(made: Mapping[str, Any]) -> list[str]:
@@ -64,7 +71,7 @@ def overrides(made: Mapping[str, Any]) -> list[str]:
 
 def _of_sweep(made: Mapping[str, Any], options: str) -> list[str]:
     """What the files of a sweep set beside the keys that it varies; a single run has no sweep."""
-    files = sheets(config_dir(made))
+    files = sheets(config_dir(made), *conf_folders())
     names = [f"sweep/{option}" for option in options.strip("[]").split(",")]
     stack = [sheet for name in names for sheet in chain(files, name)]
     return [override(key, value) for key, value in values(stack).items()]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from reach_rl.config import conf_dir
 from reach_rl.config.sheets import Sheet, chosen, composed_files, flat, groups, sheets, values
 from reach_rl.config.untrusted import without_secrets
+from reach_rl.origins import conf_folders
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -23,18 +24,19 @@ _FOLDERS: ContextVar[Sequence[Path]] = ContextVar("folders", default=())
 
 
 class Composer:
-    """Composes one primary config over the shipped conf/ and the user's folders of groups."""
+    """Composes one primary config over conf/, the user's folders of groups, and extensions'."""
 
     def __init__(self, config_name: str = "train", *folders: Path | None) -> None:
         self.config_name = config_name
         self.folders = tuple(folder for folder in folders if folder is not None)
+        self.places = (*self.folders, *conf_folders())
 
     @contextmanager
     def searched(self) -> Iterator[None]:
         """Hydra looks into the user's folders too."""
         _prepare_hydra()
         _without_rivals()
-        token = _FOLDERS.set(self.folders)
+        token = _FOLDERS.set(self.places)
         try:
             yield
         finally:
@@ -64,9 +66,9 @@ class Composer:
     @cached_property
     def files(self) -> dict[str, Sheet]:
         """Every file of conf/, of the user's folders and of plugins by name."""
-        known = {conf_dir(), *(folder.resolve() for folder in self.folders)}
+        known = {conf_dir(), *(folder.resolve() for folder in self.places)}
         places = [Path(s.path) for s in self.loader.get_sources() if s.scheme() == "file"]
-        return sheets(*self.folders, *(place for place in places if place not in known))
+        return sheets(*self.places, *(place for place in places if place not in known))
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:

@@ -1,21 +1,24 @@
 """From YAML and overrides to a validated Config; every problem is collected and raised at once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reach_rl.config.composition import COMMAND_LINE, Composed, Composer
-from reach_rl.config.keys import find
+from reach_rl.config.keys import find, join
 from reach_rl.config.overrides import addition, as_typed, check
 from reach_rl.config.problems import NOTHING, ConfigError, nearest
 from reach_rl.config.schema import Config
 from reach_rl.config.search import unknown
-from reach_rl.config.untrusted import load_yaml, naming_code, search_folders
+from reach_rl.config.untrusted import load_yaml, naming_code, redact, search_folders
 from reach_rl.config.validation import completed, holds, to_tree, typed
 from reach_rl.config.verbs import ANY_LEARNER, TRAIN, VERBS, Verb
+from reach_rl.origins import Needed, head, needed
+
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +84,92 @@ def compose(
     return proof.config
 
 
-def load_run(run_dir: Path) -> Config:
-    """The configuration of an earlier run, from its config.yaml. Raises ConfigError."""
+class LostExtension(ConfigError):
+    """What a configuration names is registered by an extension that is not here."""
+
+
+def config_text(config: Config, **style: Any) -> str:  # noqa: ANN401  of yaml.safe_dump
+    """The file of a configuration, without credentials; its head tells the extensions it names."""
+    import yaml
+
+    text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, **style)
+    return head(named(to_tree(config))) + text
+
+
+def named(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401  a plain tree
+    """Noun and name of what is registered that the tree of a run's configuration names."""
+    key = find(Config, path) if path else None
+    noun = key.named.noun if key is not None and key.named is not None else ""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if noun and item is not None:
+                yield noun, str(name)
+            yield from named(item, join(path, name))
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from named(item, join(path, i))
+    elif noun and value is not None:
+        yield noun, str(value)
+
+
+def check_extensions(text: str, folder: Path, say: Say) -> None:
+    """Compare the extensions that a file's head tells with those that are here.
+
+    Args:
+        text: of the file, in the folder of a run, a checkpoint or a bundle.
+        folder: where it is.
+        say: told of one that is another one by now.
+
+    Raises:
+        LostExtension: one is not here.
+    """
+    lost = []
+    for wanted in needed(text):
+        copy = wanted.place(folder, *folder.parents[1:2])
+        what = f"{wanted.name} {wanted.version}".rstrip()
+        terms = ", ".join(wanted.terms[:3]) + (" ..." if len(wanted.terms) > 3 else "")
+        if not wanted.known:
+            lost.append(f"{folder}: needs {what} ({terms}); {_how(wanted, copy)}")
+        for here in wanted.others() if wanted.known else ():
+            mine = f"{here.place or here.name} {here.version}".rstrip()
+            kept = f"; its copy is {copy}" if copy else ""
+            say(f"note: {terms} comes from {mine}, not as {folder} had it from {what}{kept}")
+    if lost:
+        raise LostExtension(lost)
+
+
+def _how(wanted: Needed, copy: Path | None) -> str:
+    if wanted.version:
+        return f"if you trust it: python -m pip install {wanted.name}=={wanted.version}"
+    if copy is not None:
+        return f"if you trust it, add --extend {copy}"
+    return f"add --extend FILE.py with the {wanted.name} that has it"
+
+
+def load_run(run_dir: Path, say: Say = lambda line: None) -> Config:
+    """The configuration of an earlier run, from its config.yaml.
+
+    Args:
+        run_dir: its folder.
+        say: told of extensions that have changed since.
+
+    Raises:
+        ConfigError: it cannot be read.
+        LostExtension: it names terms of an extension that is not here.
+    """
     import yaml
 
     path = run_dir / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"{run_dir}: not the folder of a run (no config.yaml in it)")
     try:
-        tree = load_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tree = load_yaml(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: is empty or no configuration")
+    check_extensions(text, run_dir, say)
     try:
         return to_config_of_any_age(tree, ANY_LEARNER)
     except ConfigError as error:

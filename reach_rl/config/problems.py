@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from reach_rl import origins
+
 NOTHING: Any = object()  # no value to show
 MISSING = "???"
 _BARE = re.compile(r"[\w./+@%-]*[A-Za-z_/][\w./+@%-]*", re.ASCII)
@@ -118,4 +120,5 @@ def command(verb: str, *words: str | Path, **values: object) -> str:
         values: overrides of top-level keys.
     """
     overrides = [override(key, value) for key, value in values.items()]
-    return shlex.join(["python", "-m", f"reach_rl.{verb}", *map(str, words), *overrides])
+    flags = (*origins.flags(), *map(str, words))
+    return shlex.join(["python", "-m", f"reach_rl.{verb}", *flags, *overrides])

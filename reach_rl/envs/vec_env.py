@@ -28,6 +28,7 @@ from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.streams import Streams
+from reach_rl.origins import Carried
 from reach_rl.robots import RobotModel, load_robot
 
 Arrays = Mapping[str, np.ndarray]
@@ -62,7 +63,8 @@ def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:
             batch.keep_history()
         cut = vec.truncate_at_goal_change
         return BatchVecEnv(batch, truncate_at_goal_change=cut, stagger=vec.stagger)
-    makers: list[Maker] = [partial(_make, config, i, goals) for i in range(vec.n_envs)]
+    code = Carried()
+    makers: list[Maker] = [partial(_make, code, config, i, goals) for i in range(vec.n_envs)]
     if vec.kind is VecEnvKind.DUMMY:
         return ReachDummyVecEnv(batch, makers)
     load_all()  # once, not in each worker
@@ -71,7 +73,7 @@ def make_vec_env(config: Config, robot: RobotModel | None = None) -> VecEnv:
     return ReachSubprocVecEnv(batch, makers, vec.start_method)
 
 
-def _make(config: Config, index: int, goals: Goals) -> ReachEnv:
+def _make(_: Carried, config: Config, index: int, goals: Goals) -> ReachEnv:
     """One environment, in whatever process."""
     if config.vec_env.kind is VecEnvKind.SUBPROC:
         hush()

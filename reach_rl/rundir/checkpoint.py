@@ -24,10 +24,16 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from reach_rl.config.load import ConfigError, to_config_of_any_age, to_tree
+from reach_rl.config.load import (
+    ConfigError,
+    LostExtension,
+    check_extensions,
+    config_text,
+    to_config_of_any_age,
+)
 from reach_rl.config.problems import listing
 from reach_rl.config.schema import Config
-from reach_rl.config.untrusted import load_yaml, redact
+from reach_rl.config.untrusted import load_yaml
 from reach_rl.rundir.atomic import json_text, read_json, sync_folder, write_atomic, write_bytes
 from reach_rl.rundir.provenance import as_given
 
@@ -90,9 +96,7 @@ def write(checkpoints: Path, step: int, checkpoint: Checkpoint, keep: bool = Fal
     checkpoints.mkdir(parents=True, exist_ok=True)
     target = checkpoints / f"step_{step:012d}"
     parts = {
-        "config.yaml": yaml.safe_dump(
-            redact(to_tree(as_given(checkpoint.config, checkpoints.parent))), sort_keys=False
-        ).encode(),
+        "config.yaml": config_text(as_given(checkpoint.config, checkpoints.parent)).encode(),
         "learner.json": json.dumps(checkpoint.progress, allow_nan=False).encode(),
     }
     for name in PARTS:
@@ -155,8 +159,10 @@ def newest(checkpoints: Path, say: Callable[[str], None]) -> Checkpoint | None:
     found = None
     for folder in folders:
         try:
-            found = read(folder)
+            found = read(folder, say)
             break
+        except LostExtension:
+            raise  # it is whole
         except ConfigError as error:
             bad.append((folder, error))
     newer = [error for _, error in bad if isinstance(error, NewerFormat)]
@@ -180,16 +186,23 @@ def whole(checkpoints: Path, name: str, say: Callable[[str], None]) -> Path | No
     return folder
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, say: Callable[[str], object] = lambda line: None) -> Checkpoint:
     """Load a checkpoint after checking it against its manifest and its configuration.
+
+    Args:
+        folder: of the checkpoint.
+        say: told of extensions that have changed since.
 
     Raises:
         ConfigError: it is damaged, incomplete or of a newer format.
+        LostExtension: it needs an extension that is not here.
     """
     step, parts = verified(folder)
     with _telling(folder, "its content"):
+        text = parts["config.yaml"].decode()
+        check_extensions(text, folder, say)
         try:
-            config = to_config_of_any_age(load_yaml(parts["config.yaml"].decode()))
+            config = to_config_of_any_age(load_yaml(text))
         except ConfigError as error:
             raise ConfigError(f"{folder}: damaged, config.yaml: {error.problems[0]}") from error
         progress = json.loads(parts["learner.json"])

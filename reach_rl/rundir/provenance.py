@@ -20,20 +20,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reach_rl.config import assets_dir, checkout_dir
-from reach_rl.config.load import CALL
+from reach_rl.config.load import CALL, config_text, named
 from reach_rl.config.problems import ConfigError
 from reach_rl.config.schema import Config
 from reach_rl.config.untrusted import redact
 from reach_rl.config.validation import to_tree
+from reach_rl.extend import registered
+from reach_rl.origins import COPIES, flags, origins, split
 from reach_rl.rundir.atomic import read_json, sync_folder, write_atomic, write_bytes, write_json
 from reach_rl.rundir.status import now
 from reach_rl.version import __version__
 
 ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MUJOCO_GL")
 _MOST_DIFF = 1_000_000
+
+ALWAYS = ("metric", "metric_family", "health_check", "callback", "writer")
+"""Nouns whose entries work in every run; the others work where the configuration names them."""
 
 MODEL = "model"
 """Folder of a run with its own copy of the user's model."""
@@ -46,7 +49,8 @@ def write_run_files(run_dir: Path, config: Config, argv: Sequence[str] | None = 
     write_config(run_dir, config)
     argv = list(sys.argv if argv is None else argv)
     module = argv[0] if argv and argv[0].startswith("reach_rl.") else None
-    command = ["python", "-m", module, *argv[1:]] if module else ["python", *argv]
+    command = ["python", "-m", module] if module else ["python", *argv[:1]]
+    command += [*flags(), *split(argv[1:])[0]]
     made = {
         "command": shlex.join(command),
         "overrides": job_overrides(argv[1:]),
@@ -58,13 +62,49 @@ def write_run_files(run_dir: Path, config: Config, argv: Sequence[str] | None = 
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "assets": asset_hashes(run_dir, config),
     }
+    if used := extensions(config):
+        made["extensions"] = used
     write_json(run_dir / "provenance.json", redact(made))
 
 
 def write_config(run_dir: Path, config: Config) -> None:
     """Write config.yaml. Raises OSError."""
-    text = yaml.safe_dump(redact(to_tree(config)), sort_keys=False, allow_unicode=True)
-    write_atomic(run_dir / "config.yaml", text)
+    write_atomic(run_dir / "config.yaml", config_text(config, allow_unicode=True))
+    _keep_extensions(run_dir, config)
+
+
+def _used(config: Config) -> list[tuple[str, str]]:
+    """Noun and name of what a run uses: what it names, and what works in every run."""
+    always = (pair for pair in registered() if pair[0] in ALWAYS)
+    return [*named(to_tree(config)), *always]
+
+
+def extensions(config: Config) -> dict[str, dict[str, Any]]:
+    """Name of each extension that a run uses -> its version, hash, place and what it registers."""
+    return {
+        e.name: {"version": e.version, "sha256": e.sha256, "place": e.place, "registers": terms}
+        for e, terms in origins(_used(config)).items()
+    }
+
+
+def _keep_extensions(run_dir: Path, config: Config) -> None:
+    """Copy the files of extensions into the run; one that has changed stands beside the first."""
+    for used in origins(_used(config)):
+        path = run_dir / COPIES / used.name
+        if path.is_file() and sha256(path) != used.sha256:
+            path = path.with_stem(f"{path.stem}-{used.sha256[:8]}")
+        if used.content is not None and not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            write_bytes(path, used.content)
+
+
+def lost_extensions(run_dir: Path) -> Iterator[str]:
+    """Lines about what works in every run, and worked when this one began, and is not here."""
+    for name, used in read_json(run_dir / "provenance.json").get("extensions", {}).items():
+        parts = [part for part in used["registers"] if part.partition(" ")[0] in ALWAYS]
+        lost = [part for part in parts if tuple(part.split()) not in registered()]
+        if lost:
+            yield f"warning: this run began with {name} ({', '.join(lost)}) and goes on without"
 
 
 def job_overrides(arguments: Sequence[str]) -> list[str]:

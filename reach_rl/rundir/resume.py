@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reach_rl.config import problems, read_yaml
 from reach_rl.config.composition import COMMAND_LINE, Composer, plain
-from reach_rl.config.load import Proof, compose_kept, load_run
+from reach_rl.config.load import LostExtension, Proof, compose_kept, load_run
 from reach_rl.config.overrides import addition, check
 from reach_rl.config.problems import NOTHING, ConfigError
 from reach_rl.config.schema import Config
@@ -288,8 +288,12 @@ def _folder(tree: Tree) -> Path | None:
 def _saved(folder: Path) -> dict[str, Any] | None:
     """The configuration of a run as a plain tree, from its folder or from its newest checkpoint."""
     for place in (folder, *sorted(folder.glob("checkpoints/step_*"), reverse=True)):
-        with suppress(ConfigError):
+        try:
             return to_tree(load_run(place))
+        except LostExtension:
+            raise
+        except ConfigError:
+            continue
     return None
 
 

@@ -15,9 +15,11 @@ import yaml
 
 from reach_rl.config import checkout_dir, conf_dir
 from reach_rl.config.composition import Composer
+from reach_rl.config.load import named
 from reach_rl.config.problems import ConfigError, show
 from reach_rl.config.problems import command as typed_command
 from reach_rl.config.untrusted import redact
+from reach_rl.origins import head
 from reach_rl.rundir.atomic import reason, write_atomic
 from reach_rl.rundir.resume import changes
 
@@ -54,6 +56,7 @@ def write(
     path = place(name, facts["study"], folder)
     parts = split(overrides, Composer("train", config_dir), searched)
     about = [f"{key}: {fact}" for key, fact in facts.items()]
+    about += [line.removeprefix("# ") for line in head(named(parts[1])).splitlines()]
     title = f"What a sweep found best.   python -m reach_rl.train experiment={path.stem}"
     write_atomic(path, text([title, *about], *parts))
     return path

@@ -192,6 +192,8 @@ class Session:
             provenance.write_run_files(self.folder, kept)
             run.announce()
         else:
+            for line in provenance.lost_extensions(self.folder):
+                self.say(line)
             provenance.write_config(self.folder, kept)
             run.resume(saved)
             self.say(f"going on at step {run.step:,} of {self.folder}")

@@ -203,7 +203,7 @@ def load(
     Raises:
         ConfigError: the run or the checkpoint is not there, damaged, or not of one kind.
     """
-    config = own_model(load_run(run), run, say)
+    config = own_model(load_run(run, say), run, say)
     checkpoints = run / "checkpoints"
     alone = name == "best" and not checkpoint.pointed(checkpoints, "best")
     folder = checkpoint.resolve(checkpoints, "latest" if alone else name)

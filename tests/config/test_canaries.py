@@ -1,10 +1,12 @@
 """Files from others, made to run code: at worst they are an error. A canary shows what ran."""
 
 import itertools
+import json
 import os
 import pickle
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,63 @@ def test_an_interpolation_in_a_runs_configuration_stays_text(canary, monkeypatch
     tree["wandb"]["notes"] = "${oc.env:REACH_RL_TEST_TOKEN}"
     (canary.parent / "config.yaml").write_text(yaml.safe_dump(tree))
     assert load_run(canary.parent).wandb.notes == "${oc.env:REACH_RL_TEST_TOKEN}"
+
+
+EVIL = "canary_package"
+"""Can be imported, and leaves the canary when it is."""
+NAMED = {
+    "package": f"# extension {EVIL} 1.0 sha256:{64 * '0'}: reward_term theirs\n",
+    "file": f"# extension evil.py sha256:{64 * '0'}: reward_term theirs\n",
+    "path": f"# extension ../modules/{EVIL}: reward_term theirs\n",
+    "noun": f"# extension {EVIL}: {EVIL} theirs, observation_term {EVIL}\n",
+}
+
+
+def with_code(folder, canary):
+    """A folder that brings code along: a file, its copy, a package and its entry point."""
+    about = folder / f"{EVIL}-1.0.dist-info"
+    for place in (folder, folder / "extensions", about):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "evil.py").write_text(f"open({str(canary)!r}, 'w')\n")
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {EVIL}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[reach_rl]\nx = {EVIL}\n")
+    return folder
+
+
+@pytest.mark.parametrize("kind", NAMED)
+@pytest.mark.parametrize("place", ["run", "bundle"])
+def test_a_run_or_bundle_that_names_an_extension_imports_nothing(
+    canary, place, kind, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(str(canary.parent / "modules"))
+    folder = with_code(canary.parent / place, canary)
+    monkeypatch.chdir(folder)
+    tree = to_tree(compose([]))
+    tree["reward"]["terms"]["theirs"] = {"weight": 1.0}
+    (folder / "config.yaml").write_text(NAMED[kind] + yaml.safe_dump(tree))
+    made = {"extensions": {EVIL: {"version": "1.0", "place": "evil.py", "registers": ["metric x"]}}}
+    for name in ("provenance.json", "contract.json"):
+        (folder / name).write_text(json.dumps(made))
+    (folder / "policy.onnx").write_text("")
+    (folder / "checkpoints" / "step_000000000001").mkdir(parents=True)
+    verbs = ("evaluate",) if place == "bundle" else ("evaluate", "export", "play", "train")
+    for verb in verbs:
+        word = "resume=." if verb == "train" else f"{place}=."
+        assert front(verb, import_module(f"reach_rl.{verb}").job, [word]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"extend": ["evil.py"]},
+        {"extensions": {"evil.py": f"{EVIL}.x"}},
+        {"reward": {"terms": {f"{EVIL}:x": 1.0}}},
+        {"action": {"kind": f"{EVIL}.x"}},
+        {"hydra": {"searchpath": ["file://."]}},
+    ],
+)
+def test_a_config_dir_that_names_an_extension_imports_nothing(run, canary, tree):
+    with_code(canary.parent / "conf", canary)
+    code, _ = run("experiment=theirs", "wandb=disabled", QUICK, files={"experiment/theirs": tree})
+    assert code == 2

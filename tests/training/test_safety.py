@@ -47,7 +47,10 @@ def names_in(tree):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_no_module_reads_pickles_or_evaluates_text(path):
     found = set(names_in(ast.parse(path.read_text(encoding="utf-8"))))
-    assert not found & CALLS
+    own = (
+        {("builtins", "exec")} if path.stem == "origins" else set()
+    )  # of files that a person names
+    assert found & CALLS == own
     assert not {module for module, name in found if not name} & FORBIDDEN
 
 
