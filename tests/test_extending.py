@@ -252,6 +252,45 @@ def test_what_does_not_fit_is_told_at_the_start():
     ]
 
 
+def test_a_kind_that_gives_something_else_is_told_at_the_start(tmp_path: Path, capsys):
+    @extend.action_kind(size=2)
+    def half(limits, action, state, target):
+        """Of the wrong shape."""
+        return action
+
+    @extend.curriculum_kind
+    def nothing(setting, curriculum):
+        """Forgets to return."""
+
+    with pytest.raises(ConfigError, match=r"action\.kind=half: ValueError: gave \(3, 2\), not"):
+        ReachBatch(compose([*ROWS, "action.kind=half"]), 3)
+    with pytest.raises(SystemExit) as ended:
+        from reach_rl import cli
+
+        cli.main(["train", *TINY, f"run_dir={tmp_path / 'run'}", "curriculum.kinds.nothing={}"])
+    assert ended.value.code == 2
+    line = "error: curriculum.kinds.nothing: TypeError: gave None, but a Setting is expected"
+    assert line in capsys.readouterr().err
+
+
+def test_keys_are_searched():
+    from reach_rl.config.composition import Composer
+    from reach_rl.config.overrides import check
+    from reach_rl.config.schema import Config
+
+    @extend.reward_term
+    def low(state, arm, *, height: float = 0.6):
+        """How far the elbow is below a height (m)."""
+        return np.maximum(0.0, height - state.joint_anchor[:, 2, 2])
+
+    space = ["reward.terms.low=-0.1", "reward.terms.low.height=interval(0.3,0.8)"]
+    problems, good = check(Composer(), Config, space, multirun=True)
+    assert not problems and [o.get_key_element() for o in good] == [
+        "++reward.terms.low.weight",
+        "++reward.terms.low.height",
+    ]
+
+
 def test_a_term_that_raises_later_names_itself():
     @extend.reward_term
     def fragile(state, arm):

@@ -23,7 +23,7 @@ from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
 from reach_rl.mdp.state import State, nearest_way
 from reach_rl.mdp.streams import Streams
-from reach_rl.mdp.terms import Terms
+from reach_rl.mdp.terms import Terms, tried
 from reach_rl.robots import RobotModel, load_robot
 
 GROUPS = 25
@@ -129,6 +129,8 @@ class ReachBatch:
         self._set_goal(self._all, self._all % len(self.goals))
         self.observe = Observation(config.observation, self.arm, self.state)
         self.reward = Reward(config.reward, self.arm, self.state)
+        with tried():
+            self.action(self.state.action, self.state, self.target)
         metrics = {name: (function, {}) for name, function in measured(PER_EPISODE).items()}
         self._metrics = Terms("metric", metrics, self.state, self.arm)
         self.episodes = Episodes(n, len(self.reward.names), self.arm, [*metrics])

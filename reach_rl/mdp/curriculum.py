@@ -85,6 +85,8 @@ class Curriculum:
         for name, kind in self.config.kinds.items():
             try:
                 found = found if kind is None else known[name](found, self, **kind.arguments)
+                if not isinstance(found, Setting):
+                    raise TypeError(f"gave {found!r}, but a Setting is expected")
             except Exception as error:
                 raise TermError(told(f"curriculum.kinds.{name}", error)) from error
         return found

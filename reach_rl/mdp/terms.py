@@ -1,6 +1,7 @@
 """Registered terms at work: bound to their keys, tried on real states, named in their errors."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from traceback import extract_tb
@@ -97,6 +98,15 @@ class Terms:
             for key, value in vars(term).items()
             if isinstance(value, np.ndarray) and value.ndim
         }
+
+
+@contextmanager
+def tried() -> Iterator[None]:
+    """What an extension does wrong before anything has begun is a mistake of the user's."""
+    try:
+        yield
+    except TermError as error:
+        raise ConfigError(str(error)) from error
 
 
 def told(key: str, error: Exception) -> str:

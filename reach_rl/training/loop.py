@@ -21,6 +21,7 @@ from reach_rl.learning.policy import Policy
 from reach_rl.mdp.compiled import load_all
 from reach_rl.mdp.curriculum import Curriculum
 from reach_rl.mdp.goals import Goals
+from reach_rl.mdp.terms import tried
 from reach_rl.monitoring.health.diagnosis import Diagnosis
 from reach_rl.monitoring.metrics import evaluation_metrics
 from reach_rl.monitoring.record import Record
@@ -94,6 +95,8 @@ class TrainingLoop:
         self.model.learning_rate.start *= learning_rate_factor(folder)  # type: ignore[union-attr]
         self.template = self.env.batch
         self.curriculum = Curriculum(config.curriculum, config.task, config.total_timesteps)
+        with tried():
+            self.curriculum.setting()
         own = (self.template.reward.names, self.template.episodes.metrics)
         self.window = Window(config.ppo.stats_window_size, *own)
         self.watch = DivergenceWatch(config, folder, self.template)
