@@ -45,8 +45,9 @@ play: setup ## an arm in the browser that follows the goal you drag; ARGS="robot
 bench: setup ## measure throughput and where its time goes
 	$(BIN)/python -m reach_rl.bench $(ARGS)
 
-bench-check: setup ## has training become slower since its speed was measured? (a minute on a quiet machine)
+bench-check: setup ## has training become slower since its speed was measured? (two minutes on a quiet machine)
 	$(BIN)/python benchmarks/bench_check.py $(ARGS)
+	$(BIN)/python benchmarks/startup.py --check
 
 sweep-demo: setup ## search PPO's settings from a poor start and show the gain (about eleven minutes)
 	$(BIN)/python benchmarks/sweep_demo.py $(ARGS)
