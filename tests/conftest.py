@@ -3,9 +3,11 @@
 A variable reaches the tests, and every process that they start, only if it is named here.
 """
 
+import importlib.util
 import locale
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -68,7 +70,26 @@ LONGEST = (
     *("test_play", "test_options_run", "test_resume", "test_report_browser", "test_sweep"),
     *("test_ending", "test_video", "test_train", "test_stopping", "test_kill", "test_divergence"),
     *("test_compatibility", "test_shared", "test_joblib", "test_real", "test_bench", "test_front"),
+    *("test_export", "test_setup", "test_wandb", "test_wandb_runs", "test_wrappers"),
 )
+
+
+COMPILES = (
+    "import reach_rl.learning.ppo",
+    "import hydra, matplotlib.pyplot, optuna, scipy.stats, trimesh, wandb, reach_rl.envs.batch\n"
+    "from reach_rl.mdp.compiled import load_all\n"
+    "load_all()",
+)
+"""What most tests load, in two halves that cost about the same."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """After an installation, what all of xdist's processes load is compiled once, not by each."""
+    torch = importlib.util.find_spec("torch")
+    controls = getattr(session.config.option, "numprocesses", None)
+    if controls and torch and not Path(importlib.util.cache_from_source(torch.origin)).exists():
+        for process in [subprocess.Popen([sys.executable, "-c", code]) for code in COMPILES]:
+            process.wait()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
