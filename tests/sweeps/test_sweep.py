@@ -91,7 +91,7 @@ def test_folders_of_another_study_are_not_written_into(quick, capsys, here: Path
 
 
 def test_pruning_spares_steps_and_keeps_the_best(quick, study):
-    words = (GAMMA, total(6), "hydra/sweeper/sampler=random")
+    words = (GAMMA, total(5), "hydra/sweeper/sampler=random")
     begin = "hydra.sweeper.pruner.n_startup_trials=2"
     pruners = {"none": (), "median": (begin,), "percentile": (begin,), "hyperband": ()}
     for name, more in pruners.items():
