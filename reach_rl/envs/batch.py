@@ -23,7 +23,7 @@ from reach_rl.mdp.observations import Observation
 from reach_rl.mdp.rewards import Reward
 from reach_rl.mdp.state import State, nearest_way
 from reach_rl.mdp.streams import Streams
-from reach_rl.mdp.terms import Terms, tried
+from reach_rl.mdp.terms import BoundTerms, tried
 from reach_rl.robots import RobotModel, load_robot
 
 GROUPS = 25
@@ -132,7 +132,7 @@ class ReachBatch:
         with tried():
             self.action(self.state.action, self.state, self.target)
         metrics = {name: (function, {}) for name, function in measured(PER_EPISODE).items()}
-        self._metrics = Terms("metric", metrics, self.state, self.arm)
+        self._metrics = BoundTerms("metric", metrics, self.state, self.arm)
         self.episodes = Episodes(n, len(self.reward.names), self.arm, [*metrics])
         parts = (self.observe.terms, self.reward.terms, self._metrics)
         self._parts = [part for part in parts if part.remembering]
@@ -390,12 +390,7 @@ class ReachBatch:
     def _observe_rows(self, rows: Ints, noise: Array | None) -> np.ndarray:
         if len(rows) == self.n:
             return self.observe(self.state, noise)
-        if self.observe.terms.remembering:  # they know all environments and no others
-            whole = None if noise is None else np.zeros((self.n, noise.shape[1]))
-            if whole is not None:
-                whole[rows] = noise
-            return self.observe(self.state, whole)[rows]
-        return self.observe(self.state.rows(rows), noise)
+        return self.observe.rows(self.state, rows, noise)
 
 
 def _columns(ids: Ints) -> Ints | slice:

@@ -10,10 +10,10 @@ import numpy as np
 
 from reach_rl.config.schema import ObservationConfig
 from reach_rl.extend import entries, observation_term
-from reach_rl.mdp.arrays import Array, Bools, canonical, cross, norm
+from reach_rl.mdp.arrays import Array, Bools, Ints, canonical, cross, norm
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State, nearest_way
-from reach_rl.mdp.terms import Terms
+from reach_rl.mdp.terms import BoundTerms
 
 
 @observation_term
@@ -214,7 +214,7 @@ class Observation:
         terms = {name: term for name, term in config.terms.items() if term is not None}
         known = entries("observation_term")
         bound = {name: (known[name], term.arguments) for name, term in terms.items()}
-        self.terms = Terms("observation.terms", bound, state, arm, columns=True)
+        self.terms = BoundTerms("observation.terms", bound, state, arm, columns=True)
         raw = [k for (k,) in self.terms.tails.values()]
         scales = [np.asarray(term.scales or [1.0]) for term in terms.values()]
         widths = [k * len(w) for k, w in zip(raw, scales, strict=True)]
@@ -244,6 +244,15 @@ class Observation:
         for columns in self._scaled:
             np.tanh(out[:, columns], out=out[:, columns])
         return out
+
+    def rows(self, state: State, rows: Ints, noise: Array | None) -> np.ndarray:
+        """As a call, of some environments (k,) alone; their noise is (k, len(self.noise))."""
+        if not self.terms.remembering:
+            return self(state.rows(rows), noise)
+        # terms that remember know all environments and no others
+        whole = np.zeros((len(state.distance), len(self.noise)))
+        whole[rows] = 0.0 if noise is None else noise
+        return self(state, None if noise is None else whole)[rows]
 
 
 def _side_by_side(widths: list[int]) -> list[slice]:

@@ -13,7 +13,7 @@ from reach_rl.extend import entries, keys_of, reward_term
 from reach_rl.mdp.arrays import Array, Bools, total
 from reach_rl.mdp.compiled import compiled
 from reach_rl.mdp.state import Arm, State
-from reach_rl.mdp.terms import Bound, Terms
+from reach_rl.mdp.terms import Bound, BoundTerms
 
 
 @reward_term
@@ -190,7 +190,9 @@ class Reward:
         """
         terms = {name: term for name, term in config.terms.items() if term is not None}
         self.names = tuple(terms)
-        self.terms = Terms("reward.terms", {k: _bound(k, t) for k, t in terms.items()}, state, arm)
+        self.terms = BoundTerms(
+            "reward.terms", {k: _bound(k, t) for k, t in terms.items()}, state, arm
+        )
         self.weights = np.array([term.weight for term in terms.values()])
 
     def __call__(self, state: State) -> tuple[Array, Array]:

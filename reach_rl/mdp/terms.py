@@ -21,7 +21,7 @@ class TermError(RuntimeError):
     """A term raised, or gave another shape than at first."""
 
 
-class Terms:
+class BoundTerms:
     """Terms of one kind in their order, each (state, arm) -> array, for n environments."""
 
     def __init__(
