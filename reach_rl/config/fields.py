@@ -25,6 +25,7 @@ from typing import (
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from reach_rl.config.problems import ConfigError
 from reach_rl.extend import entries
 
 T = TypeVar("T")
@@ -129,9 +130,16 @@ class Terms(Name):
         raise ValidationError.from_exception_data("terms", lines)
 
     def _one(self, name: str, term: Any) -> Any:  # noqa: ANN401
+        from pydantic import PydanticUserError
+
         if type(term) in (int, float) and "weight" in self.base.__dataclass_fields__:
             term = {"weight": term}
-        return adapter(self.schema(name) | None).validate_json(json.dumps(term))
+        try:
+            known = adapter(self.schema(name) | None)
+        except PydanticUserError as error:
+            why = str(error).partition(". ")[0].partition("\n")[0]
+            raise ConfigError(f"{self.noun} {name}: a key is annotated so: {why}") from error
+        return known.validate_json(json.dumps(term))
 
     def _lacking(self, name: str, term: Any) -> list[str]:  # noqa: ANN401
         """Keys that every term may have and the function of this one must have."""
