@@ -1,7 +1,6 @@
 """docs/extending.md: every example is registered and run as it stands there."""
 
 import re
-import runpy
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
@@ -22,6 +21,7 @@ from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.record import read_records
 from reach_rl.robots import display_spec, load_robot
 from reach_rl.rundir.atomic import read_json
+from tests.extending import fresh
 from tests.small_runs import SMALL, command
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -37,11 +37,10 @@ ROWS = ["vec_env.n_envs=3", "ppo.batch_size=36", "task.region.pool=32", "progres
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registry() -> Iterator[None]:
     """What a test registers is gone after it."""
-    for noun in extend.HOMES:
-        monkeypatch.setitem(extend._ENTRIES, noun, dict(extend.entries(noun)))
-    yield
+    with fresh():
+        yield
 
 
 @pytest.fixture
@@ -52,9 +51,9 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def made(file: str, run: bool = True) -> Path:
         code, commands = EXAMPLES[file]
         (tmp_path / file).write_text(code)
-        runpy.run_path(file)
+        extend.load_file(file)
         for line in commands if run else ():
-            words = [w for w in line if w not in ("python", "-m", "reach-rl", "--extend", file)]
+            words = [word for word in line if word not in ("python", "-m", "reach-rl")]
             words[0] = words[0].removeprefix("reach_rl.")
             given = any(word.startswith("run_dir=") for word in words)
             tiny = (*TINY, *([] if given else ["run_dir=run"])) if words[0] == "train" else ()
