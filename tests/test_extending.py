@@ -318,7 +318,7 @@ def test_what_cannot_be_a_key_is_refused_by_the_decorator():
     @extend.reward_term
     def four(state, arm, *, height: np.ndarray = np.ones(1)): ...  # noqa: B008
 
-    with pytest.raises(ConfigError, match=r"reward_term four: a key .* numpy\.ndarray"):
+    with pytest.raises(ConfigError, match=r"reward_term four: a key .*numpy\.ndarray"):
         compose(["reward.terms.four=1"])
 
     with pytest.raises(TypeError, match="every one has weight already"):
