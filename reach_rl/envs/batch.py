@@ -11,7 +11,7 @@ from mujoco.batch import Batch
 from reach_rl.config.schema import Config, Start
 from reach_rl.envs.episodes import Episodes, Finished
 from reach_rl.envs.guard import Guard
-from reach_rl.envs.physics import NONE, RANDOMIZED, VEL, arm_of, check_ranges, randomize
+from reach_rl.envs.physics import NONE, RANDOMIZED, VEL, arm_of, check_ranges, randomize, stop_clock
 from reach_rl.envs.pool import goal_pool, seen_form
 from reach_rl.extend import PER_EPISODE, measured
 from reach_rl.mdp import success
@@ -56,6 +56,9 @@ class Step:
 class ReachBatch:
     """n arms, each reaching for its goal."""
 
+    persistent = True
+    """One MjData an arm: a control step goes on from the kinematics that ended the one before."""
+
     def __init__(
         self,
         config: Config,
@@ -96,8 +99,8 @@ class ReachBatch:
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
         )
 
-        # one MjData each: a control step goes on from the kinematics that ended the one before
-        self.batch = Batch(self.robot.model, n, threads, persistent=True)
+        stop_clock()
+        self.batch = Batch(self.robot.model, n, threads, persistent=self.persistent)
         self._qpos = self.batch.bind("qpos")
         self._qvel = self.batch.bind("qvel")
         self._ctrl = self.batch.bind("ctrl")

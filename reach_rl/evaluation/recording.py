@@ -37,6 +37,9 @@ class JudgedBatch(ReachBatch):
     contacts at every control step and the rest is NaN.
     """
 
+    persistent = False
+    """A rollout begins anew with every call, and one MjData a thread stays in the caches."""
+
     def __init__(
         self,
         config: Config,
@@ -66,6 +69,7 @@ class JudgedBatch(ReachBatch):
                 self.records[name][:] = np.nan
         self.final_speed = np.zeros(n)
         """Largest norm of the joint speeds in the last control period (rad/s)."""
+        self._fields = _FIELDS if physics_records else ()
         self._out: dict[Any, np.ndarray] = {}
         # a drive that compensates gravity itself has it in its own force already
         self._gravity = 1.0 - self.robot.model.jnt_actgravcomp[self._joint_ids]
@@ -97,19 +101,17 @@ class JudgedBatch(ReachBatch):
         self.final_speed = np.linalg.norm(speed, axis=2).max(axis=1)
 
     def _advance(self, targets: Array) -> None:
-        if not self.physics_records:
-            super()._advance(targets)
-            return
         begin = time.perf_counter()
         before = self.state.joint_position
         control = np.repeat(self._ctrl[:, None], len(targets), axis=1)
         control[:, :, self.robot.ctrl_ids] = targets.swapaxes(0, 1)
         self._out = self.batch.rollout(
-            len(targets), control, CONTROL, record=_FIELDS, out=self._out or None
+            len(targets), control, CONTROL, record=self._fields, out=self._out or None
         )
         self.batch.forward(stage=VEL)
         self.seconds_physics += time.perf_counter() - begin
-        self._record(before)
+        if self.physics_records:
+            self._record(before)
 
     def _record(self, before: Array) -> None:
         """Take in the records of one control period, (n, substeps, ...) each."""

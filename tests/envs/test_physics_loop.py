@@ -127,3 +127,11 @@ def test_the_batch_is_a_plain_loop(make: Make, kind: str) -> None:
             touched += table
         goal, last = batch.goal_index.copy(), action
     assert touched > 3
+
+
+def test_mujoco_reads_no_clock_in_a_step(make: Make) -> None:
+    model = ReachBatch(make(), 1).robot.model
+    data = mujoco.MjData(model)
+    mujoco.mj_step(model, data)
+    timer = data.timer[mujoco.mjtTimer.mjTIMER_STEP]
+    assert (timer.number, timer.duration) == (1, 0.0)

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from reach_rl.config.schema import GoalChange
+from reach_rl.config.schema import GoalChange, RandomizationConfig
 from reach_rl.envs.batch import ReachBatch
 from reach_rl.envs.pool import VALIDATION, goal_pool
 from reach_rl.evaluation.protocol import evaluate, held_out_goals
@@ -49,12 +49,20 @@ def assert_same(one, other, but=()):
             np.testing.assert_array_equal(values, arrays(other)[name], err_msg=name)
 
 
-def test_watching_every_physics_step_changes_nothing(yardstick):
+@pytest.mark.parametrize("records", [True, False])
+def test_the_judged_arms_move_as_those_that_are_trained(yardstick, records):
+    other = RandomizationConfig(
+        servo_gain=[0.8, 1.2],
+        joint_damping=[0.0, 0.1],
+        joint_friction=[0.0, 0.1],
+        payload=[0.0, 2.0],
+        action_delay=[0, 2],
+    )
     task = replace(yardstick.config.task, goal_change=GoalChange.NEVER, start_noise=0.4)
-    config = replace(yardstick.config, task=task)
+    config = replace(yardstick.config, task=replace(task, randomization=other))
     seeds = np.arange(16)
     watched = JudgedBatch(
-        config, seeds, yardstick.goals, yardstick.robot, threads=2, physics_records=True
+        config, seeds, yardstick.goals, yardstick.robot, threads=2, physics_records=records
     )
     plain = ReachBatch(
         config, 16, seeds, goals=yardstick.goals, autoreset=False, robot=yardstick.robot
