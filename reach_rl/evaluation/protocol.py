@@ -89,8 +89,9 @@ def evaluate(
 
     Success is the task's: position and orientation errors below the thresholds for the hold time
     without a break, within the episode. The goal does not change, there is no curriculum. Each
-    episode runs to its end: no arm comes to a state after which its figures would be certain. The
-    result depends on neither threads nor chunk, as long as the driver's own rounding does not.
+    episode runs to its end: only an arm that repeats a state to the last bit would have certain
+    figures before, and none was seen to (benchmarks/at_rest.py). The result depends on neither
+    threads nor chunk, as long as the driver's own rounding does not.
 
     Args:
         driver: what is judged; a plain policy is one.
