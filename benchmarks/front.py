@@ -1,9 +1,8 @@
 """Success of the default command for every arm and three seeds: python benchmarks/front.py.
 
 --robots ur5e,ur20 and --seeds 0,1 pick some; --jobs 2 runs two side by side.
-Each run is that of `make train ARGS="robot=... seed=... evaluation.also=[near]"`.
-Writes benchmarks/front.json, which keeps what it holds of other arms and seeds, and the table
-benchmarks/front.md.
+Each run is that of `make train ARGS="robot=... seed=..."`. Writes benchmarks/front.json, which
+keeps what it holds of other arms and seeds, and the table benchmarks/front.md.
 """
 
 import argparse
@@ -46,8 +45,7 @@ def one(robot: str, seed: str, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [sys.executable, "-m", "reach_rl.train", f"robot={robot}", f"seed={seed}"]
-        command += [f"run_dir={run}", "wandb=disabled", "picture=false"]
-        command += ["evaluation.also=[near]", *args.overrides]
+        command += [f"run_dir={run}", "wandb=disabled", "picture=false", *args.overrides]
         if args.jobs > 1:  # the same figures: they do not depend on the number of threads
             command.append("vec_env.threads=1")
         print(" ".join(command[1:]), flush=True)

@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
 from reach_rl.cli.front_door import front
-from reach_rl.config.load import to_config
+from reach_rl.config.load import compose, to_config
 from reach_rl.monitoring.metrics import describe
 from reach_rl.monitoring.record import JsonLinesWriter, read_records
 from reach_rl.rundir import checkpoint
 from reach_rl.rundir.status import read_status
 from reach_rl.train import job
+from reach_rl.training.session import Session
+from reach_rl.training.stopping import StopRequest
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
@@ -310,3 +313,14 @@ def test_a_stop_while_judging_is_a_stop(tmp_path, monkeypatch):
     assert front("train", job, [f"resume={tmp_path}"]) == 0
     steps = [record["global_step"] for record in read_records(tmp_path / "metrics.jsonl")]
     assert steps == [256, 512, 512]
+
+
+def test_a_further_region_is_judged_on_fewer_goals(tmp_path):
+    with closing(Session(tmp_path / "run", StopRequest())) as session:
+        judged = session._regions(compose(["evaluation.goals=1000"]))
+        few = session._regions(compose(["evaluation.goals=8"]))
+    assert {name: config.evaluation.goals for name, config in judged.items()} == {
+        "front": 1000,
+        "near": 250,
+    }
+    assert few["near"].evaluation.goals == 8

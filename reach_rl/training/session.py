@@ -41,6 +41,9 @@ DIVERGED = 3
 PRUNED = 4
 """Outcome of a run that its observer stopped; no process ends with it."""
 
+ALSO_GOALS = 250
+"""Of a further region a run judges so many at most: a second or so of two cores."""
+
 Outcome = dict[str, Any] | int
 """The figures of summary.json, or the exit code of a run that was stopped."""
 
@@ -238,7 +241,9 @@ class Session:
                     f"for {joints} joints"
                 )
             elif region.name != own.name:
-                found[region.name] = replace(config, task=replace(config.task, region=region))
+                few = replace(config.evaluation, goals=min(config.evaluation.goals, ALSO_GOALS))
+                task = replace(config.task, region=region)
+                found[region.name] = replace(config, task=task, evaluation=few)
         return found
 
     def _judge(
