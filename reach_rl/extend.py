@@ -182,10 +182,12 @@ def action_kind(function: Any = None, *, size: int | None = None) -> Any:
 
     It sees the state before the step. An action has `size` numbers; one for each joint by default.
     """
-    if function is None:
-        return partial(action_kind, size=size)
-    function.size = size
-    return _keyed("action_kind", function)
+
+    def registered(function: Any) -> Exported:  # noqa: ANN401
+        function.size = size
+        return _keyed("action_kind", function)
+
+    return registered if function is None else registered(function)
 
 
 def curriculum_kind(function: F) -> F:
