@@ -14,6 +14,7 @@ from reach_rl.cli.jobs import HydraJob
 from reach_rl.config.composition import Composer
 from reach_rl.config.load import ConfigError, compose
 from reach_rl.config.verbs import TRAIN
+from reach_rl.viz.films import film_of, load_film
 from tests.extending import TERM, forget_all, fresh, package
 
 PRESET = "# @package _global_\n# A preset of mine.   python -m reach_rl.train experiment=lab\n"
@@ -237,3 +238,19 @@ def test_a_preset_of_a_search_is_not_written_into_a_package(installed):
     installed()
     assert not Composer().folders
     assert "experiment/lab" in Composer().files
+
+
+PART = """from reach_rl.extend import scene_part
+
+
+@scene_part
+def shelf(spec, *, height: float = 0.3):
+    return spec
+"""
+
+
+def test_a_film_knows_the_parts_of_the_scene(tmp_path):
+    extend.load_file(written(tmp_path, PART))
+    config = compose(["robot.parts.shelf={height: 0.2}"])
+    film_of(config, "x", []).save(tmp_path / "film.npz")
+    assert load_film(tmp_path / "film.npz").robot == config.robot

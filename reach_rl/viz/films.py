@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from reach_rl import origins
 from reach_rl.config.schema import Config, RobotConfig
+from reach_rl.config.validation import typed
 from reach_rl.evaluation.recording import NOBODY, Episode, Tracks, Watcher
 from reach_rl.monitoring.record import Record
 
@@ -83,7 +85,10 @@ def load_film(path: Path) -> Film:
     """Read what Film.save wrote. Raises OSError or ValueError."""
     with np.load(path, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
-        about["robot"] = RobotConfig(**about["robot"])
+        robot = typed(RobotConfig, about["robot"])
+        if isinstance(robot, list):
+            raise ValueError(robot[0].line())
+        about["robot"] = robot
         for i, plain in enumerate(about["episodes"]):
             own = [name for name in file.files if name.startswith(f"{i}/")]
             arrays = {name.partition("/")[2]: file[name] for name in own}
@@ -223,6 +228,7 @@ class Filmer:
             return
         order = self._waiting.pop()
         command = [sys.executable, "-m", "reach_rl.viz.shoot", str(order.job), str(order.out)]
+        command += origins.flags()  # parts of the scene may be of others
         # one thread for Mesa's software drawing
         threads = {"LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} if self._behind else {}
         process = subprocess.Popen(

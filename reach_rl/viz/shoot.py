@@ -17,6 +17,7 @@ import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from reach_rl.cli import extended
 from reach_rl.evaluation.recording import Episode
 from reach_rl.robots import display_spec
 from reach_rl.robots.display import Offscreen, RenderError, place_goal
@@ -52,10 +53,10 @@ class VideoError(RuntimeError):
 
 def main() -> int:
     """Make one film, and a small GIF beside it for where films cannot be shown."""
-    job, out = map(Path, sys.argv[1:3])
     if "--behind" in sys.argv[3:]:
         _stand_back()
     try:
+        job, out = map(Path, extended(sys.argv[1:])[:2])
         shoot(load_film(job), out)
         with suppress(VideoError, OSError):
             preview(out)
