@@ -10,6 +10,7 @@ from reach_rl.cli import dispatch
 from reach_rl.cli.front_door import front
 from reach_rl.config.load import LostExtension, load_run
 from reach_rl.rundir import checkpoint, provenance
+from reach_rl.sweeps import preset
 from tests.evaluation.test_evaluate import write_run
 from tests.extending import TERM, forget_all, fresh
 
@@ -110,6 +111,14 @@ def test_what_works_in_every_run_is_missed_when_it_goes_on(run, monkeypatch):
     extend.forget("lab")
     (line,) = provenance.lost_extensions(run)
     assert line == "warning: this run began with lab (metric rollout/mine) and goes on without"
+
+
+def test_a_preset_of_a_search_tells_what_it_needs(run):
+    extend.load_file("my_terms.py")
+    words = ["++reward.terms.low_tool.weight=-0.2"]
+    path = preset.write("mine", words, {"study": "mine"}, run.parent / "experiment")
+    assert "# extension my_terms.py sha256:" in path.read_text()
+    assert "--extend my_terms.py" in preset.command(path)
 
 
 def test_the_command_that_repeats_it(run, capsys):
