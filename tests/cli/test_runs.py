@@ -95,7 +95,7 @@ def test_diff(capsys: pytest.CaptureFixture[str]):
 def test_diff_of_the_same(capsys: pytest.CaptureFixture[str]):
     _make("a", [], "finished", 0.9)
     assert dispatch(["diff", "a", "a"]) == 0
-    assert capsys.readouterr().out.count("  the same") == 6
+    assert capsys.readouterr().out.count("  the same") == 7
 
 
 @pytest.mark.parametrize(
