@@ -152,6 +152,7 @@ def test_a_search_by_joblib_optimises_its_metric(folder):
     words += ["hydra.sweeper.confirm_seeds=0", "hydra.sweeper.objective=evaluation.tool_above"]
     words += ["hydra.launcher.n_jobs=2", "hydra/sweeper/pruner=none", "total_timesteps=512"]
     words += [f"hydra.sweep.dir={folder / 'search'}", "hydra.sweeper.study_name=lab"]
+    words += [f"hydra.sweeper.preset_dir={folder}"]
     assert call("train", *words) == 0
     found = [json.loads(p.read_text()) for p in folder.glob("search/*/summary.json")]
     assert len(found) == 2 and all("tool_above" in f["evaluation"] for f in found)
