@@ -16,7 +16,7 @@ from reach_rl.envs.pool import goal_pool, seen_form
 from reach_rl.extend import PER_EPISODE, measured
 from reach_rl.mdp import success
 from reach_rl.mdp.actions import Action
-from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, where
+from reach_rl.mdp.arrays import Array, Bools, Ints, clipped, columns, where
 from reach_rl.mdp.curriculum import Setting
 from reach_rl.mdp.goals import Goals
 from reach_rl.mdp.observations import Observation
@@ -99,24 +99,8 @@ class ReachBatch:
             {}, config.task.position_threshold, config.task.orientation_threshold, 1.0
         )
 
-        stop_clock()
-        self.batch = Batch(self.robot.model, n, threads, persistent=self.persistent)
-        self._qpos = self.batch.bind("qpos")
-        self._qvel = self.batch.bind("qvel")
-        self._ctrl = self.batch.bind("ctrl")
-        self._site_pos = self.batch.bind("site_xpos")
-        self._site_mat = self.batch.bind("site_xmat")
-        self._site_quat = self.batch.bind("site_xquat")
-        self._anchor = self.batch.bind("xanchor")
-        self._axis = self.batch.bind("xaxis")
-        self._sensors = self.batch.bind("sensordata")
-        self.guard = Guard(self.batch, self.robot)
-
-        self._joint_ids = self.robot.model.dof_jntid[self.robot.dof_adr]
-        self._q, self._dof = _columns(self.robot.qpos_adr), _columns(self.robot.dof_adr)
-        self._u, self._j = _columns(self.robot.ctrl_ids), _columns(self._joint_ids)
-        joints = len(self.arm.home)
-        self.joints = joints
+        self._simulate(threads)
+        self.joints = joints = len(self.arm.home)
         self.state = State.empty(n, joints, self._seen_ways.shape[1], self.action.size)
         self.target = np.zeros((n, joints))
         self.age = np.zeros(n, np.int64)
@@ -144,6 +128,25 @@ class ReachBatch:
         self.observation_space = spaces.Box(-np.inf, np.inf, (self.observe.size,), np.float32)
         """Of one environment, as the next."""
         self.action_space = spaces.Box(-1.0, 1.0, (self.action.size,), np.float32)
+
+    def _simulate(self, threads: int) -> None:
+        """Make the simulations, and views of what the task reads and writes."""
+        stop_clock()
+        self.batch = Batch(self.robot.model, self.n, threads, persistent=self.persistent)
+        self._qpos = self.batch.bind("qpos")
+        self._qvel = self.batch.bind("qvel")
+        self._ctrl = self.batch.bind("ctrl")
+        self._site_pos = self.batch.bind("site_xpos")
+        self._site_mat = self.batch.bind("site_xmat")
+        self._site_quat = self.batch.bind("site_xquat")
+        self._anchor = self.batch.bind("xanchor")
+        self._axis = self.batch.bind("xaxis")
+        self._sensors = self.batch.bind("sensordata")
+        self.guard = Guard(self.batch, self.robot)
+
+        self._joint_ids = self.robot.model.dof_jntid[self.robot.dof_adr]
+        self._q, self._dof = columns(self.robot.qpos_adr), columns(self.robot.dof_adr)
+        self._u, self._j = columns(self.robot.ctrl_ids), columns(self._joint_ids)
 
     @property
     def goals(self) -> Goals:
@@ -394,10 +397,3 @@ class ReachBatch:
         if len(rows) == self.n:
             return self.observe(self.state, noise)
         return self.observe.rows(self.state, rows, noise)
-
-
-def _columns(ids: Ints) -> Ints | slice:
-    """The same columns as a slice where they lie side by side: a view, not a copy."""
-    first = int(ids[0])
-    together = np.array_equal(ids, first + np.arange(len(ids)))
-    return slice(first, first + len(ids)) if together else ids

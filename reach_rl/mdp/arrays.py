@@ -88,3 +88,10 @@ def cross(a: Array, b: Array) -> Array:
 def norm(vectors: Array) -> Array:
     """Euclidean lengths over the last axis, (...)."""
     return np.sqrt(total(vectors * vectors))
+
+
+def columns(ids: Ints) -> Ints | slice:
+    """The same columns as a slice where they lie side by side: a view, not a copy."""
+    first = int(ids[0])
+    together = np.array_equal(ids, first + np.arange(len(ids)))
+    return slice(first, first + len(ids)) if together else ids

@@ -102,9 +102,15 @@ def _compile(function: Function, types: str) -> Any:  # noqa: ANN401  Numba's di
 
 @cache
 def _cache() -> type:
-    """Numba's own cache, which is read without the compiler, whose imports take half a second."""
+    """Numba's own cache, which is read without the compiler, whose imports take half a second.
+
+    This goes around a method that may change its name; then the cache is as Numba has it.
+    """
     from numba.core.caching import FunctionCache
     from numba.core.runtime.nrt import rtsys
+
+    if not hasattr(FunctionCache, "_load_overload"):
+        return FunctionCache
 
     class Cache(FunctionCache):
         def load_overload(self, sig: str, target_context: Any) -> Any:  # noqa: ANN401
