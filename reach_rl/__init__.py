@@ -10,8 +10,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from reach_rl.version import __version__
-
 if TYPE_CHECKING:
     from reach_rl.api import (
         ConfigError,
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
         record,
         train,
     )
+    from reach_rl.version import __version__
 
 __all__ = [
     "ConfigError",
@@ -42,7 +41,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562
     if name in ("evaluate", "train"):
         return import_module(f"{__name__}.{name}")
     if name in __all__:
-        return getattr(import_module(f"{__name__}.api"), name)
+        home = "version" if name == "__version__" else "api"
+        return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

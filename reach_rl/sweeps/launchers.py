@@ -108,11 +108,9 @@ def in_slots(
         thread.start()
     if parallel == 1:
         slot()
-    asked: set[Path] = set()
     while any(thread.is_alive() for thread in threads):
-        for folder in set(running()) - asked if errors or over() else ():
-            touch(folder / STOP)
-            asked.add(folder)
+        for folder in running() if errors or over() else ():
+            touch(folder / STOP)  # again and again: a job that is just beginning voids earlier ones
         time.sleep(0.1)
     return next(iter(errors), None)
 

@@ -1,8 +1,10 @@
 import os
+import threading
+import time
 
 import pytest
 
-from reach_rl.sweeps import launchers
+from reach_rl.sweeps import launchers, ledger
 
 JOBLIB = {"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"}
 LOCAL = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"}
@@ -47,3 +49,21 @@ def test_the_launchers_are_told_apart_by_what_hydra_itself_calls_them():
     for name in ("basic", "joblib", "submitit_local", "submitit_slurm"):
         composed = Composer().compose([f"hydra/launcher={name}"])
         assert launchers.kind(composed.hydra["launcher"]) == name
+
+
+def test_a_job_that_is_just_beginning_hears_the_wish_to_stop(tmp_path):
+    """It voids earlier wishes first, and this one may have come a moment before."""
+    begun, told = threading.Event(), tmp_path / ledger.STOP
+
+    def step():
+        begun.set()
+        for _ in range(2):
+            end = time.monotonic() + 20
+            while not told.exists():
+                assert time.monotonic() < end, "nobody told it"
+                time.sleep(0.01)
+            told.unlink()
+        return False
+
+    error = launchers.in_slots(2, 1, step, begun.is_set, lambda: [tmp_path])
+    assert error is None

@@ -58,6 +58,8 @@ class Reading:
     """Whether both errors are below their thresholds now."""
     success: bool
     """Inside, and held for long enough."""
+    joint_speed: float
+    """Fastest joint (rad/s)."""
     reward: float
 
 
@@ -176,6 +178,7 @@ class World:
             reached_after=self._reached_after,
             inside=inside > 0,
             success=inside >= self.config.task.hold_steps,
+            joint_speed=float(np.abs(state.joint_velocity[0]).max()),
             reward=reward,
         )
 
