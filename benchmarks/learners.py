@@ -32,7 +32,7 @@ LEARNERS = {
         }.items()
     },
 }
-TRIAL = 20_000
+TRIAL = 6_144
 """Environment steps of the short run."""
 
 
