@@ -73,9 +73,10 @@ def page(found: dict[str, Any]) -> str:
             "",
             f"`python benchmarks/learners.py`, on {where['cpu']}, {where['usable_cores']} cores. "
             "UR5e, `task=near`, one seed each, the same environments and the same 500 held-out "
-            "goals; every learner has the time and the settings that its file in `examples/` says, "
-            "and no search was made for any of them: this tells what works out of the box, not "
-            "which algorithm is better.",
+            "goals. Each was asked for the steps that a short first run promised for the time, "
+            "and took the seconds that are told: read a row by them. The settings are those of "
+            "its file in `examples/`, and no search was made for any of them: this tells what "
+            "works out of the box, not which algorithm is better.",
             "",
             "| learner | steps | seconds | steps/s | success | position (mm) | orientation (deg) |",
             "|---|--:|--:|--:|--:|--:|--:|",
