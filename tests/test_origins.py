@@ -64,6 +64,12 @@ def test_explain_tells_of_it(tmp_path, capsys):
     assert "low_tool" in capsys.readouterr().out
 
 
+def test_explain_says_how_to_change_a_key_of_it(tmp_path, capsys):
+    file = written(tmp_path)
+    assert dispatch(["explain", f"--extend={file}", "reward.terms.low_tool.height"]) == 0
+    assert f"train --extend {file}" in " ".join(capsys.readouterr().out.split())
+
+
 MISTAKES = {
     "none": (None, "no such file or directory; there are other.py"),
     "nothing": ("", None),

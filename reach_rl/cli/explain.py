@@ -1,6 +1,7 @@
 """The help of a verb, and `reach-rl explain`: what a key means, may hold, holds, and who set it."""
 
 import re
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from inspect import signature
@@ -24,7 +25,7 @@ from reach_rl.config.sheets import (
 )
 from reach_rl.config.verbs import TRAIN, VERBS, Verb
 from reach_rl.extend import entries
-from reach_rl.origins import conf_folders
+from reach_rl.origins import conf_folders, flags
 
 if TYPE_CHECKING:
     from reach_rl.config.composition import Composed
@@ -34,7 +35,7 @@ _WIDTH = 79
 
 def help_text(verb: Verb, config_dir: Path | None = None) -> str:
     """At most 60 lines of at most 80 columns."""
-    files, flags = sheets(config_dir, *conf_folders()), TEXTS["flags"]
+    files, known = sheets(config_dir, *conf_folders()), TEXTS["flags"]
     own = sheets()[verb.name]
     examples = {f"reach-rl {verb.name} {x}".strip(): f"# {y}" for x, y in own.examples.items()}
     return TEXTS["help_of_verb"].format(
@@ -43,7 +44,7 @@ def help_text(verb: Verb, config_dir: Path | None = None) -> str:
         summary=own.head[0],
         keys="\n".join(_common_keys(files, verb, own.often)),
         examples="\n".join(columns(examples)),
-        more="\n".join(columns({**(flags["runs"] if verb.makes_run else {}), **flags["all"]})),
+        more="\n".join(columns({**(known["runs"] if verb.makes_run else {}), **known["all"]})),
     )
 
 
@@ -141,7 +142,7 @@ class _Page:
             "default": _default(self.schema, path),
             "value": show(value),
             "set by": self.composed.source(path) or "(not set)",
-            "change": f"reach-rl {self.verb.name} {path}=...",
+            "change": shlex.join(["reach-rl", self.verb.name, *flags(), f"{path}=..."]),
         }
         named = {name: text for name, text in rows.items() if text}
         lines = [x for name, text in named.items() for x in _wrapped(text, f"  {name:<9}", 11)]
